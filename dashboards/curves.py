@@ -1,0 +1,128 @@
+"""Learning curves as small multiples: one panel for each stage, one line for each recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from markupsafe import Markup
+
+from dashboards.matrix import Report, is_best, rows_of
+from dashboards.scale import number, ticks
+
+_LEFT, _WIDTH, _RIGHT, _TOP, _HEIGHT, _BOTTOM = 38, 270, 12, 18, 92, 18
+_POINTS = 90  # a line has at most so many points; more are averaged in equal bins
+
+Role = Literal["other", "baseline", "best"]
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    name: str
+    role: Role
+    points: Points
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One stage: its loss over steps and, where it was measured, its English dev score over the same steps."""
+
+    label: str
+    caption: str
+    loss: Markup
+    dev: Markup
+
+
+def panels(report: Report) -> list[Panel]:
+    """A panel for each stage label: those that most recipes went through first."""
+    found: dict[str, list[tuple[str, Role, Mapping[str, Any]]]] = {}
+    for index, row in enumerate(rows_of(report)):
+        role: Role = "baseline" if index == 0 else "best" if is_best(report, row) else "other"
+        for label, curve in (row.get("curves") or {}).items():
+            if curve:
+                found.setdefault(str(label), []).append((str(row.get("name") or "unnamed"), role, curve))
+    drawn = [_panel(label, found[label]) for label in sorted(found, key=lambda label: -len(found[label]))]
+    return [panel for panel in drawn if panel.loss or panel.dev]
+
+
+def _panel(label: str, curves: list[tuple[str, Role, Mapping[str, Any]]]) -> Panel:
+    losses = [Curve(name, role, _pairs(curve.get("step"), curve.get("loss"))) for name, role, curve in curves]
+    scores = [Curve(name, role, _points(curve.get("dev"))) for name, role, curve in curves]
+    last = max((x for curve in [*losses, *scores] for x, _ in curve.points), default=0.0)
+    losses = [Curve(curve.name, curve.role, _thin(curve.points)) for curve in losses]
+    caption = curves[0][0] if len(curves) == 1 else f"{len(curves)} recipes"
+    return Panel(label, caption, _chart("loss", losses, last), _chart("English dev score", scores, last))
+
+
+def _pairs(steps: object, values: object) -> Points:
+    """Points from two columns; a value that is not a finite number is left out."""
+    if not isinstance(steps, Sequence) or not isinstance(values, Sequence):
+        return []
+    return _points([list(pair) for pair in zip(steps, values, strict=False)])
+
+
+def _thin(points: Points) -> Points:
+    """A long curve averaged in equal bins."""
+    if len(points) <= _POINTS:
+        return points
+    width = len(points) / _POINTS
+    bins = [points[int(index * width) : int((index + 1) * width)] for index in range(_POINTS)]
+    return [(sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)) for part in bins]
+
+
+def _points(values: object) -> Points:
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return []
+    points = []
+    for pair in values:
+        if isinstance(pair, Sequence) and len(pair) == 2:
+            x, y = number(pair[0]), number(pair[1])
+            if x is not None and y is not None:
+                points.append((x, y))
+    return sorted(points)
+
+
+def _chart(title: str, curves: list[Curve], last: float) -> Markup:
+    """One small chart; empty where no curve has a point. The baseline and the best recipe are drawn over the others."""
+    curves = sorted(
+        (curve for curve in curves if curve.points), key=lambda curve: ("other", "baseline", "best").index(curve.role)
+    )
+    if not curves:
+        return Markup("")
+    values = [y for curve in curves for _, y in curve.points]
+    low, high = min(values), max(values)
+    margin = 0.06 * (high - low) or max(0.5, 0.05 * abs(high))
+    low, high = low - margin, high + margin
+
+    def place(x: float, y: float) -> str:
+        across = _LEFT + (x / last if last else 0.5) * _WIDTH
+        return f"{across:.1f} {_TOP + (high - y) / (high - low) * _HEIGHT:.1f}"
+
+    body = [Markup('<text class="quiet" x="0" y="11">{}</text>').format(title)]
+    for tick in ticks(low, high, 3):
+        y = place(0, tick).split()[1]
+        body.append(Markup('<path class="grid" d="M{} {}h{}"/>').format(_LEFT, y, _WIDTH))
+        body.append(
+            Markup('<text class="quiet" x="{}" y="{}" text-anchor="end">{}</text>').format(
+                _LEFT - 6, float(y) + 4, f"{tick:g}"
+            )
+        )
+    floor = _TOP + _HEIGHT
+    for text, x, anchor in (("0", _LEFT, "middle"), (f"{last:,.0f} steps", _LEFT + _WIDTH, "end")):
+        body.append(
+            Markup('<text class="quiet" x="{}" y="{}" text-anchor="{}">{}</text>').format(x, floor + 15, anchor, text)
+        )
+    body += [_curve(curve, [place(x, y) for x, y in curve.points]) for curve in curves]
+    size = Markup('viewBox="0 0 {} {}"').format(_LEFT + _WIDTH + _RIGHT, floor + _BOTTOM)
+    return Markup('<svg class="curve" {} role="img" aria-label="{}">{}</svg>').format(
+        size, title, Markup("").join(body)
+    )
+
+
+def _curve(curve: Curve, places: list[str]) -> Markup:
+    path = f"M{places[0]}h0" if len(places) == 1 else "M" + "L".join(places)
+    return Markup('<path class="line {}{}" d="{}"><title>{}</title></path>').format(
+        curve.role, " point" if len(places) == 1 else "", path, curve.name
+    )

@@ -1,0 +1,185 @@
+"""One target, language by language: a table of every recipe and a plot of the gains grouped by language family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from dashboards.dots import SOURCE, Language, strip
+from dashboards.matrix import Report, is_best, rows_of, title_of
+from dashboards.scale import Scale, Side, interval, number, plain, scale, signed
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One recipe in one language. Two numbers (F1, exact match) for question answering, else one."""
+
+    absolute: tuple[str, ...]
+    difference: tuple[str, ...]
+    side: Side
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    name: str
+    status: str
+    baseline: bool
+    best: bool
+    scores: tuple[Score, ...]
+    mean: Score
+    bounds: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The drill-down of one target."""
+
+    name: str
+    title: str
+    facts: str
+    note: str
+    languages: tuple[Language, ...]
+    lines: tuple[Line, ...]
+    measures: tuple[str, ...]  # names of the numbers in each cell, first to last
+    scale: Scale
+    plot: Markup
+    reading: str  # the plot in a sentence
+
+
+def panels(report: Report) -> list[Panel]:
+    """A drill-down for each target, in the report's order."""
+    return [_panel(report, target) for target in report.get("targets") or []]
+
+
+def measures_of(target: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The metrics to show for a target: F1 and exact match where there are both, else its main metric."""
+    if {"f1", "exact_match"} <= values.keys():
+        return ("f1", "exact_match")
+    metric = str(target.get("metric") or "")
+    return (metric,) if metric in values or not values else tuple(values)[:1]
+
+
+def _panel(report: Report, target: Mapping[str, Any]) -> Panel:
+    name = str(target.get("name"))
+    rows = rows_of(report)
+    table = [_languages_of(row, name) for row in rows]
+    languages = _languages(report, target, table)
+    example = next((values for row in table for values in row.values() if values), {})
+    measures = measures_of(target, example)
+    main = [{tag: _main(values, measures) for tag, values in row.items()} for row in table]
+    base = main[0] if main else {}
+    gains = [{tag: _minus(score, base.get(tag)) for tag, score in row.items()} for row in main]
+    colours = scale(gain for row in gains[1:] for gain in row.values())
+    lines = tuple(
+        _line(
+            report, row, name, table[index], table[0], gains[index], languages, measures, colours, baseline=index == 0
+        )
+        for index, row in enumerate(rows)
+    )
+    chosen = next((i for i, row in enumerate(rows) if i and is_best(report, row)), None)
+    best = gains[chosen] if chosen is not None else {}
+    return Panel(
+        name=name,
+        title=title_of(target),
+        facts=_facts(target, languages),
+        note=str(target.get("note") or ""),
+        languages=languages,
+        lines=lines,
+        measures=tuple(_LABELS.get(measure, measure.replace("_", " ")) for measure in measures),
+        scale=colours,
+        plot=strip(languages, gains[1:], best, str(rows[chosen].get("name") or "") if chosen is not None else ""),
+        reading=_reading(languages, best),
+    )
+
+
+_LABELS = {"f1": "F1", "exact_match": "exact match"}
+
+
+def _languages_of(row: Mapping[str, Any], target: str) -> dict[str, Mapping[str, Any]]:
+    part = (row.get("targets") or {}).get(target) or {}
+    return dict(part.get("languages") or {})
+
+
+def _languages(report: Report, target: Mapping[str, Any], table: Sequence[Mapping[str, Any]]) -> tuple[Language, ...]:
+    """The source first, then by family and name; what a row scored but the target did not list is shown too."""
+    known = report.get("languages") or {}
+    tags = dict.fromkeys([*(target.get("languages") or []), *(tag for row in table for tag in row)])
+    found = []
+    for tag in tags:
+        about = known.get(tag) or {}
+        words = [str(about.get(key) or "") for key in ("name", "script", "family")]
+        found.append(Language(str(tag), words[0] or str(tag), words[1], words[2]))
+    return tuple(sorted(found, key=lambda one: (one.tag != SOURCE, not one.family, one.family, one.name)))
+
+
+def _facts(target: Mapping[str, Any], languages: Sequence[Language]) -> str:
+    trained = target.get("trained_on")
+    words = [
+        f"{len(languages)} language{'' if len(languages) == 1 else 's'}",
+        f"{target['split']} split" if target.get("split") else "",
+        f"trained on {trained} in English" if trained else "no training of its own",
+    ]
+    return ", ".join(word for word in words if word)
+
+
+def _main(values: Mapping[str, Any], measures: Sequence[str]) -> float | None:
+    scores = [score for score in (number(values.get(measure)) for measure in measures) if score is not None]
+    return sum(scores) / len(scores) if scores and len(scores) == len(measures) else None
+
+
+def _minus(score: float | None, base: float | None) -> float | None:
+    return None if score is None or base is None else score - base
+
+
+def _line(
+    report: Report,
+    row: Mapping[str, Any],
+    target: str,
+    values: Mapping[str, Mapping[str, Any]],
+    base: Mapping[str, Mapping[str, Any]],
+    gains: Mapping[str, float | None],
+    languages: Sequence[Language],
+    measures: Sequence[str],
+    colours: Scale,
+    *,
+    baseline: bool,
+) -> Line:
+    scores = []
+    for language in languages:
+        own, other = values.get(language.tag) or {}, base.get(language.tag) or {}
+        absolute = tuple(plain(number(own.get(measure))) for measure in measures)
+        apart = tuple(signed(_minus(number(own.get(m)), number(other.get(m)))) for m in measures)
+        gain = None if baseline else gains.get(language.tag)
+        if all(one is None for one in (number(own.get(measure)) for measure in measures)):
+            absolute = apart = (plain(None),)
+        difference = absolute if baseline else apart
+        scores.append(Score(absolute, difference, colours.side(gain), colours.strength(gain)))
+    part = (row.get("targets") or {}).get(target) or {}
+    mean, gain = number(part.get("mean")), None if baseline else number(part.get("gain"))
+    bounds = interval(part.get("interval"))
+    shown = plain(mean) if baseline else signed(gain)
+    return Line(
+        name=str(row.get("name") or "unnamed"),
+        status=str(row.get("status") or ""),
+        baseline=baseline,
+        best=is_best(report, row) and not baseline,
+        scores=tuple(scores),
+        mean=Score((plain(mean),), (shown,), colours.side(gain), colours.strength(gain)),
+        bounds="" if baseline or not bounds else f"{signed(bounds[0])} to {signed(bounds[1])}",
+    )
+
+
+def _reading(languages: Sequence[Language], best: Mapping[str, float | None]) -> str:
+    names = {language.tag: language.name for language in languages}
+    ranked = sorted(((gain, names[tag]) for tag, gain in best.items() if gain is not None), reverse=True)
+    up = [f"{name} {signed(gain)}" for gain, name in ranked if gain >= 0.05][:3]
+    down = [f"{name} {signed(gain)}" for gain, name in reversed(ranked) if gain <= -0.05][:3]
+    if not ranked:
+        return ""
+    parts = [f"Largest gains: {', '.join(up)}." if up else "No language gains."]
+    parts.append(f"Largest losses: {', '.join(down)}." if down else "No language loses.")
+    return " ".join(parts)

@@ -1,0 +1,85 @@
+"""Which weights a study starts from, and the address that stands for them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.errors import BadInput, unknown
+from trainables.pretrain import SIZES, size
+from trainables.recipe import digest
+
+HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Ready weights: their content address and where a worker finds them (a folder, or `hub:<id>@<commit>`)."""
+
+    address: str
+    location: str
+
+    def folder(self) -> Path:
+        """The folder on this machine; downloads hub weights on first use (safetensors and text files only)."""
+        if not self.location.startswith("hub:"):
+            return Path(self.location)
+        from huggingface_hub import snapshot_download
+
+        name, commit = self.location.removeprefix("hub:").rsplit("@", 1)
+        return Path(snapshot_download(name, revision=commit, allow_patterns=list(HUB_FILES)))
+
+
+def resolve(encoder: str) -> Weights | None:
+    """The ready weights of `pocket`, a folder or a hub id; None for `pretrain:<size>`, which a stage makes.
+
+    Raises:
+        BadInput: the name is unknown, the folder is not a safetensors checkpoint, or the hub does not have it.
+    """
+    if encoder.startswith("pretrain:"):
+        size(encoder.removeprefix("pretrain:"))
+        return None
+    if encoder == "pocket":
+        return _folder(Path(str(importlib.resources.files("trainables.pocket") / "encoder")))
+    if Path(encoder).is_dir():
+        return _folder(Path(encoder).resolve())
+    if encoder.count("/") == 1 and not encoder.startswith((".", "/", "~")):
+        return _hub(encoder)
+    raise unknown("encoder", encoder, ["pocket", *(f"pretrain:{name}" for name in SIZES), "<owner>/<name>", "<folder>"])
+
+
+def _folder(folder: Path) -> Weights:
+    files = sorted(p for p in folder.glob("*") if p.is_file())
+    names = {p.name for p in files}
+    if "config.json" not in names:
+        raise BadInput(f"encoder folder {str(folder)!r} has no config.json")
+    if not any(name.endswith(".safetensors") for name in names):
+        pickled = sorted(n for n in names if n.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt")))
+        why = f"; {pickled[0]} is a pickle, which is not loaded: convert it to safetensors" if pickled else ""
+        raise BadInput(f"encoder folder {str(folder)!r} has no .safetensors weights{why}")
+    sums = {}
+    for path in files:
+        if path.suffix in (".json", ".safetensors", ".model", ".txt"):
+            with open(path, "rb") as file:
+                sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return Weights(digest(sums), str(folder))
+
+
+def _hub(name: str) -> Weights:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        info = HfApi().model_info(name)
+    except HFValidationError as error:
+        raise BadInput(f"encoder {name!r} is not a hub id: {error}") from error
+    except OfflineModeIsEnabled as error:
+        raise BadInput(f"encoder {name!r}: HF_HUB_OFFLINE is set, so the hub cannot be asked; give a folder") from error
+    except HfHubHTTPError as error:
+        raise BadInput(f"encoder {name!r} is not on the hub, or is private: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # httpx raises its own families for a missing network
+        raise BadInput(f"encoder {name!r}: the hub cannot be reached ({type(error).__name__}); give a folder") from error
+    if not any(s.rfilename.endswith(".safetensors") for s in info.siblings or []):
+        raise BadInput(f"encoder {name!r} has no .safetensors weights on the hub; pickled weights are not loaded")
+    return Weights(digest({"hub": name, "commit": info.sha}), f"hub:{name}@{info.sha}")

@@ -1,0 +1,250 @@
+"""A recipe becomes a small graph of stages, each with a content address that says whether it is finished already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from study.encoder import Weights
+from trainables.catalogue import DATASETS, Dataset, dataset
+from trainables.configs import (
+    Evaluate,
+    FitConfig,
+    Intermediate,
+    Mlm,
+    Pretrain,
+    StageConfig,
+    Target,
+    TaskFit,
+    identity,
+)
+from trainables.errors import BadInput
+from trainables.pretrain import size
+from trainables.profiles import PROFILES, Profile
+from trainables.recipe import Recipe, digest
+from trainables.sources import Source
+
+
+@dataclass(frozen=True)
+class Node:
+    """One stage of a plan: what it does, what it starts from (a node's address or ready weights), and for which seed."""
+
+    config: StageConfig
+    parent: str  # address of the node or weights it starts from; "" for pretrain
+    weights: Weights | None  # set when the parent is not a node
+    seed: int
+    label: str
+
+    @cached_property
+    def address(self) -> str:
+        """SHA-256 of the canonical config and the parent's address."""
+        return digest({"config": identity(self.config), "parent": self.parent})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of one recipe over its seeds, in the order they run: all seeds of a target before the next target."""
+
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    nodes: tuple[Node, ...]
+
+    def evaluations(self) -> dict[str, list[str]]:
+        """target -> address of its evaluation for every seed."""
+        found: dict[str, list[str]] = {}
+        for node in self.nodes:
+            if isinstance(node.config, Evaluate):
+                found.setdefault(node.config.target, []).append(node.address)
+        return found
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes plans for one source and encoder."""
+
+    source: Source
+    weights: Weights | None
+
+    def plan(self, recipe: Recipe, num_seeds: int) -> Plan:
+        """The plan of a recipe; raises BadInput when the source lacks rows that it needs."""
+        seeds = tuple(range(num_seeds))
+        nodes: dict[str, Node] = {}
+
+        def add(config: StageConfig, parent: Node | Weights | None, seed: int, label: str) -> Node:
+            weights = parent if isinstance(parent, Weights) else None
+            node = Node(config, parent.address if parent else "", weights, seed, label)
+            return nodes.setdefault(node.address, node)
+
+        root: Node | Weights = self.weights or add(self._pretrain(recipe), None, 0, "pretrain")
+        starts: dict[int, Node | Weights] = {}
+        for seed in seeds:
+            mixed = None if recipe.is_baseline else self._intermediate(recipe, seed)
+            starts[seed] = add(mixed, root, seed, "intermediate") if mixed else root
+        for name in recipe.targets:
+            d = dataset(name)
+            for seed in seeds:
+                start = starts[seed]
+                if d.train_on:
+                    start = add(self._target(recipe, d.train_on, seed), start, seed, f"target {d.train_on}")
+                add(self._evaluate(recipe, d), start, seed, f"evaluate {name}")
+        return Plan(recipe, seeds, tuple(nodes.values()))
+
+    def _data(self, rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+        """Content hashes of (dataset, language, split) rows; BadInput when the source has none of them."""
+        found = {}
+        for name, language, split in rows:
+            if language not in self.source.languages(dataset(name), split):
+                raise BadInput(f"source {self.source.spec!r} has no {split} rows of {name!r} in {language!r}")
+            found[f"{name}/{language}/{split}"] = self.source.fingerprint(dataset(name), language, split)
+        return found
+
+    def _with_dev(self, name: str) -> list[tuple[str, str, str]]:
+        has_dev = "en" in self.source.languages(dataset(name), "validation")
+        return [(name, "en", "train")] + ([(name, "en", "validation")] if has_dev else [])
+
+    def _pretrain(self, recipe: Recipe) -> Pretrain:
+        name = recipe.encoder.removeprefix("pretrain:")
+        languages = self.source.languages(DATASETS["mlm"], "train")
+        if not languages:
+            raise BadInput(f"encoder {recipe.encoder!r} needs raw text, and source {self.source.spec!r} has no 'mlm' rows")
+        pairs = tuple(
+            (d.name, language)
+            for d in DATASETS.values()
+            if d.parallel_key
+            for language in self.source.languages(d, "train")
+            if language != "en" and "en" in self.source.languages(d, "train")
+        )
+        rows = [("mlm", language, "train") for language in languages]
+        rows += [(d, language, "train") for d, language in pairs] + [(d, "en", "train") for d in {d for d, _ in pairs}]
+        shape = asdict(size(name))
+        return Pretrain(
+            size=name, shape=shape, scale=recipe.scale, seed=0, text_languages=languages, pairs=pairs, data=self._data(rows)
+        )
+
+    def _intermediate(self, recipe: Recipe, seed: int) -> Intermediate:
+        profile = PROFILES[recipe.profile]
+        tasks = tuple(_task_fit(profile, task, target=False) for task in recipe.intermediate)
+        rows = [row for task in recipe.intermediate for row in self._with_dev(task)]
+        mlm = None
+        if recipe.mlm_ratio:
+            languages = self.source.languages(DATASETS["mlm"], "train")
+            if not languages:
+                raise BadInput(f"masked LM needs raw text, and source {self.source.spec!r} has no 'mlm' rows")
+            rows += [("mlm", language, "train") for language in languages]
+            mlm = Mlm(
+                batch=profile.mlm.batch,
+                max_length=profile.mlm.max_length,
+                sentences=profile.mlm_sentences,
+                alpha=profile.mlm_alpha,
+                languages=languages,
+            )
+        return Intermediate(
+            tasks=tasks,
+            mixing_limit=recipe.mixing_limit,
+            mlm_ratio=recipe.mlm_ratio,
+            mlm=mlm,
+            epochs=recipe.epochs,
+            steps=recipe.steps,
+            fit=_fit_config(profile, recipe.lr, seed),
+            scale=recipe.scale,
+            data=self._data(rows),
+        )
+
+    def _target(self, recipe: Recipe, train_on: str, seed: int) -> Target:
+        profile = PROFILES[recipe.profile]
+        return Target(
+            task=_task_fit(profile, train_on, target=True),
+            fit=_fit_config(profile, profile.target_lr, seed),
+            scale=recipe.scale,
+            data=self._data(self._with_dev(train_on)),
+        )
+
+    def _evaluate(self, recipe: Recipe, d: Dataset) -> Evaluate:
+        profile = PROFILES[recipe.profile]
+        languages = scored_languages(self.source, d)
+        if not languages:
+            raise BadInput(f"source {self.source.spec!r} has no rows to score {d.name!r} on")
+        selection = selection_rows(self.source, d)
+        rows = [(d.name, language, split) for language, split in languages]
+        rows += [(selection[0], "en", selection[1])] if selection[0] else []
+        return Evaluate(
+            target=d.name,
+            head=d.train_on or "",
+            languages=languages,
+            selection=selection,
+            max_length=profile.span_max_length if d.kind == "span" else profile.eval_max_length,
+            doc_stride=profile.doc_stride,
+            scale=recipe.scale,
+            data=self._data(rows),
+        )
+
+
+def _task_fit(profile: Profile, task: str, *, target: bool) -> TaskFit:
+    fit = profile.fit(task, target=target)
+    return TaskFit(
+        name=task, batch=fit.batch, epochs=fit.epochs, max_length=fit.max_length, doc_stride=profile.doc_stride
+    )
+
+
+def _fit_config(profile: Profile, lr: float, seed: int) -> FitConfig:
+    return FitConfig(
+        lr=lr,
+        warmup_frac=profile.warmup_frac,
+        weight_decay=profile.weight_decay,
+        clip=profile.clip,
+        adam_eps=profile.adam_eps,
+        evals=profile.evals,
+        patience=profile.patience,
+        dev_examples=profile.dev_examples,
+        seed=seed,
+    )
+
+
+def scored_languages(source: Source, d: Dataset) -> tuple[tuple[str, str], ...]:
+    """(language, split) of everything the source can score a target on: the scored split, else validation."""
+    found = {language: d.scored for language in source.languages(d, d.scored)}
+    for language in source.languages(d, "validation"):
+        found.setdefault(language, "validation")
+    return tuple(sorted(found.items(), key=lambda pair: (pair[0] != "en", pair[0])))
+
+
+def selection_rows(source: Source, d: Dataset) -> tuple[str, str]:
+    """(dataset, split) of the English dev rows that choosing a recipe may look at; ("", "") where there are none.
+
+    They are never the rows that are reported: XQuAD's English questions are test data, so SQuAD's dev set stands in.
+    """
+    if not d.train_on:
+        return "", ""
+    for name in (d.name, d.train_on):
+        candidate = dataset(name)
+        same_rows = name == d.name and ("en", "validation") in scored_languages(source, d)
+        if not same_rows and "en" in source.languages(candidate, "validation"):
+            return name, "validation"
+    return "", ""
+
+
+def missing(plan: Plan, has: Any) -> list[Node]:
+    """The nodes that still have to run: unfinished evaluations, and whatever unfinished stages they start from.
+
+    A finished evaluation does not need its weights, so weights that were removed are not made again for it.
+    """
+    by_address = {node.address: node for node in plan.nodes}
+    needed: set[str] = set()
+    waiting = [n.address for n in plan.nodes if isinstance(n.config, Evaluate) and not has(n.address)]
+    while waiting:
+        address = waiting.pop()
+        if address in needed or has(address):
+            continue
+        needed.add(address)
+        parent = by_address[address].parent
+        if parent in by_address:
+            waiting.append(parent)
+    return [node for node in plan.nodes if node.address in needed]
+
+
+def encoder_stage(node: Node) -> Path | None:
+    """Ready weights that a node starts from, as a folder; None when it starts from another stage or from nothing."""
+    return node.weights.folder() if node.weights else None

@@ -1,0 +1,81 @@
+"""From item numbers to padded arrays: the global batch first, then each worker's share of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trainables.formats import Encoded
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded rows of one task.
+
+    Attributes:
+        tokens: int64 [rows, L]; `mask`: bool [rows, L], False on padding.
+        labels: see `formats.Encoded`; [rows, L] with -100 for words and text, else [items, ...].
+        rows_per_item: rows i*c .. i*c+c-1 belong to item i.
+        count: what the summed loss of the *global* batch is divided by (items, or scored tokens).
+    """
+
+    tokens: np.ndarray
+    mask: np.ndarray
+    labels: np.ndarray
+    rows_per_item: int
+    count: int
+
+    def share(self, rank: int, world: int) -> Batch:
+        """Every `world`-th item from `rank` on; the count stays that of the global batch."""
+        return self._take(np.arange(rank, len(self.tokens) // self.rows_per_item, world))
+
+    def pieces(self, max_tokens: int) -> Iterator[Batch]:
+        """The batch in pieces of at most `max_tokens` padded tokens (at least one item each), for accumulation."""
+        items = len(self.tokens) // self.rows_per_item
+        size = max(1, max_tokens // max(1, self.tokens.shape[1] * self.rows_per_item))
+        for first in range(0, items, size):
+            yield self._take(np.arange(first, min(items, first + size)))
+
+    def tensors(self, device: torch.device) -> dict[str, torch.Tensor]:
+        """The arrays on a device."""
+        return {
+            name: torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
+            for name, array in (("tokens", self.tokens), ("mask", self.mask), ("labels", self.labels))
+        }
+
+    def _take(self, items: np.ndarray) -> Batch:
+        rows = rows_of(items, self.rows_per_item)
+        mask = self.mask[rows]
+        length = int(mask.sum(1).max(initial=1))
+        by_token = self.labels.shape == self.tokens.shape
+        labels = self.labels[rows][:, :length] if by_token else self.labels[items]
+        return Batch(self.tokens[rows][:, :length], mask[:, :length], labels, self.rows_per_item, self.count)
+
+
+def rows_of(items: np.ndarray, rows_per_item: int) -> np.ndarray:
+    """Row numbers of items, item by item."""
+    return np.asarray((items[:, None] * rows_per_item + np.arange(rows_per_item)).reshape(-1))
+
+
+def item_lengths(encoded: Encoded) -> np.ndarray:
+    """int [items], tokens of an item's longest row."""
+    return np.asarray(np.diff(encoded.starts).reshape(-1, encoded.rows_per_item).max(1))
+
+
+def collate(encoded: Encoded, items: np.ndarray, pad_id: int) -> Batch:
+    """The padded batch of some items; labels of text are filled in by `mask_batch`."""
+    rows = rows_of(items, encoded.rows_per_item)
+    lengths = (encoded.starts[rows + 1] - encoded.starts[rows]).astype(np.int64)
+    columns = np.arange(int(lengths.max(initial=1)))
+    mask = columns < lengths[:, None]
+    places = np.minimum(encoded.starts[rows][:, None] + columns, max(0, len(encoded.tokens) - 1))
+    tokens = np.where(mask, encoded.tokens[places], pad_id).astype(np.int64)
+    if encoded.kind == "words":
+        labels = np.where(mask, encoded.labels[places], -100)
+        return Batch(tokens, mask, labels, 1, int((labels != -100).sum()))
+    if encoded.kind == "text":
+        return Batch(tokens, mask, np.full_like(tokens, -100), 1, 0)
+    return Batch(tokens, mask, encoded.labels[items], encoded.rows_per_item, len(items))

@@ -1,0 +1,156 @@
+"""What identifies a stage: frozen values of literals, hashed into its address. Nothing about machines belongs here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from trainables.recipe import MlmRatio
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """The optimiser: AdamW, decoupled decay except on biases and LayerNorm, linear schedule, global norm clip.
+
+    Attributes:
+        dropout: None keeps the encoder's own.
+        evals, patience: dev evaluations per phase, and how many without a better score end it.
+        dev_examples: first examples of each dev set that early stopping looks at.
+    """
+
+    lr: float
+    warmup_frac: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    adam_eps: float = 1e-8
+    dropout: float | None = None
+    evals: int = 10
+    patience: int = 10
+    dev_examples: int = 500
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFit:
+    """How one dataset is trained inside a phase: examples per step, passes at epochs = 1, longest input, window step."""
+
+    name: str
+    batch: int
+    epochs: float
+    max_length: int
+    doc_stride: int = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mlm:
+    """Masked LM as one more task: batch in lines, corpus size that counts in the mix, language smoothing exponent."""
+
+    batch: int
+    max_length: int
+    sentences: int
+    alpha: float
+    languages: tuple[str, ...]
+
+
+# `data` of every stage maps "dataset/language/split" to the source's content hash of those rows.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain:
+    """Masked-LM pretraining of a small encoder from nothing; `shape` is every number of the size."""
+
+    kind: ClassVar[str] = "pretrain"
+    version: ClassVar[int] = 1
+    size: str
+    shape: Mapping[str, float]
+    scale: float
+    seed: int
+    text_languages: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]  # (dataset, language) of parallel rows
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intermediate:
+    """Training on one or several English tasks, mixed, with masked LM beside them when `mlm_ratio` is not 0."""
+
+    kind: ClassVar[str] = "intermediate"
+    version: ClassVar[int] = 1
+    tasks: tuple[TaskFit, ...]
+    mixing_limit: int
+    mlm_ratio: MlmRatio
+    mlm: Mlm | None
+    epochs: float
+    steps: int
+    fit: FitConfig
+    scale: float
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """English training of one target, from an encoder or an intermediate stage; its head is fresh."""
+
+    kind: ClassVar[str] = "target"
+    version: ClassVar[int] = 1
+    task: TaskFit
+    fit: FitConfig
+    scale: float
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Zero-shot scores of one target in every language, and the score that selection looks at.
+
+    Attributes:
+        head: the training set whose head is used; "" for retrieval.
+        languages: (language, split) pairs that are scored.
+        selection: (dataset, split) of the English rows that selection may see; ("", "") where there are none.
+    """
+
+    kind: ClassVar[str] = "evaluate"
+    version: ClassVar[int] = 1
+    target: str
+    head: str
+    languages: tuple[tuple[str, str], ...]
+    selection: tuple[str, str]
+    max_length: int
+    doc_stride: int
+    scale: float
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+StageConfig = Pretrain | Intermediate | Target | Evaluate
+
+
+def identity(config: StageConfig) -> dict[str, Any]:
+    """Everything of a config that is hashed, as plain literals."""
+    return {"kind": config.kind, "version": config.version, **asdict(config)}
+
+
+MIN_TRAIN_ROWS, MIN_SCORED_ROWS = 64, 50
+
+
+def rows_at(scale: float, rows: int, at_least: int) -> int:
+    """How many of a split's rows a rehearsal at this scale uses."""
+    return min(rows, max(at_least, math.ceil(scale * rows)))
+
+
+def steps_of(tasks: Mapping[str, tuple[int, float, int]], epochs: float, limit: int, mlm_share: float) -> int:
+    """Optimiser steps of a phase.
+
+    One task runs its own epochs over all its items. Several run `epochs` times sum_m epochs_m * ceil(min(e_m, K) / b_m)
+    (the published mixture has 3 epochs for every task). Masked LM stretches the count by 1 / (1 - share), so that the
+    supervised tasks keep their passes.
+
+    Args:
+        tasks: name -> (items e_m, epochs_m, batch b_m).
+        limit: K; 0 = no cap.
+        mlm_share: probability of a masked-LM step, in [0, 1).
+    """
+    capped = {n: (min(items, limit) if limit and len(tasks) > 1 else items, e, b) for n, (items, e, b) in tasks.items()}
+    supervised = sum(epochs * e * math.ceil(items / b) for items, e, b in capped.values())
+    return max(1, round(supervised / (1 - mlm_share)))

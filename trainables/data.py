@@ -1,0 +1,71 @@
+"""A stage's view of the data: encoded once per tokenizer, length and content, and shared by all trials."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainables.catalogue import Dataset
+from trainables.comm import Comm
+from trainables.configs import MIN_SCORED_ROWS, MIN_TRAIN_ROWS, rows_at
+from trainables.errors import DataError
+from trainables.examples import Example
+from trainables.formats import Encoded, encode
+from trainables.recipe import digest
+from trainables.sources import Source
+
+FORMAT_VERSION = 1  # counts up when encoding changes its meaning
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows of a source for one tokenizer, cached below `cache`."""
+
+    source: Source
+    cache: Path
+    tokenizer: Any
+    comm: Comm
+    scale: float
+
+    def examples(self, d: Dataset, language: str, split: str) -> list[Example]:
+        """The validated rows of a split at this scale; raises DataError for a broken row or when there are none."""
+        rows = self.source.examples(d, language, split, take=self._take(d, language, split))
+        if not rows:
+            raise DataError(f"{d.name}/{language}/{split}: no rows are left after those without a label were dropped")
+        return rows
+
+    def encoded(
+        self, d: Dataset, language: str, split: str, *, max_length: int, doc_stride: int = 128, first: int | None = None
+    ) -> Encoded:
+        """The split as flat arrays; `first` keeps only so many first examples."""
+        key = {
+            "format": FORMAT_VERSION,
+            "dataset": d.name,
+            "rows": [language, split, self.source.fingerprint(d, language, split), self._take(d, language, split), first],
+            "tokenizer": digest(self.tokenizer.backend_tokenizer.to_str()),
+            "cut": [max_length, doc_stride],
+        }
+        path = self.cache / f"{digest(key)}.npz"
+        if self.comm.is_first and not path.exists():
+            made = encode(
+                d.kind, self.examples(d, language, split)[:first], self.tokenizer, max_length=max_length, doc_stride=doc_stride
+            )
+            write_npz(made, path)
+        self.comm.from_first(None)  # nobody reads before the first worker has written
+        return Encoded.load(path)
+
+    def _take(self, d: Dataset, language: str, split: str) -> int:
+        least = MIN_TRAIN_ROWS if split == "train" else MIN_SCORED_ROWS
+        return rows_at(self.scale, self.source.num_rows(d, language, split), least)
+
+
+def write_npz(encoded: Encoded, path: Path) -> None:
+    """Writes the file under another name and renames it, so that a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    encoded.save(Path(temporary))
+    os.replace(temporary, path)

@@ -1,0 +1,394 @@
+"""Examples become rows of token ids, framed as the encoder expects them (Hu et al. 2020, XTREME).
+
+    labelled  <s> A </s>  or  <s> A </s></s> B </s>          the longer text loses its tail
+    choice    <s> prompt </s></s> choice </s> per choice     the longer text loses its head
+    span      <s> question </s></s> window of context </s>   as many windows as the context needs
+    words     <s> pieces of words </s>                       as many rows as the sentence needs, cut between words
+    text      <s> A </s>                                     loses its tail
+
+The tokenizer only turns text into pieces; specials, cuts and windows are set here, so that every fast tokenizer frames,
+cuts and counts the same way.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+
+import numpy as np
+
+from trainables.errors import BadInput, DataError
+from trainables.examples import Bitext, Choice, Example, Labelled, Span, Text, Words
+
+if TYPE_CHECKING:
+    from trainables.catalogue import Kind
+
+Tokenizer: TypeAlias = Any  # a fast tokenizer of transformers; naming its class would cost seconds at every start
+E = TypeVar("E", bound=Example)
+
+BLOCK = 4096  # examples tokenised at once: large enough for the tokenizer's threads, small enough to hold as lists
+NOT_SCORED = -100  # the label that torch's cross-entropy ignores
+NO_WORD = -1
+NO_CHARACTER = -1
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """All rows of a split, one after another, special tokens included. An *item* is what a batch is made of.
+
+    tokens: int32 [T]; row r is tokens[starts[r]:starts[r + 1]], with starts int64 [R + 1].
+    labels: labelled int64 [R]; choice int64 [items]; span int64 [R, 2], first and last token of the answer inside the
+        row, (0, 0) where it is not in this window; words int64 [T], -100 = not scored; text: empty.
+    rows_per_item: choice: the number of choices c, rows of item i are i*c .. i*c + c - 1; else 1.
+    example: int32 [items], the index of the example that an item belongs to, never descending.
+    extra: span: "char_start", "char_end" int32 [T], the token's place in the context or -1 outside it, and
+        "max_context" bool [T], the token's best window is this one. words: "word" int32 [T], the index in its sentence
+        of the word that begins at this token, else -1.
+    """
+
+    kind: Kind
+    tokens: np.ndarray
+    starts: np.ndarray
+    labels: np.ndarray
+    rows_per_item: int
+    example: np.ndarray
+    num_examples: int
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def num_items(self) -> int:
+        return (len(self.starts) - 1) // self.rows_per_item
+
+    def save(self, path: Path) -> None:
+        """Writes one .npz file at exactly this path; nothing in it is a pickle."""
+        arrays = {"tokens": self.tokens, "starts": self.starts, "labels": self.labels, "example": self.example}
+        arrays |= {f"extra.{name}": values for name, values in self.extra.items()}
+        sizes = np.array([self.rows_per_item, self.num_examples])
+        with open(path, "wb") as file:  # given a name instead, numpy would append a suffix of its own
+            np.savez(file, kind=np.array(self.kind), sizes=sizes, **cast("dict[str, Any]", arrays))
+
+    @classmethod
+    def load(cls, path: Path) -> Encoded:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        rows_per_item, num_examples = map(int, arrays.pop("sizes"))
+        extra = {name.removeprefix("extra."): arrays.pop(name) for name in list(arrays) if name.startswith("extra.")}
+        kind = cast("Kind", str(arrays.pop("kind")))
+        return cls(kind=kind, rows_per_item=rows_per_item, num_examples=num_examples, extra=extra, **arrays)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The special tokens around one sequence (prefix, suffix) and between two (middle)."""
+
+    prefix: tuple[int, ...]
+    middle: tuple[int, ...]
+    suffix: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Layout:
+        """Measured from the tokenizer's own framing. BadInput where pairs and single texts are framed differently."""
+        probe = tokenizer("a", "a")
+        ids, sides = probe["input_ids"], probe.sequence_ids(0)
+        if 0 not in sides or 1 not in sides:
+            raise BadInput("the tokenizer yields no token for the letter a, so its special tokens cannot be found")
+        first = [i for i, side in enumerate(sides) if side == 0]
+        second = [i for i, side in enumerate(sides) if side == 1]
+        prefix, middle, suffix = ids[: first[0]], ids[first[-1] + 1 : second[0]], ids[second[-1] + 1 :]
+        layout = cls(tuple(prefix), tuple(middle), tuple(suffix))
+        single = tokenizer("a")["input_ids"]
+        if single != layout.single(ids[first[0] : first[-1] + 1]):
+            raise BadInput(f"the tokenizer frames one text as {single} but two texts as {ids}: not supported")
+        return layout
+
+    @property
+    def single_specials(self) -> int:
+        return len(self.prefix) + len(self.suffix)
+
+    @property
+    def pair_specials(self) -> int:
+        return self.single_specials + len(self.middle)
+
+    def single(self, ids: Iterable[int]) -> list[int]:
+        return [*self.prefix, *ids, *self.suffix]
+
+    def pair(self, first: Iterable[int], second: Iterable[int]) -> list[int]:
+        return [*self.prefix, *first, *self.middle, *second, *self.suffix]
+
+
+def encode(
+    kind: Kind,
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    *,
+    max_length: int,
+    doc_stride: int = 128,
+    max_query: int = 64,
+) -> Encoded:
+    """Rows of at most `max_length` tokens, specials included, in the order of `examples`.
+
+    span only: questions are cut to `max_query` tokens, and windows over the context start `doc_stride` tokens apart
+    (the distance of their starts as in BERT, not their overlap). Sentence pairs for retrieval are encoded one side at
+    a time: encode("text", side, ...) for each of `sides(examples)`.
+    Raises BadInput when `max_length` leaves no room for text, DataError for examples that contradict each other.
+    """
+    layout = Layout.of(tokenizer)
+    specials = layout.single_specials if kind in ("words", "text") else layout.pair_specials
+    reserved = max_query if kind == "span" else 1
+    if max_length < specials + reserved + 1 or doc_stride < 1 or max_query < 1:
+        raise BadInput(
+            f"max_length {max_length} is too short for {kind}: {specials} special tokens, {reserved} reserved for the "
+            f"first text and at least 1 more are needed (doc_stride {doc_stride}, max_query {max_query}: at least 1)"
+        )
+    if kind == "labelled":
+        return _labelled(_all(Labelled, examples), tokenizer, layout, max_length)
+    if kind == "choice":
+        return _choice(_all(Choice, examples), tokenizer, layout, max_length)
+    if kind == "span":
+        return _span(_all(Span, examples), tokenizer, layout, max_length, doc_stride, max_query)
+    if kind == "words":
+        return _words(_all(Words, examples), tokenizer, layout, max_length)
+    if kind == "text":
+        return _text(_all(Text, examples), tokenizer, layout, max_length)
+    raise ValueError("bitext is encoded one side at a time, as text")
+
+
+def sides(pairs: Sequence[Bitext]) -> tuple[list[Text], list[Text]]:
+    """The source (non-English) and the target (English) sentences of aligned pairs, each ready to encode as text."""
+    return [Text(p.id, p.source) for p in pairs], [Text(p.id, p.target) for p in pairs]
+
+
+class _Rows:
+    """Grows the flat arrays row by row; machine integers, since a corpus as Python lists would not fit in memory."""
+
+    def __init__(self) -> None:
+        self.tokens, self.starts, self.example = array("i"), array("q", [0]), array("i")
+
+    def add(self, tokens: Sequence[int], example: int | None = None) -> None:
+        """One more row; `example` where the row begins an item."""
+        self.tokens.extend(tokens)
+        self.starts.append(len(self.tokens))
+        if example is not None:
+            self.example.append(example)
+
+    def encoded(
+        self,
+        kind: Kind,
+        labels: np.ndarray,
+        num_examples: int,
+        rows_per_item: int = 1,
+        extra: Mapping[str, np.ndarray] | None = None,
+    ) -> Encoded:
+        tokens, starts = np.array(self.tokens, np.int32), np.array(self.starts, np.int64)
+        example = np.array(self.example, np.int32)
+        return Encoded(kind, tokens, starts, labels, rows_per_item, example, num_examples, extra or {})
+
+
+def _labelled(examples: Sequence[Labelled], tokenizer: Tokenizer, layout: Layout, max_length: int) -> Encoded:
+    rows = _Rows()
+    for index, example, pieces in _tokenised(examples, tokenizer, lambda e: (e.first, e.second)):
+        first = pieces[example.first]
+        if example.second is None:
+            rows.add(layout.single(first[: max_length - layout.single_specials]), index)
+        else:
+            second = pieces[example.second]
+            keep_first, keep_second = longest_first(len(first), len(second), max_length - layout.pair_specials)
+            rows.add(layout.pair(first[:keep_first], second[:keep_second]), index)
+    return rows.encoded("labelled", np.array([e.label for e in examples], np.int64), len(examples))
+
+
+def _choice(examples: Sequence[Choice], tokenizer: Tokenizer, layout: Layout, max_length: int) -> Encoded:
+    num_choices = len(examples[0].choices) if examples else 1
+    rows = _Rows()
+    for index, example, pieces in _tokenised(examples, tokenizer, lambda e: (e.prompt, *e.choices)):
+        if len(example.choices) != num_choices:
+            raise DataError(f"{example.id}: {len(example.choices)} choices, but the rows before it have {num_choices}")
+        prompt = pieces[example.prompt]
+        for number, text in enumerate(example.choices):
+            choice = pieces[text]
+            keep_choice, keep_prompt = longest_first(len(choice), len(prompt), max_length - layout.pair_specials)
+            row = layout.pair(prompt[len(prompt) - keep_prompt :], choice[len(choice) - keep_choice :])
+            rows.add(row, index if number == 0 else None)
+    return rows.encoded("choice", np.array([e.label for e in examples], np.int64), len(examples), num_choices)
+
+
+def _text(examples: Sequence[Text], tokenizer: Tokenizer, layout: Layout, max_length: int) -> Encoded:
+    rows = _Rows()
+    for index, example, pieces in _tokenised(examples, tokenizer, lambda e: (e.text,)):
+        rows.add(layout.single(pieces[example.text][: max_length - layout.single_specials]), index)
+    return rows.encoded("text", np.empty(0, np.int64), len(examples))
+
+
+def _words(examples: Sequence[Words], tokenizer: Tokenizer, layout: Layout, max_length: int) -> Encoded:
+    room = max_length - layout.single_specials
+    before, after = len(layout.prefix), len(layout.suffix)
+    known: dict[str, list[int]] = {}  # a corpus has far fewer distinct words than words
+    rows, labels, words = _Rows(), array("q"), array("i")
+
+    def add(index: int, ids: list[int], tags: list[int], places: list[int]) -> None:
+        rows.add(layout.single(ids), index)
+        labels.extend([NOT_SCORED] * before + tags + [NOT_SCORED] * after)
+        words.extend([NO_WORD] * before + places + [NO_WORD] * after)
+
+    for start, block in _blocks(examples):
+        known |= _pieces(tokenizer, (word for e in block for word in e.words if word not in known))
+        for index, example in enumerate(block, start):
+            if len(example.words) != len(example.tags):
+                raise DataError(f"{example.id}: {len(example.words)} words but {len(example.tags)} tags")
+            ids: list[int] = []
+            tags: list[int] = []
+            places: list[int] = []
+            for place, (word, tag) in enumerate(zip(example.words, example.tags, strict=True)):
+                pieces = known[word]
+                if not 0 < len(pieces) <= room:  # else the word, and with it its tag, would be lost
+                    pieces = [_unknown_piece(tokenizer)]
+                if len(ids) + len(pieces) > room:
+                    add(index, ids, tags, places)
+                    ids, tags, places = [], [], []
+                ids += pieces
+                tags += [tag] + [NOT_SCORED] * (len(pieces) - 1)
+                places += [place] + [NO_WORD] * (len(pieces) - 1)
+            if ids:  # a sentence without words has nothing to score, and gets no row
+                add(index, ids, tags, places)
+    extra = {"word": np.array(words, np.int32)}
+    return rows.encoded("words", np.array(labels, np.int64), len(examples), extra=extra)
+
+
+def _span(
+    examples: Sequence[Span], tokenizer: Tokenizer, layout: Layout, max_length: int, doc_stride: int, max_query: int
+) -> Encoded:
+    rows, labels = _Rows(), array("q")
+    char_starts, char_ends, flags = array("i"), array("i"), array("b")
+    for start, block in _blocks(examples):
+        questions = _pieces(tokenizer, (e.question for e in block))
+        contexts = _pieces_with_offsets(tokenizer, (e.context for e in block))
+        for index, example in enumerate(block, start):
+            question = questions[example.question][:max_query]
+            ids, char_start, char_end = contexts[example.context]
+            answer = _answer_tokens(example, char_start, char_end)
+            cap = max_length - layout.pair_specials - len(question)
+            before = len(layout.prefix) + len(question) + len(layout.middle)
+            window_of = best_window(len(ids), cap, doc_stride)
+            for number, first in enumerate(window_starts(len(ids), cap, doc_stride)):
+                window = slice(first, min(first + cap, len(ids)))
+                rows.add(layout.pair(question, ids[window]), index)
+                inside = answer is not None and window.start <= answer[0] and answer[1] < window.stop
+                labels.extend([before + t - first for t in answer] if answer and inside else [0, 0])
+                for column, values, outside in (
+                    (char_starts, char_start[window], NO_CHARACTER),
+                    (char_ends, char_end[window], NO_CHARACTER),
+                    (flags, (window_of[window] == number).tolist(), 0),
+                ):
+                    column.extend([outside] * before + values + [outside] * len(layout.suffix))
+    extra = {
+        "char_start": np.array(char_starts, np.int32),
+        "char_end": np.array(char_ends, np.int32),
+        "max_context": np.array(flags, np.int8).astype(bool),
+    }
+    return rows.encoded("span", np.array(labels, np.int64).reshape(-1, 2), len(examples), extra=extra)
+
+
+def _answer_tokens(example: Span, char_start: Sequence[int], char_end: Sequence[int]) -> tuple[int, int] | None:
+    """First and last context token that the first answer touches, None where it touches none."""
+    if not example.answers:
+        return None
+    start, text = example.answers[0]
+    first = int(np.searchsorted(char_end, start, side="right"))
+    last = int(np.searchsorted(char_start, start + len(text), side="left")) - 1
+    return (first, last) if first <= last else None
+
+
+def window_starts(num_tokens: int, cap: int, stride: int) -> list[int]:
+    """First token of each window of at most `cap` tokens; one window for an empty context too.
+
+    A stride larger than a window is cut to the window, so that no token falls between two.
+    """
+    beyond = max(0, num_tokens - cap)
+    step = min(stride, cap)
+    return [i * step for i in range(1 + -(-beyond // step))]
+
+
+@lru_cache(maxsize=1024)  # questions about one context differ little in length, so the same sizes come back
+def best_window(num_tokens: int, cap: int, stride: int) -> np.ndarray:
+    """For each context token the window that shows most around it: BERT's maximum context (Devlin et al. 2019).
+
+    A window's score is the shorter of the token's left and right context plus 0.01 of the window's length; the first
+    of equals wins. Returns int32 [num_tokens].
+    """
+    starts = np.array(window_starts(num_tokens, cap, stride))[:, None]
+    lengths = np.minimum(cap, num_tokens - starts)
+    left = np.arange(num_tokens)[None, :] - starts
+    right = lengths - 1 - left
+    shorter = np.minimum(left, right)
+    score = np.where(shorter >= 0, shorter + 0.01 * lengths, -np.inf)
+    return np.asarray(np.argmax(score, axis=0), np.int32)
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens each of two texts keeps when the longer one loses one at a time until both fit in `room`.
+
+    Of equals the second loses one.
+    """
+    if first + second <= room:
+        return first, second
+    if second <= room // 2:
+        return room - second, second
+    if first <= room - room // 2:
+        return first, room - first
+    return room - room // 2, room // 2
+
+
+def _all(cls: type[E], examples: Sequence[Example]) -> Sequence[E]:
+    for example in examples:
+        if not isinstance(example, cls):
+            raise TypeError(f"expected {cls.__name__}, got {type(example).__name__}")
+    return cast("Sequence[E]", examples)
+
+
+def _blocks(examples: Sequence[E]) -> Iterator[tuple[int, Sequence[E]]]:
+    for start in range(0, len(examples), BLOCK):
+        yield start, examples[start : start + BLOCK]
+
+
+def _tokenised(
+    examples: Sequence[E], tokenizer: Tokenizer, texts: Callable[[E], tuple[str | None, ...]]
+) -> Iterator[tuple[int, E, dict[str, list[int]]]]:
+    """(index, example, pieces of its texts by text) for each example in turn."""
+    for start, block in _blocks(examples):
+        pieces = _pieces(tokenizer, (text for e in block for text in texts(e) if text is not None))
+        for index, example in enumerate(block, start):
+            yield index, example, pieces
+
+
+def _pieces(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, list[int]]:
+    """Token ids of each distinct text, without specials."""
+    distinct = list(dict.fromkeys(texts))
+    if not distinct:
+        return {}
+    ids = tokenizer(distinct, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+    return dict(zip(distinct, ids, strict=True))
+
+
+def _pieces_with_offsets(
+    tokenizer: Tokenizer, texts: Iterable[str]
+) -> dict[str, tuple[list[int], list[int], list[int]]]:
+    """Token ids, first characters and ends (exclusive) of each distinct text, without specials."""
+    distinct = list(dict.fromkeys(texts))
+    if not distinct:
+        return {}
+    options = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
+    batch = tokenizer(distinct, return_offsets_mapping=True, **options)
+    return {
+        text: (ids, [start for start, _ in offsets], [end for _, end in offsets])
+        for text, ids, offsets in zip(distinct, batch["input_ids"], batch["offset_mapping"], strict=True)
+    }
+
+
+def _unknown_piece(tokenizer: Tokenizer) -> int:
+    if tokenizer.unk_token_id is None:
+        raise BadInput("this tokenizer has no unknown token to stand for a word that it cannot split into pieces")
+    return int(tokenizer.unk_token_id)

@@ -1,0 +1,97 @@
+"""Names, scripts and families of languages, for tables and charts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Language(NamedTuple):
+    """family is the top-level genus that typological tables group by ("IE: Germanic", "Turkic", ...)."""
+
+    name: str
+    script: str
+    family: str
+
+
+_TABLE = """
+af     | Afrikaans           | Latin      | IE: Germanic
+ar     | Arabic              | Arabic     | Afro-Asiatic
+az     | Azerbaijani         | Latin      | Turkic
+bg     | Bulgarian           | Cyrillic   | IE: Slavic
+bn     | Bengali             | Bengali    | IE: Indo-Aryan
+ca     | Catalan             | Latin      | IE: Romance
+cs     | Czech               | Latin      | IE: Slavic
+da     | Danish              | Latin      | IE: Germanic
+de     | German              | Latin      | IE: Germanic
+de-ba  | Bavarian            | Latin      | IE: Germanic
+de-st  | South Tyrolean      | Latin      | IE: Germanic
+el     | Greek               | Greek      | IE: Greek
+en     | English             | Latin      | IE: Germanic
+es     | Spanish             | Latin      | IE: Romance
+et     | Estonian            | Latin      | Uralic
+eu     | Basque              | Latin      | Basque
+fa     | Persian             | Arabic     | IE: Iranian
+fi     | Finnish             | Latin      | Uralic
+fr     | French              | Latin      | IE: Romance
+gsw    | Swiss German        | Latin      | IE: Germanic
+gu     | Gujarati            | Gujarati   | IE: Indo-Aryan
+he     | Hebrew              | Hebrew     | Afro-Asiatic
+hi     | Hindi               | Devanagari | IE: Indo-Aryan
+hr     | Croatian            | Latin      | IE: Slavic
+ht     | Haitian Creole      | Latin      | Creole
+hu     | Hungarian           | Latin      | Uralic
+id     | Indonesian          | Latin      | Austronesian
+it     | Italian             | Latin      | IE: Romance
+ja     | Japanese            | Japanese   | Japonic
+jv     | Javanese            | Latin      | Austronesian
+ka     | Georgian            | Georgian   | Kartvelian
+kk     | Kazakh              | Cyrillic   | Turkic
+ko     | Korean              | Hangul     | Koreanic
+lt     | Lithuanian          | Latin      | IE: Baltic
+ml     | Malayalam           | Malayalam  | Dravidian
+mr     | Marathi             | Devanagari | IE: Indo-Aryan
+ms     | Malay               | Latin      | Austronesian
+my     | Burmese             | Burmese    | Sino-Tibetan
+nap    | Neapolitan          | Latin      | IE: Romance
+nl     | Dutch               | Latin      | IE: Germanic
+pa     | Punjabi             | Gurmukhi   | IE: Indo-Aryan
+pl     | Polish              | Latin      | IE: Slavic
+pt     | Portuguese          | Latin      | IE: Romance
+qu     | Quechua             | Latin      | Quechuan
+ro     | Romanian            | Latin      | IE: Romance
+ru     | Russian             | Cyrillic   | IE: Slavic
+sk     | Slovak              | Latin      | IE: Slavic
+sr     | Serbian             | Latin      | IE: Slavic
+sv     | Swedish             | Latin      | IE: Germanic
+sw     | Swahili             | Latin      | Niger-Congo
+ta     | Tamil               | Tamil      | Dravidian
+te     | Telugu              | Telugu     | Dravidian
+th     | Thai                | Thai       | Kra-Dai
+tl     | Tagalog             | Latin      | Austronesian
+tr     | Turkish             | Latin      | Turkic
+uk     | Ukrainian           | Cyrillic   | IE: Slavic
+ur     | Urdu                | Arabic     | IE: Indo-Aryan
+vi     | Vietnamese          | Latin      | Austroasiatic
+wo     | Wolof               | Latin      | Niger-Congo
+yo     | Yoruba              | Latin      | Niger-Congo
+zh     | Chinese             | Han        | Sino-Tibetan
+"""
+
+
+def _parse(table: str) -> dict[str, Language]:
+    found: dict[str, Language] = {}
+    for line in table.strip().splitlines():
+        tag, name, script, family = (cell.strip() for cell in line.split("|"))
+        if tag in found:
+            raise ValueError(f"language {tag!r} is in the table twice")
+        found[tag] = Language(name, script, family)
+    return found
+
+
+LANGUAGES = _parse(_TABLE)
+
+
+def describe(tag: str) -> Language:
+    """The language of a tag. An unknown region or script ("pt-BR") gives its language; a wholly unknown tag, itself."""
+    known = LANGUAGES.get(tag) or LANGUAGES.get(tag.replace("_", "-").split("-")[0].lower())
+    return known or Language(tag, "unknown", "unknown")

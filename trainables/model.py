@@ -1,0 +1,193 @@
+"""An encoder with its LM head, and fresh task heads on top."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from trainables.catalogue import Kind
+from trainables.errors import BadInput
+
+# Where Hugging Face masked-LM classes keep the head that turns hidden states into vocabulary logits.
+LM_HEADS = ("lm_head", "cls", "predictions")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a task head predicts; the label names travel with the weights, so ids can never be mixed up."""
+
+    kind: Kind
+    labels: tuple[str, ...]
+
+
+class PooledHead(nn.Module):
+    """Dropout, dense, tanh, dropout, linear on the `<s>` state: sentence and pair classes, and one score per choice."""
+
+    def __init__(self, width: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.out = nn.Linear(width, outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[B, L, width] -> [B, outputs]."""
+        pooled = torch.tanh(self.dense(self.dropout(hidden[:, 0])))
+        return self.out(self.dropout(pooled))  # type: ignore[no-any-return]
+
+
+class TokenHead(nn.Module):
+    """Dropout and a linear layer on every position: tags, and start and end of a span."""
+
+    def __init__(self, width: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, outputs)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[B, L, width] -> [B, L, outputs]."""
+        return self.out(self.dropout(hidden))  # type: ignore[no-any-return]
+
+
+class Net(nn.Module):
+    """One shared encoder (inside its masked-LM model) and one head per task."""
+
+    def __init__(self, lm: Any, heads: Mapping[str, Head], seed: int) -> None:
+        super().__init__()
+        self.lm = lm
+        self.specs = dict(heads)
+        self.heads = nn.ModuleDict()
+        width, dropout = lm.config.hidden_size, getattr(lm.config, "hidden_dropout_prob", 0.1)
+        for name, head in sorted(heads.items()):
+            if head.kind in ("text", "bitext"):
+                continue
+            outputs = {"choice": 1, "span": 2}.get(head.kind, len(head.labels))
+            make = TokenHead if head.kind in ("span", "words") else PooledHead
+            self.heads[name] = start_fresh(make(width, outputs, dropout), seed)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder without its LM head."""
+        return self.lm.base_model  # type: ignore[no-any-return]
+
+    @property
+    def lm_head(self) -> nn.Module:
+        """The pretrained head from hidden states to vocabulary logits; BadInput when the checkpoint has none."""
+        for name in LM_HEADS:
+            if hasattr(self.lm, name):
+                return getattr(self.lm, name)  # type: ignore[no-any-return]
+        raise BadInput(f"{type(self.lm).__name__} has no masked-LM head that is known here ({', '.join(LM_HEADS)})")
+
+    def parameters_of(self, task: str) -> Iterator[nn.Parameter]:
+        """The parameters that a step on `task` trains (tied LM weights belong to the encoder)."""
+        yield from self.encoder.parameters()
+        if self.specs[task].kind == "text":
+            shared = {id(p) for p in self.encoder.parameters()}
+            yield from (p for p in self.lm_head.parameters() if id(p) not in shared)
+        else:
+            yield from self.heads[task].parameters()
+
+    def hidden(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Last hidden states [B, L, width] of token ids [B, L] under an attention mask [B, L]."""
+        return self.encoder(input_ids=tokens, attention_mask=mask).last_hidden_state  # type: ignore[no-any-return]
+
+    def forward(self, task: str, tokens: Tensor, mask: Tensor) -> Tensor:
+        """The task's logits: [B, outputs] of a pooled head, [B, L, outputs] of a token head."""
+        return self.heads[task](self.hidden(tokens, mask))  # type: ignore[no-any-return]
+
+    def loss(self, task: str, batch: Mapping[str, Tensor], rows_per_item: int = 1) -> Tensor:
+        """The *summed* loss of a batch; dividing by the global count makes it independent of the number of workers.
+
+        Args:
+            batch: `tokens` and `mask` [B, L]; `labels` as in `formats.Encoded`, [B, L] with -100 for words and text.
+        """
+        kind, labels = self.specs[task].kind, batch["labels"]
+        if kind == "text":
+            # Logits over 250,000 entries are the cost of masked LM: only the masked 15 % of the positions need them.
+            hidden = self.hidden(batch["tokens"], batch["mask"])
+            chosen = labels != -100
+            return cross_entropy(self.lm_head(hidden[chosen]), labels[chosen])
+        logits = self(task, batch["tokens"], batch["mask"])
+        if kind == "choice":
+            return cross_entropy(logits.view(-1, rows_per_item), labels)
+        if kind == "span":
+            logits = logits.masked_fill(~batch["mask"].bool().unsqueeze(-1), -1e4)
+            return (cross_entropy(logits[..., 0], labels[:, 0]) + cross_entropy(logits[..., 1], labels[:, 1])) / 2
+        if kind == "words":
+            return cross_entropy(logits.flatten(0, 1), labels.flatten())
+        return cross_entropy(logits, labels)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Summed cross-entropy in float32, -100 ignored; 0 for an empty batch."""
+    return nn.functional.cross_entropy(logits.float(), labels, reduction="sum", ignore_index=-100)
+
+
+def start_fresh(head: nn.Module, seed: int) -> nn.Module:
+    """Draws a head's weights from N(0, 0.02) with a generator of its own; biases start at 0."""
+    rng = torch.Generator().manual_seed(seed)
+    for parameter in head.parameters():
+        with torch.no_grad():
+            if parameter.dim() > 1:
+                parameter.normal_(0.0, 0.02, generator=rng)
+            else:
+                parameter.zero_()
+    return head
+
+
+def load_lm(folder: str | Path, dropout: float | None = None) -> Any:
+    """The masked-LM model of a checkpoint in float32, from safetensors only and never with code from outside.
+
+    Raises:
+        BadInput: the folder or hub id holds no such model.
+    """
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    overrides = {} if dropout is None else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **overrides)
+        return AutoModelForMaskedLM.from_pretrained(
+            folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise BadInput(f"encoder {str(folder)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
+def load_tokenizer(folder: str | Path) -> Any:
+    """The fast tokenizer of a checkpoint; BadInput when it has none."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"encoder {str(folder)!r} has no tokenizer: {str(error).splitlines()[0]}") from error
+    if not tokenizer.is_fast:
+        raise BadInput(f"encoder {str(folder)!r} has no fast tokenizer, which character offsets need")
+    return tokenizer
+
+
+def save(net: Net, tokenizer: Any, out: Path) -> None:
+    """Writes encoder and tokenizer in the Hugging Face layout, and the heads beside them; safetensors only."""
+    net.lm.save_pretrained(out / "encoder")
+    tokenizer.save_pretrained(out / "encoder")
+    if net.heads:
+        save_file({k: v.detach().cpu().contiguous() for k, v in net.heads.state_dict().items()}, out / "heads.safetensors")
+    (out / "heads.json").write_text(json.dumps({name: asdict(head) for name, head in net.specs.items()}, indent=1))
+
+
+def load(folder: Path) -> Net:
+    """The net that `save` wrote, with its heads."""
+    specs = {
+        name: Head(head["kind"], tuple(head["labels"]))
+        for name, head in json.loads((folder / "heads.json").read_text()).items()
+    }
+    net = Net(load_lm(folder / "encoder"), specs, seed=0)
+    if net.heads:
+        net.heads.load_state_dict(load_file(folder / "heads.safetensors"))
+    return net

@@ -1,0 +1,139 @@
+"""From a frame and a language to words that know their part of speech, their role in the frame and their place in the text.
+
+A language file gives the words and the word order; nothing here knows a language by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from trainables.pocket.frames import SORT, Frame
+
+_ENTITY = {"name": "PER", "surname": "PER", "city": "LOC", "brand": "ORG", "org": "ORG"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """What a language file declares.
+
+    words: concept -> forms, "|" between forms; which forms is the file's own affair.
+    function: function word -> universal part of speech. These words are trimmed off both ends of a gold span.
+    orders: name -> word order: slots and "=literal" words. Needed: statement, fronted, negated, ask_agent, ask.
+      The slot "wh" stands for the question word; an order of "ask" without it leaves the question word in the slot.
+    question: slot -> question word(s).
+    phrases: frame -> slot -> words. A word is "word" or "word/POS"; without /POS it is looked up in `function`, else it
+      gets the default of its slot.
+    """
+
+    code: str
+    iso3: str
+    script: str
+    words: Mapping[str, str]
+    function: Mapping[str, str]
+    orders: Mapping[str, str]
+    question: Mapping[str, str]
+    phrases: Callable[[Frame], Mapping[str, str]]
+    space: str = " "
+    upper: Mapping[str, str] | None = None  # first letters whose capital is not str.upper's
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    text: str
+    pos: str
+    role: str
+    entity: str  # "O", "B-PER", ...
+    start: int  # offset of the first character in the sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    text: str
+    tokens: tuple[Token, ...]
+    spans: Mapping[str, tuple[int, int]]  # role -> first and last+1 character of what fills it, without function words
+
+    def answer(self, role: str) -> tuple[int, str]:
+        """Character offset and text of a role's filler."""
+        start, end = self.spans[role]
+        return start, self.text[start:end]
+
+
+def say(
+    frame: Frame, language: Language, order: str | None = None, *, asked: str | None = None, wh: str | None = None
+) -> Sentence:
+    """One sentence about a frame.
+
+    Without `asked` a statement: "negated" if the frame is, else the order named ("fronted" needs a time to front).
+    With it the question for that slot; `order` is then a prefix of "ask" and "ask_agent", `wh` another question word.
+    """
+    phrases = dict(language.phrases(frame))
+    if asked:
+        template = language.orders[(order or "") + ("ask_agent" if asked == "agent" else "ask")]
+        phrases.pop(asked, None)
+        phrases["wh" if "wh" in template.split() else asked] = wh or language.question[asked]
+    else:
+        name = "negated" if frame.negated else "statement" if frame.time is None else order or "statement"
+        template = language.orders[name]
+    words: list[tuple[str, str, str]] = []  # word, part of speech, role
+    for item in template.split():
+        if item.startswith("="):
+            words.append((*_tagged(item[1:], "PUNCT", language), "none"))
+        else:
+            role = item.split(".")[0]  # "verb.base" is a verb
+            default = _default_pos(frame, role)
+            words += [(*_tagged(w, default, language), role) for w in phrases.get(item, "").split()]
+    return _assemble(words, _entities(frame), language)
+
+
+def _tagged(word: str, default: str, language: Language) -> tuple[str, str]:
+    text, _, pos = word.partition("/")
+    return text, pos or language.function.get(text, default)
+
+
+def _default_pos(frame: Frame, role: str) -> str:
+    if role in ("verb", "wh"):
+        return "VERB" if role == "verb" else "PRON"
+    filler = getattr(frame, role, None)
+    proper = filler is not None and SORT[filler.split()[0]] in _ENTITY
+    return "PROPN" if proper else "NOUN"
+
+
+def _entities(frame: Frame) -> dict[str, str]:
+    kinds: dict[str, str] = {}
+    for role in ("agent", "recipient", "companion", "place"):
+        filler = frame.filler(role)
+        kind = _ENTITY.get(SORT[filler.split()[0]]) if filler else None
+        if kind:
+            kinds[role] = kind
+    return kinds
+
+
+def _assemble(words: list[tuple[str, str, str]], entities: Mapping[str, str], language: Language) -> Sentence:
+    core: dict[str, tuple[int, int]] = {}  # role -> first and last index of its content words
+    for i, (text, _, role) in enumerate(words):
+        if role not in ("none", "wh") and text not in language.function:
+            core[role] = (core.get(role, (i, i))[0], i)
+    tokens: list[Token] = []
+    sentence = ""
+    for i, (text, pos, role) in enumerate(words):
+        if _first_letter(tokens):
+            text = _capital(text, language)
+        closing = text in (".", "?", ",", "。", "？", "।", "，")
+        glue = "" if not sentence or closing or sentence.endswith("¿") else language.space
+        first, last = core.get(role, (-1, -1))
+        kind = entities.get(role)
+        entity = "O" if kind is None or not first <= i <= last else ("B-" if i == first else "I-") + kind
+        tokens.append(Token(text, pos, role, entity, len(sentence) + len(glue)))
+        sentence += glue + text
+    spans = {r: (tokens[a].start, tokens[b].start + len(tokens[b].text)) for r, (a, b) in core.items()}
+    return Sentence(sentence, tuple(tokens), spans)
+
+
+def _first_letter(tokens: list[Token]) -> bool:
+    return all(t.text == "¿" for t in tokens)
+
+
+def _capital(word: str, language: Language) -> str:
+    first = (language.upper or {}).get(word[0], word[0].upper())
+    return first + word[1:]

@@ -1,0 +1,262 @@
+"""From frames to rows: the datasets that are made from single sentences, pairs of sentences and paragraphs.
+
+Every function returns rows (dicts in the hub's columns) for one language; the frames behind them come from a seed of
+(dataset, split), never of the language, so rows at the same place are translations of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from random import Random
+from typing import Any
+
+from trainables.pocket import english, pairs
+from trainables.pocket.frames import (
+    ASKABLE,
+    KIND_OF,
+    SORT,
+    TOPICS,
+    TYPICAL,
+    Frame,
+    change,
+    frames,
+    in_split,
+    negate,
+)
+from trainables.pocket.grammar import Language, Sentence, say
+
+Row = dict[str, Any]
+
+UPOS = tuple("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split())
+ENTITIES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
+# The finer English tags: part of speech and role, as far as they occur together.
+CCG_TAGS = tuple(
+    "NOUN-AGENT PROPN-AGENT DET-AGENT VERB-EVENT AUX-EVENT PART-EVENT NOUN-THING ADJ-THING NUM-THING DET-THING "
+    "CCONJ-THING ADP-RECIPIENT PROPN-RECIPIENT ADP-COMPANION PROPN-COMPANION ADP-PLACE DET-PLACE NOUN-PLACE "
+    "PROPN-PLACE ADP-TIME DET-TIME NOUN-TIME PROPN-TIME ADP-ASKED PRON-ASKED ADV-ASKED PUNCT-END".split()
+)
+_CCG_ROLE = {"verb": "EVENT", "wh": "ASKED"}
+
+
+class Item:
+    """A frame and how to say it: the same in every language."""
+
+    __slots__ = ("asked", "frame", "order")
+
+    def __init__(self, frame: Frame, order: str | None = None, asked: str | None = None) -> None:
+        self.frame, self.order, self.asked = frame, order, asked
+
+    def key(self) -> str:
+        """Equal for items that would be the same sentence: what is asked for does not count."""
+        hidden = {self.asked: "?"} if self.asked else {}
+        if self.asked == "thing":
+            hidden |= {"adjective": "", "number": "", "other": ""}
+        return change(self.frame, **hidden).key()
+
+    def say(self, language: Language) -> Sentence:
+        return say(self.frame, language, self.order, asked=self.asked)
+
+
+def _topical(frame: Frame) -> bool:
+    """Whether agent or place alone tell the topic."""
+    return SORT[frame.agent.split()[0]] == "profession" or (frame.place is not None and SORT.get(frame.place) == "venue")
+
+
+def _vary(rng: Random, frame: Frame, questions: float, negations: float) -> Item:
+    """A frame said in one of its ways; topic and role stay recoverable."""
+    if rng.random() < 0.08 and frame.thing in KIND_OF and _topical(frame):
+        frame = change(frame, thing=KIND_OF[frame.thing])
+    way = rng.random()
+    if way < questions:
+        told = _topical(frame) or frame.verb in TYPICAL.get(frame.thing, ())
+        slots = [s for s in ASKABLE if frame.filler(s) and (s not in ("thing", "agent", "place") or told)]
+        if slots:
+            return Item(frame, asked=rng.choice(slots))
+    if questions <= way < questions + negations:
+        return Item(negate(frame))
+    return Item(frame, "fronted" if rng.random() < 0.35 else None)
+
+
+def _items(dataset: str, split: str, *, questions: float, negations: float) -> Iterator[Item]:
+    """Endless different sentences of one split, topics in turn."""
+    rng = Random(f"{dataset}/{split}")
+    sources = [frames(rng, split, topic) for topic in TOPICS]
+    seen: set[str] = set()
+    while True:
+        item = _vary(rng, next(rng.choice(sources)), questions, negations)
+        key = item.key()
+        if key not in seen and in_split(key, split):
+            seen.add(key)
+            yield item
+
+
+@cache
+def items(dataset: str, split: str, n: int, questions: float = 0.0, negations: float = 0.0) -> tuple[Item, ...]:
+    """The first n sentences of a dataset's split."""
+    source = _items(dataset, split, questions=questions, negations=negations)
+    return tuple(next(source) for _ in range(n))
+
+
+def sib200(language: Language, split: str, n: int) -> list[Row]:
+    first = {"train": 0, "validation": 100_000, "test": 200_000}[split]
+    return [
+        {"index_id": first + i, "category": TOPICS.index(item.frame.topic), "text": item.say(language).text}
+        for i, item in enumerate(items("sib200", split, n, 0.15, 0.1))
+    ]
+
+
+def tatoeba(language: Language, split: str, n: int) -> list[Row]:
+    from trainables.pocket.lang_en import ENGLISH
+
+    return [
+        {
+            "source_sentence": item.say(language).text + "\n",
+            "target_sentence": item.say(ENGLISH).text + "\n",
+            "source_lang": language.iso3,
+            "target_lang": ENGLISH.iso3,
+        }
+        for item in items("tatoeba", split, n, 0.2, 0.15)
+    ]
+
+
+def udpos(language: Language, split: str, n: int) -> list[Row]:
+    return [
+        {"tokens": [t.text for t in tokens], "pos_tags": [UPOS.index(t.pos) for t in tokens]}
+        for tokens in (item.say(language).tokens for item in items("udpos", split, n, 0.15, 0.15))
+    ]
+
+
+def panx(language: Language, split: str, n: int) -> list[Row]:
+    return [
+        {
+            "tokens": [t.text for t in tokens],
+            "ner_tags": [ENTITIES.index(t.entity) for t in tokens],
+            "langs": [language.code] * len(tokens),
+        }
+        for tokens in (item.say(language).tokens for item in items("panx", split, n, 0.0, 0.1))
+    ]
+
+
+def ccg(language: Language, split: str, n: int) -> list[Row]:
+    rows = []
+    for item in items("ccg", split, n, 0.15, 0.15):
+        tokens = item.say(language).tokens
+        tags = [CCG_TAGS.index(ccg_tag(t.pos, t.role)) for t in tokens]
+        rows.append({"tokens": [t.text for t in tokens], "tags": tags})
+    return rows
+
+
+def ccg_tag(pos: str, role: str) -> str:
+    """The finer tag of a word: what it is and whom or what in the event it is about."""
+    outside = "END" if pos == "PUNCT" else "EVENT"
+    return f"{pos}-{outside if role == 'none' else _CCG_ROLE.get(role, role.upper())}"
+
+
+def nli(dataset: str) -> Callable[[Language, str, int], list[Row]]:
+    """mnli and xnli: the same kind of pairs from different frames."""
+
+    def rows(language: Language, split: str, n: int) -> list[Row]:
+        return [
+            {
+                "premise": pair.first.text(language),
+                "hypothesis": pair.second.text(language),
+                "label": pair.label,
+            }
+            for pair in pairs.nli(dataset, split, n)
+        ]
+
+    return rows
+
+
+def qqp(language: Language, split: str, n: int) -> list[Row]:
+    return [
+        {"question1": pair.first.text(language), "question2": pair.second.text(language), "label": pair.label}
+        for pair in pairs.questions(split, n)
+    ]
+
+
+def pawsx(language: Language, split: str, n: int) -> list[Row]:
+    return [
+        {
+            "id": i + 1,
+            "sentence1": pair.first.text(language),
+            "sentence2": pair.second.text(language),
+            "label": pair.label,
+        }
+        for i, pair in enumerate(pairs.paraphrases(split, n))
+    ]
+
+
+@cache
+def paragraphs(dataset: str, split: str, n: int) -> tuple[tuple[tuple[Frame, ...], int, str], ...]:
+    """(frames of the paragraph, which one is asked about, slot); no filler occurs twice in a paragraph."""
+    rng = Random(f"{dataset}/{split}")
+    source = frames(rng, split)
+    made = []
+    while len(made) < n:
+        chosen = [next(source)]
+        size = rng.choice((1, 2, 2))
+        while len(chosen) < size:
+            more = next(source)
+            if all(_fillers(more).isdisjoint(_fillers(f)) for f in chosen):
+                chosen.append(more)
+        asked = rng.randrange(size)
+        slots = [s for s in ASKABLE if chosen[asked].filler(s)]
+        made.append((tuple(chosen), asked, rng.choice(slots)))
+    return tuple(made)
+
+
+def _fillers(frame: Frame) -> set[str]:
+    values = (frame.agent, frame.verb, frame.thing, frame.other, frame.recipient, frame.companion, frame.place)
+    words = {word.removesuffix("_city") for value in values if value for word in value.split()}
+    return words | ({frame.time} if frame.time else set())
+
+
+def squad(dataset: str, title: bool) -> Callable[[Language, str, int], list[Row]]:
+    """squad and xquad: the same kind of paragraphs from different frames."""
+
+    def rows(language: Language, split: str, n: int) -> list[Row]:
+        made = []
+        for i, (told, asked, slot) in enumerate(paragraphs(dataset, split, n)):
+            sentences = [say(frame, language) for frame in told]
+            before = sum(len(s.text) + len(language.space) for s in sentences[:asked])
+            start, text = sentences[asked].answer(slot)
+            row = {
+                "id": f"{dataset}-{split}-{i:04d}",
+                "context": language.space.join(s.text for s in sentences),
+                "question": say(told[asked], language, asked=slot).text,
+                "answers": {"text": [text], "answer_start": [before + start]},
+            }
+            made.append(row | ({"title": told[0].topic} if title else {}))
+        return made
+
+    return rows
+
+
+def mlm(language: Language, split: str, n: int) -> list[Row]:
+    """Lines of text: single sentences, a sentence and what follows from it, a sentence, a question and its answer."""
+    rng = Random(f"mlm/{language.code}/{split}")
+    lines: list[Row] = []
+    for frame in frames(rng, split):
+        if len(lines) == n:
+            break
+        way = rng.random()
+        if language.code == "en" and way < 0.25:
+            text = english.story(rng, frame)
+        elif way < 0.5:
+            text = _vary(rng, frame, 0.15, 0.15).say(language).text
+        elif way < 0.75:
+            pair = pairs.nli_pair(rng, frame, rng.choice((0, 2)))
+            text = language.space.join((pair.first.text(language), pair.second.text(language)))
+        else:
+            slot = rng.choice([s for s in ASKABLE if frame.filler(s)])
+            told, question = say(frame, language), say(frame, language, asked=slot)
+            text = language.space.join((told.text, question.text, _answer(told, slot, language)))
+        lines.append({"text": text})
+    return lines
+
+
+def _answer(told: Sentence, slot: str, language: Language) -> str:
+    stop = told.tokens[-1].text
+    return told.answer(slot)[1] + stop

@@ -1,0 +1,178 @@
+"""What a trial does, as a value of literals: two equal recipes are one trial."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from trainables.errors import BadInput, unknown
+from trainables.profiles import PROFILES, Profile
+
+MlmRatio = float | Literal["by_size"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One recipe; the intermediate fields are 0 where there is no intermediate phase, so that every baseline is equal.
+
+    Attributes:
+        encoder: hub id, folder, `pocket` or `pretrain:<size>`.
+        profile: which published set of numbers gives every batch size, length and target learning rate.
+        targets: catalogue names of the target tasks, in order of cost.
+        scale: fraction of the rows and steps of every stage; 1 is the real thing.
+        intermediate: catalogue names of the English tasks trained first, mixed when there are several.
+        mixing_limit: K of P(m) = min(e_m, K) / sum (Phang et al. 2020); 0 where only one source is trained.
+        mlm_ratio: share of the steps that are masked LM; `by_size` treats it as one more task in the mix, as published.
+        epochs: multiple of each task's own number of epochs in the profile.
+        steps: exact number of intermediate steps instead of `epochs`; 0 = use `epochs`.
+        lr: peak learning rate of the intermediate phase.
+    """
+
+    encoder: str
+    profile: str
+    targets: tuple[str, ...]
+    scale: float = 1.0
+    intermediate: tuple[str, ...] = ()
+    mixing_limit: int = 0
+    mlm_ratio: MlmRatio = 0.0
+    epochs: float = 0.0
+    steps: int = 0
+    lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise unknown("profile", self.profile, PROFILES)
+        check_number("scale", self.scale, above=0, at_most=1)
+        if len(set(self.intermediate)) != len(self.intermediate):
+            raise BadInput(f"intermediate tasks repeat: {', '.join(self.intermediate)}")
+        if not self.intermediate:
+            for name in ("mixing_limit", "mlm_ratio", "epochs", "steps", "lr"):
+                object.__setattr__(self, name, type(getattr(Recipe, name))(0))
+            return
+        object.__setattr__(self, "intermediate", tuple(sorted(self.intermediate)))
+        if self.mlm_ratio != "by_size":
+            if isinstance(self.mlm_ratio, str):
+                raise unknown("mlm_ratio", self.mlm_ratio, ["by_size"])
+            check_number("mlm_ratio", self.mlm_ratio, at_least=0, below=1)
+        check_number("lr", self.lr, above=0, at_most=1)
+        if self.steps:
+            check_number("steps", self.steps, at_least=1)
+            object.__setattr__(self, "epochs", 0.0)
+        else:
+            check_number("epochs", self.epochs, above=0)
+        mixed = len(self.intermediate) > 1 or self.mlm_ratio == "by_size"
+        if mixed:
+            check_number("mixing_limit", self.mixing_limit, at_least=1)
+        else:
+            object.__setattr__(self, "mixing_limit", 0)
+
+    @property
+    def is_baseline(self) -> bool:
+        """True without an intermediate phase: the row every gain is measured against."""
+        return not self.intermediate
+
+    @property
+    def address(self) -> str:
+        """Hex digest of the canonical JSON of every field."""
+        return digest(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain literals; fields that have no meaning in this recipe are left out."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v not in (0, ())}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Recipe:
+        """The recipe of a TOML or JSON table; raises BadInput for an unknown, missing or mistyped key."""
+        known = {f.name: f for f in fields(Recipe)}
+        for key in values:
+            if key not in known:
+                raise unknown("recipe key", key, known)
+        for key in ("encoder", "profile", "targets"):
+            if key not in values:
+                raise BadInput(f"recipe has no {key!r}")
+        made: dict[str, Any] = {}
+        for key, value in values.items():
+            if key in ("targets", "intermediate"):
+                if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+                    raise BadInput(f"recipe key {key!r} must be a list of names, not {value!r}")
+                made[key] = tuple(value)
+            elif key in ("encoder", "profile") and not isinstance(value, str):
+                raise BadInput(f"recipe key {key!r} must be a string, not {value!r}")
+            elif key in ("scale", "epochs", "lr"):
+                check_number(key, value)
+                made[key] = float(value)
+            elif key in ("mixing_limit", "steps"):
+                check_number(key, value)
+                if value != int(value):
+                    raise BadInput(f"{key} must be a whole number, not {value!r}")
+                made[key] = int(value)
+            else:
+                made[key] = float(value) if isinstance(value, int) and key == "mlm_ratio" else value
+        return Recipe(**made)
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> None:
+    """Raises BadInput unless `value` is a finite number inside the bounds; the message states them."""
+    bounds = [(above, ">"), (at_least, ">="), (below, "<"), (at_most, "<=")]
+    wanted = " and ".join(f"{sign} {bound:g}" for bound, sign in bounds if bound is not None) or "finite"
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if good:
+        good = (
+            (above is None or value > above)
+            and (at_least is None or value >= at_least)
+            and (below is None or value < below)
+            and (at_most is None or value <= at_most)
+        )
+    if not good:
+        raise BadInput(f"{name} must be a number {wanted}, not {value!r}")
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value made of literals; raises TypeError for anything else, rather than hash a repr."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON, as 64 hex characters."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def title(recipe: Recipe, task_titles: Mapping[str, str]) -> str:
+    """The name of a recipe that a person reads in tables and in MLflow, such as `SQuAD + MLM 0.25`.
+
+    What equals the profile's own value is left out, so published rows have short names and no two recipes share one.
+    """
+    if recipe.is_baseline:
+        return "no intermediate task"
+    profile: Profile = PROFILES[recipe.profile]
+    parts = [task_titles.get(task, task) for task in recipe.intermediate]
+    name = " + ".join(parts)
+    if recipe.mlm_ratio:
+        name += " + MLM" if recipe.mlm_ratio == "by_size" else f" + MLM {recipe.mlm_ratio:g}"
+    details = []
+    if recipe.mixing_limit and recipe.mixing_limit != profile.mixing_limit:
+        details.append(f"K={recipe.mixing_limit}")
+    if recipe.steps:
+        details.append(f"{recipe.steps} steps")
+    elif recipe.epochs != 1:
+        details.append(f"{recipe.epochs:g}x epochs")
+    if recipe.lr != profile.intermediate_lr(mlm=bool(recipe.mlm_ratio)):
+        details.append(f"lr {recipe.lr:g}")
+    return name + (f" ({', '.join(details)})" if details else "")
+
+
+def without_intermediate(recipe: Recipe) -> Recipe:
+    """The baseline that this recipe is compared with: the same in everything but the intermediate phase."""
+    return replace(recipe, intermediate=())

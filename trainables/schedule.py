@@ -1,0 +1,170 @@
+"""What happens at step s, as a pure function of (recipe, seed, s).
+
+Which task, which examples, which masked positions and which dropout seed come from counter-based generators keyed by purpose
+and step. So resuming needs no data-loader state, and the number of workers does not change the batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Batches inside one window are sorted by length: 64 of them waste little padding and still see the data shuffled.
+WINDOW_BATCHES = 64
+
+
+def generator(seed: int, *purpose: str | int) -> np.random.Generator:
+    """A generator of its own for every (seed, purpose), the same on every machine."""
+    key = hashlib.blake2b(repr((seed, purpose)).encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+
+
+def mixing_probabilities(sizes: Mapping[str, int], limit: int) -> dict[str, float]:
+    """P(m) = min(e_m, K) / sum_j min(e_j, K) (Phang et al. 2020, section 2.2).
+
+    Args:
+        sizes: task -> number of training examples e_m.
+        limit: K, at least 1.
+    """
+    capped = {task: min(size, limit) for task, size in sizes.items()}
+    total = sum(capped.values())
+    return {task: size / total for task, size in capped.items()}
+
+
+def language_probabilities(sizes: Sequence[int], alpha: float) -> np.ndarray:
+    """q_l ~ (n_l / n)^alpha (Conneau et al. 2020); float64 [languages], sums to 1."""
+    shares = np.asarray(sizes, dtype=np.float64) / sum(sizes)
+    powered = shares**alpha
+    return np.asarray(powered / powered.sum(), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The training items of one task.
+
+    Attributes:
+        lengths: int [items], length of each item in tokens (for bucketing).
+        groups: int [items], language number of each item, drawn with `group_probabilities`; None = plain epochs.
+        batch: items in the global batch.
+    """
+
+    lengths: np.ndarray
+    batch: int
+    groups: np.ndarray | None = None
+    group_probabilities: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The whole plan of a training phase.
+
+    Attributes:
+        names: the tasks.
+        task: int [steps], index into `names`, one task per optimiser step.
+        items: per task int [times drawn, batch], the item numbers of its k-th batch.
+        nth: int [steps], how often the task of step s was drawn before s.
+    """
+
+    names: tuple[str, ...]
+    task: np.ndarray
+    items: Mapping[str, np.ndarray]
+    nth: np.ndarray
+
+    @property
+    def steps(self) -> int:
+        """Number of optimiser steps."""
+        return len(self.task)
+
+    def at(self, step: int) -> tuple[str, np.ndarray]:
+        """Task and item numbers [batch] of a step."""
+        name = self.names[self.task[step]]
+        return name, self.items[name][self.nth[step]]
+
+    def epochs(self, streams: Mapping[str, Stream]) -> dict[str, float]:
+        """Realised passes over each task's items."""
+        return {n: self.items[n].size / max(1, len(streams[n].lengths)) for n in self.names}
+
+
+def draw_tasks(probabilities: Sequence[float], steps: int, seed: int) -> np.ndarray:
+    """int [steps], one task a step, independently with the given probabilities."""
+    uniform = generator(seed, "task").random(steps)
+    return np.searchsorted(np.cumsum(probabilities)[:-1], uniform, side="right")
+
+
+def make_schedule(streams: Mapping[str, Stream], probabilities: Mapping[str, float], steps: int, seed: int) -> Schedule:
+    """The schedule of `steps` optimiser steps over the tasks of `streams`."""
+    names = tuple(sorted(streams))
+    task = draw_tasks([probabilities[n] for n in names], steps, seed)
+    nth = np.zeros(steps, dtype=np.int64)
+    items = {}
+    for index, name in enumerate(names):
+        steps_of_task = np.flatnonzero(task == index)
+        nth[steps_of_task] = np.arange(len(steps_of_task))
+        items[name] = batches(streams[name], len(steps_of_task), seed, name)
+    return Schedule(names, task, items, nth)
+
+
+def batches(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
+    """int [count, batch]: the first `count` batches of a task, length-bucketed inside shuffled windows."""
+    order = item_order(stream, count * stream.batch, seed, name)
+    rng = generator(seed, "bucket", name)
+    out = np.empty((count, stream.batch), dtype=np.int64)
+    for first in range(0, count, WINDOW_BATCHES):
+        last = min(count, first + WINDOW_BATCHES)
+        window = order[first * stream.batch : last * stream.batch]
+        window = window[np.argsort(stream.lengths[window], kind="stable")].reshape(last - first, stream.batch)
+        out[first:last] = window[rng.permutation(last - first)]
+    return out
+
+
+def item_order(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
+    """int [count]: item numbers, epoch after epoch, each reshuffled; by language first where the stream has groups."""
+    if stream.groups is None:
+        return shuffled_epochs(np.arange(len(stream.lengths)), count, seed, name)
+    assert stream.group_probabilities is not None
+    cumulative = np.cumsum(stream.group_probabilities)[:-1]
+    drawn = np.searchsorted(cumulative, generator(seed, "language", name).random(count), side="right")
+    order = np.empty(count, dtype=np.int64)
+    for group in range(len(stream.group_probabilities)):
+        places = np.flatnonzero(drawn == group)
+        members = np.flatnonzero(stream.groups == group)
+        order[places] = shuffled_epochs(members, len(places), seed, f"{name}/{group}")
+    return order
+
+
+def shuffled_epochs(items: np.ndarray, count: int, seed: int, name: str) -> np.ndarray:
+    """int [count]: `items` over and over, each pass in a fresh order."""
+    passes = [items[:0]]
+    passes += [generator(seed, "epoch", name, e).permutation(items) for e in range(math.ceil(count / max(1, len(items))))]
+    return np.concatenate(passes)[:count]
+
+
+def mask_tokens(
+    tokens: np.ndarray, special: np.ndarray, *, mask_id: int, vocabulary: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masked-LM corruption (Devlin et al. 2019): 15 % of the non-special tokens, of those 80 % mask, 10 % random, 10 % kept.
+
+    Args:
+        tokens: int [T], a whole global batch laid end to end.
+        special: bool [T], never chosen.
+    Returns:
+        corrupted tokens [T] and the chosen positions, bool [T].
+    """
+    chosen = (rng.random(len(tokens)) < 0.15) & ~special
+    how = rng.random(len(tokens))
+    random_ids = rng.integers(0, vocabulary, len(tokens), dtype=tokens.dtype)
+    corrupted = np.where(chosen & (how < 0.8), tokens.dtype.type(mask_id), tokens)
+    corrupted = np.where(chosen & (how >= 0.8) & (how < 0.9), random_ids, corrupted)
+    return corrupted, chosen
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup_frac: float) -> float:
+    """Linear warm-up over the first `warmup_frac` of the steps, then linear decay to 0 after the last."""
+    warmup = max(1, round(warmup_frac * steps)) if warmup_frac else 0
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * (steps - step) / max(1, steps - warmup)

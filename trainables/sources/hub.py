@@ -1,0 +1,226 @@
+"""The Hugging Face hub: Parquet files of a pinned or resolved commit, downloaded into the hub's own cache.
+
+No loading script is ever run. A dataset is looked for at its default branch first and then at refs/convert/parquet,
+where the hub keeps a Parquet copy of repositories that hold something else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from trainables.catalogue import Dataset
+from trainables.errors import BadInput
+from trainables.readers import RowLabels
+from trainables.sources.tables import count_rows, hash_file, join_hashes, read_parquet
+
+CONVERTED = "refs/convert/parquet"
+TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Repo:
+    """One commit of a dataset repository: what is in it, without the content."""
+
+    id: str
+    revision: str | None  # as asked for; None = the default branch
+    commit: str
+    files: Mapping[str, str | None]  # path -> sha256 of its bytes where the hub states it
+    rows: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (config, split) -> rows, from the card
+    live: bool = True  # the hub itself answered; False: known from the cache of this machine only
+
+
+class Unreachable(Exception):
+    """The hub did not answer, and nothing is cached; says why."""
+
+
+class Missing(Exception):
+    """The hub answered: there is no such repository or revision, or it may not be read; says why."""
+
+
+Look = Callable[[str, str | None], Repo]  # (repository id, revision) -> its commit; Unreachable, Missing
+Fetch = Callable[[Repo, str], Path]  # (commit, path in it) -> the file on this disk; Unreachable, Missing
+
+
+class HubTables:
+    """`look` and `fetch` are the only two functions that touch the network."""
+
+    spec = "hub"
+
+    def __init__(self, look: Look | None = None, fetch: Fetch | None = None) -> None:
+        self._look = look or look_up
+        self._fetch = fetch or download
+        self._repos: dict[tuple[str, str | None], Repo] = {}
+
+    def languages(self, d: Dataset, split: str) -> tuple[str, ...]:
+        """As declared by the catalogue; asks nobody."""
+        if d.hub is None or split not in d.splits:
+            return ()
+        return tuple(language for language in d.configs if language not in d.absent.get(split, ()))
+
+    def num_rows(self, d: Dataset, language: str, split: str) -> int:
+        """From the dataset's card where it says so (no download), else from the files themselves."""
+        repo, parts = self._find(d, language, split)
+        declared = [repo.rows.get((d.configs[language], part)) for part in d.splits[split].split("+")]
+        if d.max_files is None and None not in declared:
+            return sum(n for n in declared if n is not None)
+        return count_rows(self._files(d, repo, parts))
+
+    def fingerprint(self, d: Dataset, language: str, split: str) -> str:
+        """From the hashes that the hub states for its files (no download), else from the files."""
+        repo, parts = self._find(d, language, split)
+        return join_hashes([repo.files[p] or hash_file(self._files(d, repo, [p])[0]) for p in parts])
+
+    def table(self, d: Dataset, language: str, split: str) -> tuple[pa.Table, RowLabels]:
+        repo, parts = self._find(d, language, split)
+        return read_parquet(self._files(d, repo, parts))
+
+    def standin(self, d: Dataset) -> bool:
+        return False
+
+    def _files(self, d: Dataset, repo: Repo, parts: list[str]) -> list[Path]:
+        try:
+            return [self._fetch(repo, part) for part in parts]
+        except (Unreachable, Missing) as error:
+            raise BadInput(
+                f"hub: {d.name}: cannot get {', '.join(parts)} of {repo.id}@{repo.commit[:12]}: {error}"
+            ) from None
+
+    def _find(self, d: Dataset, language: str, split: str) -> tuple[Repo, list[str]]:
+        """The first candidate revision that holds every part of the split, and the paths of its files, in order."""
+        if d.hub is None or language not in self.languages(d, split):
+            raise BadInput(f"hub has no {d.name}/{language}/{split}")
+        config, wanted = d.configs[language], d.splits[split]
+        reasons: list[str] = []
+        unanswered = False
+        for revision in (d.revision,) if d.revision else (None, CONVERTED):
+            place = f"at {revision or 'its default branch'}"
+            try:
+                repo = self._repo(d.hub, revision)
+            except (Unreachable, Missing) as error:
+                unanswered = unanswered or isinstance(error, Unreachable)
+                reasons.append(f"{place}: {error}")
+                continue
+            if unanswered and repo.live:
+                # An earlier candidate may hold the rows: taking this one would make the choice depend on the weather.
+                break
+            parts = [_parquet(repo, config, part, alone=len(d.configs) == 1) for part in wanted.split("+")]
+            if all(parts):
+                return repo, [path for part in parts for path in part[: d.max_files]]
+            reasons.append(
+                f"{place} ({repo.commit[:12]}): no complete Parquet files of config {config!r}, split {wanted!r}"
+            )
+        raise BadInput(f"hub: cannot read {d.name}/{language}/{split} from {d.hub}: {'; '.join(reasons)}")
+
+    def _repo(self, id: str, revision: str | None) -> Repo:
+        if (id, revision) not in self._repos:
+            self._repos[id, revision] = self._look(id, revision)
+        return self._repos[id, revision]
+
+
+def _parquet(repo: Repo, config: str, split: str, *, alone: bool) -> list[str]:
+    """Paths of one split in one config: <config>/<split>-00000-of-00002.parquet on a default branch,
+    <config>/<split>/0000.parquet on the converted one. [] if there are none, or if a numbered file is missing.
+
+    The nameless places ("data", "default", the root) are tried for a dataset of one config alone (`alone`): with
+    several, they would silently give every language the same rows.
+    """
+    for place in (f"{config}/", f"data/{config}/", *(("data/", "default/", "") if alone else ())):
+        for pattern in (f"{split}-*-of-*.parquet", f"{split}/*.parquet", f"{split}.parquet"):
+            found = sorted(path for path in repo.files if fnmatchcase(path, place + pattern))
+            found = [path for path in found if path.count("/") == (place + pattern).count("/")]
+            if found:
+                total = re.search(r"-of-(\d+)(?:-[0-9a-f]+)?\.parquet$", found[0])
+                return found if total is None or len(found) == int(total[1]) else []
+    return []
+
+
+def look_up(id: str, revision: str | None) -> Repo:
+    """Ask the hub for a commit's files, hashes and card; what is cached answers when the hub cannot."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        info = HfApi().dataset_info(id, revision=revision, files_metadata=True, timeout=TIMEOUT_S)
+    except GatedRepoError:
+        raise Missing("access must be asked for on its page, and a token given (hf auth login)") from None
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise Missing(f"not there ({type(error).__name__})") from None
+    except _network_errors() as error:
+        if cached := _cached(id, revision):
+            return cached
+        raise Unreachable(f"{_reason(error)}, and nothing of it is in the hub's cache on this machine") from None
+    files = {s.rfilename: (s.lfs.sha256 if s.lfs else None) for s in info.siblings or ()}
+    return Repo(id, revision, str(info.sha), files, _declared(info.card_data))
+
+
+def download(repo: Repo, path: str) -> Path:
+    """The file on this disk, from the hub's cache where it is already there."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    try:
+        # By the branch's name first: only then does the cache remember, for offline use, which commit it stands for.
+        for revision in (repo.revision or "main", repo.commit):
+            file = Path(hf_hub_download(repo.id, path, repo_type="dataset", revision=revision))
+            if repo.commit in file.parts:
+                return file
+    except RemoteEntryNotFoundError:
+        raise Missing(f"{path} is not there") from None
+    except _network_errors() as error:
+        raise Unreachable(_reason(error)) from None
+    raise Missing(f"commit {repo.commit} is not there")
+
+
+def _cached(id: str, revision: str | None) -> Repo | None:
+    """The commit that this machine has in the hub's cache; its files may be few of all."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        return None
+    for repo in repos:
+        if (repo.repo_type, repo.repo_id) != ("dataset", id):
+            continue
+        for commit in repo.revisions:
+            if (revision or "main") in commit.refs or revision == commit.commit_hash:
+                files = {f.file_path.relative_to(commit.snapshot_path).as_posix(): None for f in commit.files}
+                return Repo(id, revision, commit.commit_hash, files, live=False)
+    return None
+
+
+def _declared(card: Any) -> dict[tuple[str, str], int]:
+    """(config, split) -> number of rows, from a card's dataset_info; {} where it has none or an odd one."""
+    info = card.get("dataset_info") if card is not None else None
+    found: dict[tuple[str, str], int] = {}
+    for config in info if isinstance(info, list) else [info]:
+        if not isinstance(config, dict):
+            continue
+        for split in config.get("splits") or ():
+            if isinstance(split, dict) and isinstance(split.get("num_examples"), int):
+                found[config.get("config_name", "default"), str(split.get("name"))] = split["num_examples"]
+    return found
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """What the hub's client lets through when the network, the hub or the disk fails."""
+    from huggingface_hub import errors
+
+    return (errors.HTTPError, errors.HfHubHTTPError, OSError)  # type: ignore[attr-defined]
+
+
+def _reason(error: Exception) -> str:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return "offline mode is on (HF_HUB_OFFLINE)"
+    text = str(error).splitlines()[0] if str(error) else "no text"
+    return f"the hub cannot be reached ({type(error).__name__}: {text})"

@@ -1,0 +1,293 @@
+"""The four things that run on workers. Each reads its parent's weights and the source, and writes one folder.
+
+Every worker of a trial calls these functions with the same arguments; only the first writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainables.batch import item_lengths
+from trainables.catalogue import DATASETS, Dataset, dataset
+from trainables.configs import Evaluate, FitConfig, Intermediate, Pretrain, StageConfig, Target, TaskFit, steps_of
+from trainables.data import Data
+from trainables.errors import DataError
+from trainables.examples import Bitext, Example, Labelled
+from trainables.formats import Encoded, encode, sides
+from trainables.loop import History, Machine, fit
+from trainables.model import Head, Net, load, load_lm, load_tokenizer, save
+from trainables.predict import embed, predict, retrieval_layer
+from trainables.pretrain import Size, new_lm, train_tokenizer
+from trainables.schedule import Stream, language_probabilities, make_schedule, mixing_probabilities
+from trainables.scoring import Scored, main_score, score, score_retrieval
+from trainables.sources import Source
+
+Watch = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a stage runs: the source of rows, the cache of encoded rows, the machine, and who watches the progress."""
+
+    source: Source
+    cache: Path
+    machine: Machine
+    watch: Watch
+
+
+def run(config: StageConfig, init: Path | None, out: Path, context: Context) -> dict[str, Any]:
+    """Runs one stage; `init` is the Hugging Face folder or the stage folder it starts from.
+
+    Returns:
+        a summary with at least `steps`, the optimiser steps it trained.
+    Raises:
+        DataError, NonFiniteLoss, BadInput, and whatever the machine raises.
+    """
+    if isinstance(config, Pretrain):
+        return pretrain(config, out, context)
+    assert init is not None
+    if isinstance(config, Intermediate):
+        return intermediate(config, init, out, context)
+    if isinstance(config, Target):
+        return target(config, init, out, context)
+    return evaluate(config, init, out, context)
+
+
+def encoder_folder(init: Path) -> Path:
+    """The Hugging Face folder inside a stage's folder, or the folder itself."""
+    return init / "encoder" if (init / "encoder").is_dir() else init
+
+
+def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
+    """Trains tokenizer and encoder from raw text; a share of the steps shows a sentence with its translation.
+
+    Rows of two translations under one mask let the model look a word up in the other language (Lample and Conneau 2019).
+    """
+    shape, comm = Size(**config.shape), context.machine.comm  # type: ignore[arg-type]
+    rows = Data(context.source, context.cache, None, comm, config.scale)
+    text = {lang: rows.examples(DATASETS["mlm"], lang, "train") for lang in config.text_languages}
+    pairs = [p for name, lang in config.pairs for p in context.source.parallel(dataset(name), lang, "train")]
+    if comm.is_first:
+        lines = [e.text for examples in text.values() for e in examples]  # type: ignore[union-attr]
+        lines += [side for p in pairs for side in (p.source, p.target)]
+        train_tokenizer(lines, shape.vocabulary, out / "encoder")
+    comm.from_first(None)
+    tokenizer = load_tokenizer(comm.from_first(str(out / "encoder")))
+    streams = {"mlm": _text_stream(text, tokenizer, shape.batch, shape.max_length, alpha=0.3)}
+    probabilities = {"mlm": 1.0}
+    if pairs and shape.pair_frac:
+        streams["pairs"] = _pair_stream(pairs, tokenizer, shape.batch, 2 * shape.max_length)
+        probabilities = {"mlm": 1 - shape.pair_frac, "pairs": shape.pair_frac}
+    net = Net(new_lm(shape, len(tokenizer), config.seed), {n: Head("text", ()) for n in streams}, config.seed)
+    numbers = FitConfig(lr=shape.lr, seed=config.seed)
+    steps = max(20, round(config.scale * shape.steps))
+    history = _fit(net, streams, probabilities, steps, numbers, tokenizer, context, dev_score=None)
+    return _finish(net, tokenizer, history, {}, out, context)
+
+
+def intermediate(config: Intermediate, init: Path, out: Path, context: Context) -> dict[str, Any]:
+    """Trains all tasks of the mix on one encoder (Phang et al. 2020); the dev score is the mean of the tasks' scores."""
+    comm = context.machine.comm
+    tokenizer = load_tokenizer(encoder_folder(init))
+    data = Data(context.source, context.cache, tokenizer, comm, config.scale)
+    streams = {t.name: _task_stream(t, data) for t in config.tasks}
+    sizes = {name: stream.encoded.num_examples for name, stream in streams.items()}
+    share = 0.0
+    if config.mlm is not None:
+        text = {lang: data.examples(DATASETS["mlm"], lang, "train") for lang in config.mlm.languages}
+        lines = sum(len(examples) for examples in text.values())
+        streams["mlm"] = _text_stream(text, tokenizer, config.mlm.batch, config.mlm.max_length, config.mlm.alpha)
+        if config.mlm_ratio == "by_size":
+            sizes["mlm"] = min(config.mlm.sentences, lines)
+            share = mixing_probabilities(sizes, config.mixing_limit)["mlm"]
+        else:
+            share = float(config.mlm_ratio)
+    supervised = {name: size for name, size in sizes.items() if name != "mlm"}
+    within = mixing_probabilities(supervised, config.mixing_limit or max(supervised.values()))
+    probabilities = {name: (1 - share) * p for name, p in within.items()}
+    if share:
+        probabilities["mlm"] = share
+    counts = {t.name: (streams[t.name].encoded.num_items, t.epochs, t.batch) for t in config.tasks}
+    steps = config.steps or steps_of(counts, config.epochs, config.mixing_limit, share)
+    heads = {t.name: _head(dataset(t.name), context.source) for t in config.tasks}
+    heads |= {"mlm": Head("text", ())} if share else {}
+    net = Net(load_lm(encoder_folder(init), config.fit.dropout), heads, config.fit.seed)
+    dev = _dev_score(net, config.tasks, data, config.fit, context)
+    history = _fit(net, streams, probabilities, steps, config.fit, tokenizer, context, dev)
+    return _finish(net, tokenizer, history, {"probabilities": probabilities}, out, context)
+
+
+def target(config: Target, init: Path, out: Path, context: Context) -> dict[str, Any]:
+    """Trains one target in English with a fresh head; early stopping sees English dev rows only."""
+    tokenizer = load_tokenizer(encoder_folder(init))
+    data = Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale)
+    name = config.task.name
+    stream = _task_stream(config.task, data)
+    steps = steps_of({name: (stream.encoded.num_items, config.task.epochs, config.task.batch)}, 1.0, 0, 0.0)
+    net = Net(load_lm(encoder_folder(init), config.fit.dropout), {name: _head(dataset(name), context.source)}, config.fit.seed)
+    dev = _dev_score(net, (config.task,), data, config.fit, context)
+    history = _fit(net, {name: stream}, {name: 1.0}, steps, config.fit, tokenizer, context, dev)
+    return _finish(net, tokenizer, history, {}, out, context)
+
+
+def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[str, Any]:
+    """Scores every language and keeps the scores of every example; writes `metrics.json` and `scores.parquet`."""
+    tokenizer = load_tokenizer(encoder_folder(init))
+    data = Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale)
+    net = load(init) if config.head else Net(load_lm(encoder_folder(init)), {}, seed=0)
+    net.to(context.machine.device)
+    d = dataset(config.target)
+    scored: dict[str, Scored] = {}
+    for number, (language, split) in enumerate(config.languages):
+        if d.kind == "bitext":
+            scored[language] = _retrieve(net, d, language, split, config, data, context)
+        else:
+            scored[language] = _score(net, config.head, d, language, split, config, data, context)
+        context.watch(number + 1, len(config.languages), 0.0)
+    selection = None
+    name, split = config.selection
+    if name:
+        chosen = _score(net, config.head, dataset(name), "en", split, config, data, context)
+        selection = main_score(dataset(name), chosen.metrics)
+    if context.machine.comm.is_first:
+        metrics = {
+            "languages": {language: s.metrics for language, s in scored.items()},
+            "examples": {language: len(s.table["id"]) for language, s in scored.items()},
+            "splits": dict(config.languages),
+            "selection": selection,
+        }
+        (out / "metrics.json").write_text(json.dumps(metrics, indent=1))
+        tables = [pa.table({"language": [lang] * len(s.table["id"]), **s.table}) for lang, s in scored.items()]
+        pq.write_table(pa.concat_tables(tables), out / "scores.parquet", compression="zstd")
+    return {"steps": 0}
+
+
+# --- parts of the stages -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stream:
+    encoded: Encoded
+    stream: Stream
+
+
+def _task_stream(task: TaskFit, data: Data) -> _Stream:
+    d = dataset(task.name)
+    encoded = data.encoded(d, "en", "train", max_length=task.max_length, doc_stride=task.doc_stride)
+    return _Stream(encoded, Stream(item_lengths(encoded), task.batch))
+
+
+def _text_stream(
+    text: Mapping[str, list[Example]], tokenizer: Any, batch: int, max_length: int, alpha: float
+) -> _Stream:
+    encoded = encode("text", [e for examples in text.values() for e in examples], tokenizer, max_length=max_length)
+    sizes = [len(examples) for examples in text.values()]
+    languages = np.repeat(np.arange(len(sizes)), sizes)[encoded.example]
+    stream = Stream(item_lengths(encoded), batch, languages, language_probabilities(sizes, alpha))
+    return _Stream(encoded, stream)
+
+
+def _pair_stream(pairs: list[Bitext], tokenizer: Any, batch: int, max_length: int) -> _Stream:
+    rows = [Labelled(p.id, p.source, p.target, 0) for p in pairs]
+    framed = encode("labelled", rows, tokenizer, max_length=max_length)
+    encoded = Encoded("text", framed.tokens, framed.starts, framed.labels[:0], 1, framed.example, framed.num_examples)
+    return _Stream(encoded, Stream(item_lengths(encoded), batch))
+
+
+def _head(d: Dataset, source: Source) -> Head:
+    return Head(d.kind, tuple(source.labels(d)))
+
+
+def _fit(
+    net: Net,
+    streams: Mapping[str, _Stream],
+    probabilities: Mapping[str, float],
+    steps: int,
+    config: FitConfig,
+    tokenizer: Any,
+    context: Context,
+    dev_score: Callable[[], float] | None,
+) -> History:
+    net.to(context.machine.device)
+    plain = {name: s.stream for name, s in streams.items()}
+    schedule = make_schedule(plain, probabilities, steps, config.seed)
+    encoded = {name: s.encoded for name, s in streams.items()}
+    return fit(net, encoded, schedule, config, tokenizer, context.machine, dev_score, context.watch)
+
+
+def _dev_score(
+    net: Net, tasks: tuple[TaskFit, ...], data: Data, config: FitConfig, context: Context
+) -> Callable[[], float] | None:
+    """The unweighted mean of the tasks' main scores on their first dev rows; None when no task has dev rows."""
+    parts = []
+    for task in tasks:
+        d = dataset(task.name)
+        if "en" in context.source.languages(d, "validation"):
+            encoded = data.encoded(
+                d, "en", "validation", max_length=task.max_length, doc_stride=task.doc_stride, first=config.dev_examples
+            )
+            parts.append((d, data.examples(d, "en", "validation")[: config.dev_examples], encoded))
+    if not parts:
+        return None
+
+    def dev() -> float:
+        scores = []
+        for d, examples, encoded in parts:
+            outputs = predict(net, d.name, encoded, data.tokenizer.pad_token_id, context.machine)
+            scores.append(main_score(d, score(d, "en", examples, encoded, outputs, net.specs[d.name].labels).metrics))
+        return float(np.mean(scores))
+
+    return dev
+
+
+def _score(
+    net: Net, head: str, d: Dataset, language: str, split: str, config: Evaluate, data: Data, context: Context
+) -> Scored:
+    labels, own = net.specs[head].labels, tuple(context.source.labels(d))
+    if d.kind in ("labelled", "words") and set(own) - set(labels):
+        raise DataError(f"{d.name}: labels {sorted(set(own) - set(labels))} are unknown to the head trained on {head}")
+    encoded = data.encoded(d, language, split, max_length=config.max_length, doc_stride=config.doc_stride)
+    outputs = predict(net, head, encoded, data.tokenizer.pad_token_id, context.machine)
+    if labels != own and d.kind in ("labelled", "words"):
+        outputs = _rename(outputs, labels, own, d)
+    return score(d, language, data.examples(d, language, split), encoded, outputs, own)
+
+
+def _rename(outputs: np.ndarray, labels: tuple[str, ...], own: tuple[str, ...], d: Dataset) -> np.ndarray:
+    """Outputs of a head in the label order of the dataset that is scored: labels meet by name, never by number."""
+    if d.kind == "labelled":
+        return outputs[:, [labels.index(name) for name in own]]
+    order = np.array([own.index(name) if name in own else len(own) for name in labels])
+    return np.asarray(order[outputs])
+
+
+def _retrieve(
+    net: Net, d: Dataset, language: str, split: str, config: Evaluate, data: Data, context: Context
+) -> Scored:
+    pairs = data.examples(d, language, split)
+    layer = retrieval_layer(net.lm.config.num_hidden_layers)
+    vectors = []
+    for side in sides(pairs):  # type: ignore[arg-type]
+        encoded = encode("text", side, data.tokenizer, max_length=config.max_length)
+        vectors.append(embed(net, encoded, layer, data.tokenizer.pad_token_id, context.machine))
+    return score_retrieval(d, pairs, vectors[0], vectors[1])  # type: ignore[arg-type]
+
+
+def _finish(
+    net: Net, tokenizer: Any, history: History, extra: Mapping[str, Any], out: Path, context: Context
+) -> dict[str, Any]:
+    """Writes weights and history, and returns the stage's summary."""
+    net.to("cpu")
+    if context.machine.comm.is_first:
+        save(net, tokenizer, out)
+        (out / "history.json").write_text(json.dumps(asdict(history)))
+    done = {name: history.tasks.count(name) for name in sorted(set(history.tasks))}
+    return {"steps": history.steps, "best_step": history.best_step, "steps_of_task": done, **extra}
