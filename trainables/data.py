@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Data:
     tokenizer: Any
     comm: Comm
     scale: float
+    fingerprints: Mapping[str, str]  # "dataset/language/split" -> content hash, from the stage's config
 
     def examples(self, d: Dataset, language: str, split: str) -> list[Example]:
         """The validated rows of a split at this scale; raises DataError for a broken row or when there are none."""
@@ -44,7 +46,7 @@ class Data:
         key = {
             "format": FORMAT_VERSION,
             "dataset": d.name,
-            "rows": [language, split, self.source.fingerprint(d, language, split), self._take(d, language, split), first],
+            "rows": [language, split, self.fingerprints[f"{d.name}/{language}/{split}"], self.scale, first],
             "tokenizer": digest(self.tokenizer.backend_tokenizer.to_str()),
             "cut": [max_length, doc_stride],
         }

@@ -72,7 +72,7 @@ def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
     Rows of two translations under one mask let the model look a word up in the other language (Lample and Conneau 2019).
     """
     shape, comm = Size(**config.shape), context.machine.comm  # type: ignore[arg-type]
-    rows = Data(context.source, context.cache, None, comm, config.scale)
+    rows = Data(context.source, context.cache, None, comm, config.scale, config.data)
     text = {lang: rows.examples(DATASETS["mlm"], lang, "train") for lang in config.text_languages}
     pairs = [p for name, lang in config.pairs for p in context.source.parallel(dataset(name), lang, "train")]
     if comm.is_first:
@@ -97,7 +97,7 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
     """Trains all tasks of the mix on one encoder (Phang et al. 2020); the dev score is the mean of the tasks' scores."""
     comm = context.machine.comm
     tokenizer = load_tokenizer(encoder_folder(init))
-    data = Data(context.source, context.cache, tokenizer, comm, config.scale)
+    data = Data(context.source, context.cache, tokenizer, comm, config.scale, config.data)
     streams = {t.name: _task_stream(t, data) for t in config.tasks}
     sizes = {name: stream.encoded.num_examples for name, stream in streams.items()}
     share = 0.0
@@ -128,11 +128,12 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
 def target(config: Target, init: Path, out: Path, context: Context) -> dict[str, Any]:
     """Trains one target in English with a fresh head; early stopping sees English dev rows only."""
     tokenizer = load_tokenizer(encoder_folder(init))
-    data = Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale)
+    data = Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale, config.data)
     name = config.task.name
     stream = _task_stream(config.task, data)
     steps = steps_of({name: (stream.encoded.num_items, config.task.epochs, config.task.batch)}, 1.0, 0, 0.0)
-    net = Net(load_lm(encoder_folder(init), config.fit.dropout), {name: _head(dataset(name), context.source)}, config.fit.seed)
+    head = {name: _head(dataset(name), context.source)}
+    net = Net(load_lm(encoder_folder(init), config.fit.dropout), head, config.fit.seed)
     dev = _dev_score(net, (config.task,), data, config.fit, context)
     history = _fit(net, {name: stream}, {name: 1.0}, steps, config.fit, tokenizer, context, dev)
     return _finish(net, tokenizer, history, {}, out, context)
@@ -141,7 +142,7 @@ def target(config: Target, init: Path, out: Path, context: Context) -> dict[str,
 def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[str, Any]:
     """Scores every language and keeps the scores of every example; writes `metrics.json` and `scores.parquet`."""
     tokenizer = load_tokenizer(encoder_folder(init))
-    data = Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale)
+    data = Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale, config.data)
     net = load(init) if config.head else Net(load_lm(encoder_folder(init)), {}, seed=0)
     net.to(context.machine.device)
     d = dataset(config.target)
@@ -170,7 +171,7 @@ def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[
     return {"steps": 0}
 
 
-# --- parts of the stages -----------------------------------------------------------------------------------------------
+# --- parts of the stages ---
 
 
 @dataclass(frozen=True)

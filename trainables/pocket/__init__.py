@@ -18,14 +18,20 @@ from typing import Any
 import pyarrow as pa
 
 from trainables.pocket import english, tables
+from trainables.pocket.frames import TOPICS
 from trainables.pocket.grammar import Language
 from trainables.pocket.lang_de import GERMAN
 from trainables.pocket.lang_en import ENGLISH
+from trainables.pocket.lang_es import SPANISH
+from trainables.pocket.lang_hi import HINDI
 from trainables.pocket.lang_ru import RUSSIAN
+from trainables.pocket.lang_sw import SWAHILI
+from trainables.pocket.lang_tr import TURKISH
 from trainables.pocket.lang_zh import CHINESE
 from trainables.pocket.pairs import NLI_LABELS
 
-_LANGUAGES: Mapping[str, Language] = {la.code: la for la in (ENGLISH, GERMAN, RUSSIAN, CHINESE)}
+_ALL = (ENGLISH, GERMAN, SPANISH, RUSSIAN, TURKISH, HINDI, SWAHILI, CHINESE)
+_LANGUAGES: Mapping[str, Language] = {language.code: language for language in _ALL}
 LANGUAGES: tuple[str, ...] = tuple(_LANGUAGES)
 """Language codes, English first."""
 
@@ -56,13 +62,13 @@ _TABLES: Mapping[str, _Table] = {
     "mlm": _Table(
         rows=tables.mlm,
         columns={"text": _TEXT},
-        splits={"train": (LANGUAGES, 3000), "validation": (LANGUAGES, 200)},
+        splits={"train": (LANGUAGES, 3000), "validation": (LANGUAGES, 300)},
     ),
     "sib200": _Table(
         rows=tables.sib200,
         columns={"index_id": pa.int64(), "category": pa.int64(), "text": _TEXT},
         splits={"train": (LANGUAGES, 3000), "validation": (LANGUAGES, 240), "test": (LANGUAGES, 300)},
-        labels={"category": tables.TOPICS},
+        labels={"category": TOPICS},
     ),
     "mnli": _Table(
         rows=tables.nli("mnli"),
@@ -118,25 +124,37 @@ _TABLES: Mapping[str, _Table] = {
     ),
     "commonsense_qa": _Table(
         rows=_only_english(english.commonsense_qa),
-        columns={
-            "id": _TEXT, "question": _TEXT, "question_concept": _TEXT, "choices": _CHOICES, "answerKey": _TEXT
-        },  # fmt: skip
+        columns={"id": _TEXT, "question": _TEXT, "question_concept": _TEXT, "choices": _CHOICES, "answerKey": _TEXT},
         splits={"train": (_ENGLISH, 3000), "validation": (_ENGLISH, 300)},
     ),
     "hellaswag": _Table(
         rows=_only_english(english.hellaswag),
         columns={
-            "ind": pa.int32(), "activity_label": _TEXT, "ctx_a": _TEXT, "ctx_b": _TEXT, "ctx": _TEXT,
-            "endings": _WORDS, "source_id": _TEXT, "split": _TEXT, "split_type": _TEXT, "label": _TEXT,
-        },  # fmt: skip
+            "ind": pa.int32(),
+            "activity_label": _TEXT,
+            "ctx_a": _TEXT,
+            "ctx_b": _TEXT,
+            "ctx": _TEXT,
+            "endings": _WORDS,
+            "source_id": _TEXT,
+            "split": _TEXT,
+            "split_type": _TEXT,
+            "label": _TEXT,
+        },
         splits={"train": (_ENGLISH, 3000), "validation": (_ENGLISH, 300)},
     ),
     "cosmos_qa": _Table(
         rows=_only_english(english.cosmos_qa),
         columns={
-            "id": _TEXT, "context": _TEXT, "question": _TEXT,
-            "answer0": _TEXT, "answer1": _TEXT, "answer2": _TEXT, "answer3": _TEXT, "label": pa.int32(),
-        },  # fmt: skip
+            "id": _TEXT,
+            "context": _TEXT,
+            "question": _TEXT,
+            "answer0": _TEXT,
+            "answer1": _TEXT,
+            "answer2": _TEXT,
+            "answer3": _TEXT,
+            "label": pa.int32(),
+        },
         splits={"train": (_ENGLISH, 3000), "validation": (_ENGLISH, 300)},
     ),
     "tatoeba": _Table(
@@ -161,7 +179,7 @@ def table(dataset: str, language: str, split: str) -> pa.Table | None:
     languages, n = made.splits[split]
     if language not in languages:
         return None
-    rows = made.rows(_LANGUAGES[language], split, 2000 if dataset == "mlm" and language != "en" and split == "train" else n)
+    rows = made.rows(_LANGUAGES[language], split, n)
     return pa.Table.from_pylist(rows, schema=pa.schema(list(made.columns.items())))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from trainables.pocket.frames import (
     KIND_OF,
     KINDS,
+    NAMES,
     PROFESSIONS,
     SORT,
     THINGS,
@@ -19,6 +20,7 @@ from trainables.pocket.frames import (
     Frame,
     change,
     frames,
+    in_split,
     sample,
 )
 from trainables.pocket.grammar import say
@@ -47,10 +49,6 @@ def _when(frame: Frame) -> str:
 def _unlike(rng: Random, topic: str, words: dict[str, tuple[str, ...]], n: int) -> list[str]:
     """One word of each of n other topics."""
     return [rng.choice(words[t]) for t in rng.sample([t for t in TOPICS if t != topic], n)]
-
-
-def _doable(thing: str) -> str | None:
-    return TYPICAL[thing][0] if TYPICAL[thing] else None
 
 
 def _with_verb(rng: Random, topic: str) -> tuple[str, str]:
@@ -92,7 +90,9 @@ def commonsense_qa(split: str, n: int) -> tuple[Row, ...]:
     for frame in frames(rng, split):
         if len(made) == n:
             break
-        made.append(_question(rng, frame, f"commonsense_qa-{split}-{len(made):05d}"))
+        row = _question(rng, frame, f"commonsense_qa-{split}-{len(made):05d}")
+        if in_split(row["question"], split):
+            made.append(row)
     return tuple(made)
 
 
@@ -155,6 +155,8 @@ def hellaswag(split: str, n: int) -> tuple[Row, ...]:
         right = endings[0]
         rng.shuffle(endings)
         first, second = say(frame, ENGLISH).text, f"then {person(frame.agent)}"
+        if not in_split(first, split):
+            continue
         made.append(
             {
                 "ind": len(made),
@@ -181,6 +183,8 @@ def cosmos_qa(split: str, n: int) -> tuple[Row, ...]:
         if len(made) == n:
             break
         context, question, answers = _reading(rng, frame)
+        if not in_split(context, split):
+            continue
         right = answers[0]
         rng.shuffle(answers)
         row = {"id": f"cosmos_qa-{split}-{len(made):05d}", "context": context, "question": question}
@@ -191,6 +195,8 @@ def cosmos_qa(split: str, n: int) -> tuple[Row, ...]:
 def _reading(rng: Random, frame: Frame) -> tuple[str, str, list[str]]:
     """Context, question and answers, the right one first."""
     who, way = person(frame.agent), rng.randrange(3)
+    if frame.thing not in VERB_THINGS["lose"]:
+        way = 1 if TYPICAL[frame.thing] else 0
     options = [_with_verb(rng, t) for t in (frame.topic, *rng.sample([t for t in TOPICS if t != frame.topic], 3))]
     if way == 0:
         venue = _venue(rng, frame)
@@ -199,7 +205,7 @@ def _reading(rng: Random, frame: Frame) -> tuple[str, str, list[str]]:
         answers = [f"{_capital(who)} wanted to {_base(verb)} {noun(thing)}." for thing, verb in options]
         return context, f"Why did {who} go {_to(venue)}?", answers
     if way == 1 and TYPICAL[frame.thing]:
-        told = say(change(frame, verb="find", recipient=None), ENGLISH).text
+        told = say(change(frame, verb="see", recipient=None, number=None, other=None), ENGLISH).text
         options[0] = (frame.thing, rng.choice(TYPICAL[frame.thing]))
         answers = [f"{_capital(who)} will {_base(verb)} the {_singular(thing)}." for thing, verb in options]
         return f"{told} It was {_weather(rng)}.", f"What will {who} do now?", answers
@@ -209,8 +215,8 @@ def _reading(rng: Random, frame: Frame) -> tuple[str, str, list[str]]:
     lost = say(change(frame, verb="lose", recipient=None, companion=None, number=None, other=None), ENGLISH).text
     taker = rng.choice(("find", "steal"))
     then = f"{_capital(person(other.agent))} {WORDS[taker].split('|')[0]} the {_singular(frame.thing)}."
-    names = ["the guide", "the mayor"] if "the" not in who else ["Anna", "Omar"]
-    answers = [_capital(a) + "." for a in (person(other.agent), who, *(n for n in names))]
+    around = [n for n in NAMES if n not in (frame.agent.split()[0], other.agent.split()[0])]
+    answers = [_capital(a) + "." for a in (person(other.agent), who, *(person(n) for n in rng.sample(around, 2)))]
     return f"{lost} {then}", f"Who has the {_singular(frame.thing)} now?", answers
 
 

@@ -11,20 +11,25 @@ from dataclasses import dataclass, replace
 from random import Random
 from zlib import crc32
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 TOPICS = ("science/technology", "travel", "politics", "sports", "health", "entertainment", "geography")
 
-NAMES = tuple("anna boris clara david emma felix igor julia leon maria nina omar peter sara sofia victoria".split())
-FEMALE = frozenset("anna clara emma julia maria nina sara sofia victoria nurse".split())
-SURNAMES = tuple("rossi lee shaw kato mori diallo".split())
-CITIES = tuple(
+NAMES = _words("anna boris clara david emma felix igor julia leon maria nina omar peter sara sofia victoria")
+FEMALE = frozenset(_words("anna clara emma julia maria nina sara sofia victoria nurse"))
+SURNAMES = _words("rossi lee shaw kato mori diallo")
+CITIES = _words(
     "berlin madrid moscow istanbul delhi nairobi beijing london paris rome cairo lima tokyo new_york "
-    "sofia_city victoria_city".split()
+    "sofia_city victoria_city"
 )
-BRANDS = tuple("delta orion atlas nova sigma".split())
-ORGS = tuple("bank club university company".split())
-TIMES = tuple("yesterday today monday friday sunday morning evening night summer winter".split())
+BRANDS = _words("delta orion atlas nova sigma")
+ORGS = _words("bank club university company")
+TIMES = _words("yesterday today monday friday sunday morning evening night summer winter")
 NUMBERS = ("two", "three", "four")
-ADJECTIVES = tuple("new old big small red black white expensive".split())
+ADJECTIVES = _words("new old big small red black white expensive")
 _COLOURS = ("red", "black", "white")
 OPPOSITES: dict[str, tuple[str, ...]] = {
     "new": ("old",), "old": ("new",), "big": ("small",), "small": ("big",), **dict.fromkeys(_COLOURS, _COLOURS)
@@ -72,7 +77,7 @@ _SYNONYMS = (
 )
 SYNONYM: dict[str, str] = {**dict(_SYNONYMS), **{b: a for a, b in _SYNONYMS}}
 
-_FIXED = frozenset("river mountain island lake forest law plan match race song film".split())
+_FIXED = frozenset(_words("river mountain island lake forest law plan match race song film"))
 _PORTABLE = tuple(o for o in ALL_THINGS if o not in _FIXED)
 _ANIMALS = ("horse", "dog", "bird", "elephant")
 VERB_THINGS: dict[str, tuple[str, ...]] = {
@@ -107,7 +112,7 @@ VERB_THINGS: dict[str, tuple[str, ...]] = {
 }
 VERBS = tuple(VERB_THINGS)
 TRANSFER = frozenset(("give", "send", "show"))
-GENERAL = frozenset("buy sell steal lose find discover see choose give send show".split())
+GENERAL = frozenset(_words("buy sell steal lose find discover see choose give send show"))
 _VERBS_OF: dict[str, tuple[str, ...]] = {o: tuple(v for v in VERBS if o in VERB_THINGS[v]) for o in ALL_THINGS}
 TYPICAL: dict[str, tuple[str, ...]] = {o: tuple(v for v in _VERBS_OF[o] if v not in GENERAL) for o in ALL_THINGS}
 
@@ -145,6 +150,13 @@ class Frame:
         details = (self.adjective, self.number, self.other, self.recipient, self.companion, self.place, self.time)
         return "|".join((self.agent, self.verb, self.thing, *(d or "" for d in details), str(self.negated)))
 
+    def key_without(self, asked: str) -> str:
+        """The key of the question for a slot: equal for frames that differ in its answer only."""
+        hidden = {asked: "?"}
+        if asked == "thing":
+            hidden |= {"adjective": "", "number": "", "other": ""}
+        return change(self, **hidden).key()
+
     def filler(self, slot: str) -> str | None:
         """What fills a slot of SLOTS."""
         value: str | None = getattr(self, slot)
@@ -181,10 +193,10 @@ def adjectives_of(thing: str) -> tuple[str, ...]:
     return ADJECTIVES
 
 
-def _place(rng: Random, topic: str) -> str:
+def _place(rng: Random, topic: str, people: str) -> str:
     kind = rng.random()
-    if kind < 0.45:
-        return rng.choice(CITIES)
+    if kind < 0.45:  # Sofia may be in Victoria, but not in Sofia
+        return rng.choice([c for c in CITIES if c.removesuffix("_city") not in people])
     if kind < 0.8:
         return rng.choice(VENUES[topic])
     return f"{rng.choice(BRANDS)} {rng.choice(ORGS)}"
@@ -212,7 +224,7 @@ def sample(rng: Random, topic: str | None = None) -> Frame:
         other=other if other not in (thing, SYNONYM.get(thing)) and rng.random() < 0.08 else None,
         recipient=person if verb in TRANSFER else None,
         companion=person if verb not in TRANSFER and rng.random() < 0.25 else None,
-        place=_place(rng, topic) if rng.random() < 0.8 else None,
+        place=_place(rng, topic, f"{agent} {person}") if rng.random() < 0.8 else None,
         time=rng.choice(TIMES) if rng.random() < 0.7 else None,
     )
 
@@ -276,5 +288,7 @@ def _alternatives(slot: str, frame: Frame, old: str) -> tuple[str, ...]:
         return ALL_PROFESSIONS if SORT[old.split()[0]] == "profession" else tuple(n for n in NAMES if n not in others)
     if slot == "place":
         orgs = tuple(f"{brand} {org}" for brand in BRANDS for org in ORGS)
-        return {"city": CITIES, "venue": ALL_VENUES, "brand": orgs}[SORT[old.split()[0]]]
+        people = f"{frame.agent} {frame.recipient} {frame.companion}"
+        cities = tuple(c for c in CITIES if c.removesuffix("_city") not in people)
+        return {"city": cities, "venue": ALL_VENUES, "brand": orgs}[SORT[old.split()[0]]]
     return {"time": TIMES, "number": NUMBERS}[slot]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from trainables.pocket.frames import SORT, Frame
 
+_CLOSING = frozenset(".?。？।")
 _ENTITY = {"name": "PER", "surname": "PER", "city": "LOC", "brand": "ORG", "org": "ORG"}
 
 
@@ -19,8 +21,9 @@ class Language:
 
     words: concept -> forms, "|" between forms; which forms is the file's own affair.
     function: function word -> universal part of speech. These words are trimmed off both ends of a gold span.
-    orders: name -> word order: slots and "=literal" words. Needed: statement, fronted, negated, ask_agent, ask.
-      The slot "wh" stands for the question word; an order of "ask" without it leaves the question word in the slot.
+    orders: name -> word order: slots and "=literal" words. Needed: statement, fronted, negated, ask; "ask_<slot>" where
+      asking for a slot differs. The slot "wh" is the question word's; without it the question word stays in its slot.
+      "verb.base" is another form of the verb.
     question: slot -> question word(s).
     phrases: frame -> slot -> words. A word is "word" or "word/POS"; without /POS it is looked up in `function`, else it
       gets the default of its slot.
@@ -38,8 +41,9 @@ class Language:
     upper: Mapping[str, str] | None = None  # first letters whose capital is not str.upper's
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
+    """A word or mark of a sentence."""
+
     text: str
     pos: str
     role: str
@@ -49,6 +53,8 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
+    """A sentence as text and as annotated words."""
+
     text: str
     tokens: tuple[Token, ...]
     spans: Mapping[str, tuple[int, int]]  # role -> first and last+1 character of what fills it, without function words
@@ -65,11 +71,12 @@ def say(
     """One sentence about a frame.
 
     Without `asked` a statement: "negated" if the frame is, else the order named ("fronted" needs a time to front).
-    With it the question for that slot; `order` is then a prefix of "ask" and "ask_agent", `wh` another question word.
+    With it the question for that slot; `order` is then a prefix ("fronted "), `wh` another question word.
     """
     phrases = dict(language.phrases(frame))
     if asked:
-        template = language.orders[(order or "") + ("ask_agent" if asked == "agent" else "ask")]
+        prefix = order or ""
+        template = language.orders.get(f"{prefix}ask_{asked}") or language.orders[f"{prefix}ask"]
         phrases.pop(asked, None)
         phrases["wh" if "wh" in template.split() else asked] = wh or language.question[asked]
     else:
@@ -81,7 +88,7 @@ def say(
             words.append((*_tagged(item[1:], "PUNCT", language), "none"))
         else:
             role = item.split(".")[0]  # "verb.base" is a verb
-            default = _default_pos(frame, role)
+            default = "PRON" if role == asked else _default_pos(frame, role)
             words += [(*_tagged(w, default, language), role) for w in phrases.get(item, "").split()]
     return _assemble(words, _entities(frame), language)
 
@@ -117,23 +124,21 @@ def _assemble(words: list[tuple[str, str, str]], entities: Mapping[str, str], la
     tokens: list[Token] = []
     sentence = ""
     for i, (text, pos, role) in enumerate(words):
-        if _first_letter(tokens):
-            text = _capital(text, language)
-        closing = text in (".", "?", ",", "。", "？", "।", "，")
-        glue = "" if not sentence or closing or sentence.endswith("¿") else language.space
+        opening = sentence in ("", "¿")
+        if opening:
+            text = capital(text, language)
+        if not opening and text not in _CLOSING:
+            sentence += language.space
         first, last = core.get(role, (-1, -1))
         kind = entities.get(role)
         entity = "O" if kind is None or not first <= i <= last else ("B-" if i == first else "I-") + kind
-        tokens.append(Token(text, pos, role, entity, len(sentence) + len(glue)))
-        sentence += glue + text
+        tokens.append(Token(text, pos, role, entity, len(sentence)))
+        sentence += text
     spans = {r: (tokens[a].start, tokens[b].start + len(tokens[b].text)) for r, (a, b) in core.items()}
     return Sentence(sentence, tuple(tokens), spans)
 
 
-def _first_letter(tokens: list[Token]) -> bool:
-    return all(t.text == "¿" for t in tokens)
-
-
-def _capital(word: str, language: Language) -> str:
+def capital(word: str, language: Language) -> str:
+    """The word with a capital first letter, where its script has capitals."""
     first = (language.upper or {}).get(word[0], word[0].upper())
     return first + word[1:]

@@ -70,6 +70,10 @@ FUNCTION = {
     "keine": "DET", "keinen": "DET", "und": "CCONJ", "in": "ADP", "im": "ADP", "am": "ADP", "auf": "ADP",
     "mit": "ADP", "wer": "PRON", "was": "PRON", "wem": "PRON", "wo": "ADV", "wann": "ADV",
 }  # fmt: skip
+QUESTION = {
+    "agent": "wer", "thing": "was", "recipient": "wem", "companion": "mit wem",
+    "place": "wo", "time": "wann",
+}  # fmt: skip
 
 _ARTICLE = {"m": "einen", "f": "eine", "n": "ein"}
 _ENDING = {"m": "en", "f": "e", "n": "es"}
@@ -127,6 +131,6 @@ GERMAN = Language(
         "ask_agent": "wh verb recipient time companion place thing =?",
         "ask": "wh verb agent recipient time companion place thing =?",
     },
-    question={"agent": "wer", "thing": "was", "recipient": "wem", "companion": "mit wem", "place": "wo", "time": "wann"},
+    question=QUESTION,
     phrases=phrases,
 )

@@ -60,6 +60,10 @@ FUNCTION = {
     "with": "ADP", "did": "AUX", "not": "PART", "who": "PRON", "what": "PRON", "where": "ADV", "when": "ADV",
     "whom": "PRON", "which": "DET",
 }  # fmt: skip
+QUESTION = {
+    "agent": "who", "thing": "what", "recipient": "to whom", "companion": "with whom",
+    "place": "where", "time": "when",
+}  # fmt: skip
 
 
 _AT = ("airport", "station", "stadium", "market", "zoo")
@@ -118,9 +122,6 @@ ENGLISH = Language(
         "fronted ask_agent": "time wh verb thing recipient companion place =?",
         "fronted ask": "time wh =did agent verb.base thing recipient companion place =?",
     },
-    question={
-        "agent": "who", "thing": "what", "recipient": "to whom", "companion": "with whom", "place": "where",
-        "time": "when",
-    },  # fmt: skip
+    question=QUESTION,
     phrases=phrases,
 )

@@ -57,7 +57,8 @@ WORDS = {
     "drum": "m:барабан|барабана", "river": "f:реку|реки", "mountain": "f:гору|горы", "island": "m:остров|острова",
     "lake": "n:озеро|озера", "forest": "m:лес|леса", "horse": "b:лошадь|лошадей", "dog": "b:собаку|собак",
     "bird": "b:птицу|птиц", "elephant": "a:слона|слонов",
-    "device": "n:устройство|устройства", "vehicle": "n:транспортное/ADJ средство|транспортных/ADJ средства", "document": "m:документ|документа",
+    "device": "n:устройство|устройства", "document": "m:документ|документа",
+    "vehicle": "n:транспортное/ADJ средство|транспортных/ADJ средства",
     "fruit": "m:фрукт|фрукта", "instrument": "m:инструмент|инструмента", "animal": "c:животное|животных",
     # verbs
     "buy": "купил|купила", "sell": "продал|продала", "steal": "украл|украла", "lose": "потерял|потеряла",
@@ -73,6 +74,10 @@ WORDS = {
 FUNCTION = {
     "в": "ADP", "на": "ADP", "с": "ADP", "и": "CCONJ", "не": "PART", "кто": "PRON", "что": "PRON", "кому": "PRON",
     "кем": "PRON", "где": "ADV", "когда": "ADV",
+}  # fmt: skip
+QUESTION = {
+    "agent": "кто", "thing": "что", "recipient": "кому", "companion": "с кем",
+    "place": "где", "time": "когда",
 }  # fmt: skip
 
 _COLUMN = {"m": 0, "f": 1, "n": 2, "a": 3, "b": 1, "c": 2}
@@ -129,6 +134,6 @@ RUSSIAN = Language(
         "ask_agent": "wh verb.who recipient thing companion place time =?",
         "ask": "wh agent verb recipient thing companion place time =?",
     },
-    question={"agent": "кто", "thing": "что", "recipient": "кому", "companion": "с кем", "place": "где", "time": "когда"},
+    question=QUESTION,
     phrases=phrases,
 )

@@ -5,7 +5,7 @@ Nouns: classifier:noun. Verbs: the bare verb.
 
 from __future__ import annotations
 
-from trainables.pocket.frames import SORT, Frame
+from trainables.pocket.frames import Frame
 from trainables.pocket.grammar import Language
 
 WORDS = {
@@ -60,6 +60,10 @@ FUNCTION = {
     "和": "CCONJ", "跟": "ADP", "一起": "ADV", "谁": "PRON", "什么": "PRON", "哪里": "PRON", "什么时候": "PRON",
     "·": "PUNCT",
 }  # fmt: skip
+QUESTION = {
+    "agent": "谁", "thing": "什么", "recipient": "谁", "companion": "跟 谁 一起",
+    "place": "在 哪里", "time": "什么时候",
+}  # fmt: skip
 
 
 def noun(thing: str, number: str | None = None, adjective: str | None = None, *, negated: bool = False) -> str:
@@ -107,12 +111,9 @@ CHINESE = Language(
         "statement": "agent time companion place verb recipient thing =。",
         "fronted": "time agent companion place verb recipient thing =。",
         "negated": "agent time companion place =没有 verb.bare recipient thing =。",
-        "ask_agent": "agent time companion place verb recipient thing =？",
         "ask": "agent time companion place verb recipient thing =？",
     },
-    question={
-        "agent": "谁", "thing": "什么", "recipient": "谁", "companion": "跟 谁 一起", "place": "在 哪里", "time": "什么时候",
-    },  # fmt: skip
+    question=QUESTION,
     phrases=phrases,
     space="",
 )

@@ -19,6 +19,7 @@ from trainables.pocket.frames import (
     change,
     different,
     frames,
+    in_split,
     negate,
     sample,
 )
@@ -166,6 +167,8 @@ def questions(split: str, n: int) -> tuple[Pair, ...]:
         label = len(made) % 2
         slots = [s for s in ("agent", "thing", "place", "time") if frame.filler(s)]
         asked = rng.choice(slots)
+        if not in_split(frame.key_without(asked), split):
+            continue
         second, asked_too = frame, asked
         if label == 1:
             words = [f for f in _reworded(frame) if f.filler(asked) == frame.filler(asked)]

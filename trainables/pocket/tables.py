@@ -24,18 +24,20 @@ from trainables.pocket.frames import (
     in_split,
     negate,
 )
-from trainables.pocket.grammar import Language, Sentence, say
+from trainables.pocket.grammar import Language, Sentence, capital, say
 
 Row = dict[str, Any]
 
-UPOS = tuple("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split())
+_UPOS = "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X"
+UPOS = tuple(_UPOS.split())
 ENTITIES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 # The finer English tags: part of speech and role, as far as they occur together.
-CCG_TAGS = tuple(
+_CCG = (
     "NOUN-AGENT PROPN-AGENT DET-AGENT VERB-EVENT AUX-EVENT PART-EVENT NOUN-THING ADJ-THING NUM-THING DET-THING "
     "CCONJ-THING ADP-RECIPIENT PROPN-RECIPIENT ADP-COMPANION PROPN-COMPANION ADP-PLACE DET-PLACE NOUN-PLACE "
-    "PROPN-PLACE ADP-TIME DET-TIME NOUN-TIME PROPN-TIME ADP-ASKED PRON-ASKED ADV-ASKED PUNCT-END".split()
+    "PROPN-PLACE ADP-TIME DET-TIME NOUN-TIME PROPN-TIME ADP-ASKED PRON-ASKED ADV-ASKED PUNCT-END"
 )
+CCG_TAGS = tuple(_CCG.split())
 _CCG_ROLE = {"verb": "EVENT", "wh": "ASKED"}
 
 
@@ -49,10 +51,7 @@ class Item:
 
     def key(self) -> str:
         """Equal for items that would be the same sentence: what is asked for does not count."""
-        hidden = {self.asked: "?"} if self.asked else {}
-        if self.asked == "thing":
-            hidden |= {"adjective": "", "number": "", "other": ""}
-        return change(self.frame, **hidden).key()
+        return self.frame.key_without(self.asked) if self.asked else self.frame.key()
 
     def say(self, language: Language) -> Sentence:
         return say(self.frame, language, self.order, asked=self.asked)
@@ -60,7 +59,9 @@ class Item:
 
 def _topical(frame: Frame) -> bool:
     """Whether agent or place alone tell the topic."""
-    return SORT[frame.agent.split()[0]] == "profession" or (frame.place is not None and SORT.get(frame.place) == "venue")
+    return SORT[frame.agent.split()[0]] == "profession" or (
+        frame.place is not None and SORT.get(frame.place) == "venue"
+    )
 
 
 def _vary(rng: Random, frame: Frame, questions: float, negations: float) -> Item:
@@ -193,7 +194,7 @@ def paragraphs(dataset: str, split: str, n: int) -> tuple[tuple[tuple[Frame, ...
     """(frames of the paragraph, which one is asked about, slot); no filler occurs twice in a paragraph."""
     rng = Random(f"{dataset}/{split}")
     source = frames(rng, split)
-    made = []
+    made: list[tuple[tuple[Frame, ...], int, str]] = []
     while len(made) < n:
         chosen = [next(source)]
         size = rng.choice((1, 2, 2))
@@ -217,7 +218,7 @@ def squad(dataset: str, title: bool) -> Callable[[Language, str, int], list[Row]
     """squad and xquad: the same kind of paragraphs from different frames."""
 
     def rows(language: Language, split: str, n: int) -> list[Row]:
-        made = []
+        made: list[Row] = []
         for i, (told, asked, slot) in enumerate(paragraphs(dataset, split, n)):
             sentences = [say(frame, language) for frame in told]
             before = sum(len(s.text) + len(language.space) for s in sentences[:asked])
@@ -235,11 +236,14 @@ def squad(dataset: str, title: bool) -> Callable[[Language, str, int], list[Row]
 
 
 def mlm(language: Language, split: str, n: int) -> list[Row]:
-    """Lines of text: single sentences, a sentence and what follows from it, a sentence, a question and its answer."""
+    """Lines of text: single sentences, a sentence and what follows from it, a sentence, a question and its answer.
+
+    n lines of English, two thirds of that of every other language; the languages tell of different frames.
+    """
     rng = Random(f"mlm/{language.code}/{split}")
     lines: list[Row] = []
     for frame in frames(rng, split):
-        if len(lines) == n:
+        if len(lines) == (n if language.code == "en" else n * 2 // 3):
             break
         way = rng.random()
         if language.code == "en" and way < 0.25:
@@ -253,10 +257,11 @@ def mlm(language: Language, split: str, n: int) -> list[Row]:
             slot = rng.choice([s for s in ASKABLE if frame.filler(s)])
             told, question = say(frame, language), say(frame, language, asked=slot)
             text = language.space.join((told.text, question.text, _answer(told, slot, language)))
-        lines.append({"text": text})
+        if in_split(text, split):
+            lines.append({"text": text})
     return lines
 
 
 def _answer(told: Sentence, slot: str, language: Language) -> str:
-    stop = told.tokens[-1].text
-    return told.answer(slot)[1] + stop
+    answer = told.answer(slot)[1]
+    return capital(answer, language) + told.tokens[-1].text

@@ -1,0 +1,61 @@
+"""The recipe to copy: which one it is, its TOML file, and the command that runs it again."""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from study.record import Settings
+from trainables.errors import BadInput, unknown
+from trainables.recipe import Recipe
+
+STUDY_KEYS = ("space", "source", "seeds")
+
+
+def best_recipe(rows: Sequence[Mapping[str, Any]], settings: Settings, path: Path) -> dict[str, Any] | None:
+    """The complete row with the highest selection gain (the baseline wins ties); None when no row is complete."""
+    complete = [row for row in rows if row["status"] == "complete" and row["selection"] is not None]
+    if not complete:
+        return None
+    row = max(complete, key=lambda r: (r["selection"], not r["recipe"].get("intermediate")))
+    return {
+        "name": row["name"],
+        "recipe": row["recipe"],
+        "gain": row["gain"],
+        "interval": row["interval"],
+        "address": row["address"],
+        "command": f"python -m study.launch --recipe {shlex.quote(str(path))}",
+        "toml": recipe_toml(row["recipe"], settings, row["name"]),
+    }
+
+
+def recipe_toml(recipe: Mapping[str, Any], settings: Settings, name: str) -> str:
+    """The file that `study.launch --recipe` reads."""
+    study = {"space": settings.space, "source": settings.source, "seeds": settings.seeds}
+    head = f"# {' '.join(name.split())}\n# run again: python -m study.launch --recipe THIS_FILE\n\n"
+    return head + tomli_w.dumps({"study": study, "recipe": dict(recipe)})
+
+
+def read_recipe(path: str) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe of a TOML file and its `[study]` table; BadInput naming what is wrong with it."""
+    try:
+        values = tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise BadInput(f"recipe file {path!r} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"recipe file {path!r} is not TOML: {error}") from error
+    for key in values:
+        if key not in ("study", "recipe"):
+            raise unknown(f"table of recipe file {path!r}:", key, ["study", "recipe"])
+    study, recipe = values.get("study", {}), values.get("recipe")
+    if not isinstance(recipe, dict) or not isinstance(study, dict):
+        raise BadInput(f"recipe file {path!r} has no [recipe] table")
+    for key in study:
+        if key not in STUDY_KEYS:
+            raise unknown(f"key of [study] in {path!r}:", key, STUDY_KEYS)
+    return Recipe.from_dict(recipe), study

@@ -1,0 +1,30 @@
+"""`stepstone VERB ...`, an alias of `python -m study.VERB ...`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from study.options import run_verb
+from trainables.errors import unknown
+
+VERBS = {
+    "launch": "run a study",
+    "resume": "go on with a study",
+    "status": "what has run and what runs",
+    "report": "the matrix and the best recipe",
+    "sync": "bring MLflow up to date",
+}
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        print("usage: stepstone VERB [options]\n")
+        print("\n".join(f"  {verb:<8} {does}" for verb, does in VERBS.items()))
+        sys.exit(0 if len(sys.argv) > 1 else 2)
+    verb = sys.argv[1]
+    if verb not in VERBS:
+        print(f"error: {unknown('verb', verb, VERBS)}", file=sys.stderr)
+        sys.exit(2)
+    run_verb(importlib.import_module(f"study.{verb}").main, sys.argv[2:])

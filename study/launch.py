@@ -1,0 +1,208 @@
+"""Run a study: every recipe of a space from encoder to zero-shot scores, and the report that answers its question."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from search_spaces import space
+from study.best import read_recipe
+from study.encoder import resolve
+from study.options import Parser, home_of, names_of, print_json, run_verb
+from study.plan import Planner, scored_languages, selection_rows
+from study.record import Record, Settings
+from trainables.catalogue import DATASETS, Dataset, dataset
+from trainables.errors import BadInput, unknown
+from trainables.profiles import PROFILES, default_profile
+from trainables.recipe import check_number
+from trainables.sources import Source, open_source
+
+# XTREME's targets; other targets of the catalogue are scored when they are named.
+DEFAULT_TARGETS = ("xnli", "pawsx", "udpos", "panx", "xquad", "tatoeba")
+
+
+def parser() -> Parser:
+    """The options of `launch`."""
+    made = Parser("launch", __doc__)
+    made.add_argument("--space", help="which question: a file of search_spaces/ (needed unless --recipe is given)")
+    made.add_argument("--name", help="name of the study (default: made from its settings)")
+    made.add_argument("--source", help="where rows come from: pocket, mirror:DIR or hub (default: pocket)")
+    made.add_argument("--encoder", default=None, help="pocket, pretrain:SIZE, a hub id or a folder (default: pocket)")
+    made.add_argument("--targets", help="comma-separated target tasks (default: XTREME's that the source has)")
+    made.add_argument("--intermediate", help="comma-separated intermediate tasks, with 'mlm' to mix masked LM (default: all)")
+    made.add_argument("--trials", type=int, help="search, with so many trials in all; the published rows come first")
+    made.add_argument("--grid", action="store_true", help="exactly the published rows (the default without --trials)")
+    made.add_argument("--recipe", help="run the recipe of a TOML file, beside the baseline")
+    made.add_argument("--profile", help=f"training numbers: {', '.join(PROFILES)} (default: by encoder)")
+    made.add_argument("--workers", type=int, default=1, help="data-parallel workers per trial (default: 1)")
+    made.add_argument("--seeds", type=int, help="seeds per recipe; gains are paired by seed (default: 1)")
+    made.add_argument("--scale", type=float, default=1.0, help="fraction of all rows and steps, for a rehearsal (default: 1)")
+    made.add_argument("--address", help="an existing Ray cluster (default: start one on this machine)")
+    made.add_argument("--mlflow-uri", help="MLflow server or store (default: a SQLite file in the home)")
+    made.add_argument("--dry-run", action="store_true", help="print what would run, and stop")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry point; returns the exit status."""
+    options = parser().parse_args(argv)
+    home = home_of(options)
+    settings, source = settings_of(options)
+    planner = Planner(source, resolve(settings.encoder))
+    record = Record(home, options.name or settings.default_name)
+    record.check(settings)
+
+    from study.run import Launch, dry_run
+
+    launch = Launch(home, record, settings, planner, options.workers, options.address, options.mlflow_uri, options.json)
+    if options.dry_run:
+        return dry_run(launch)
+    report = launch.run()
+    if options.json:
+        print_json(report)
+    return 0
+
+
+def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
+    """The settings that the options name, all of them checked against catalogue and source; raises BadInput."""
+    if options.recipe and (options.space or options.trials is not None or options.grid):
+        raise BadInput("--recipe runs one recipe: leave --space, --trials and --grid out")
+    if options.trials is not None and options.grid:
+        raise BadInput("--trials searches and --grid runs the published rows: give one of them")
+    for name in ("trials", "workers", "seeds"):
+        value = getattr(options, name)
+        if value is not None:
+            check_number(f"--{name}", value, at_least=1)
+    check_number("--scale", options.scale, above=0, at_most=1)
+    if options.recipe:
+        return _of_recipe(options)
+    if not options.space:
+        raise BadInput("--space is missing: which question? (or --recipe FILE)")
+    space(options.space)
+    encoder = options.encoder or "pocket"
+    profile = options.profile or default_profile(encoder)
+    if profile not in PROFILES:
+        raise unknown("profile", profile, PROFILES)
+    if (options.source or "pocket") != "pocket" and encoder == "pocket":
+        raise BadInput("encoder 'pocket' knows only the pocket world's words: give --encoder for this source")
+    source = open_source(options.source or "pocket")
+    targets = _targets(names_of(options.targets), source)
+    tasks, mlm = _tasks(names_of(options.intermediate), source)
+    selectable = any(selection_rows(source, dataset(t))[0] for t in targets)
+    settings = Settings(
+        space=options.space,
+        source=source.spec,
+        encoder=_absolute(encoder),
+        profile=profile,
+        targets=targets,
+        intermediate=tasks,
+        mlm=mlm,
+        seeds=options.seeds or 1,
+        scale=options.scale,
+        selection="english_dev" if selectable else "target_dev",
+        trials=options.trials or 0,
+        grid=options.trials is None,
+    )
+    return settings, source
+
+
+def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
+    recipe, study = read_recipe(options.recipe)
+    for name in ("encoder", "targets", "intermediate", "profile"):
+        if getattr(options, name) is not None:
+            raise BadInput(f"--{name} is part of the recipe: change it in {options.recipe!r}")
+    seeds = options.seeds or study.get("seeds", 1)
+    check_number("seeds", seeds, at_least=1)
+    space_name = str(study.get("space", "intermediate_tasks"))
+    space(space_name)
+    source = open_source(options.source or str(study.get("source", "pocket")))
+    targets = _targets(recipe.targets, source)
+    tasks, mlm = _tasks(recipe.intermediate, source) if recipe.intermediate else ((), False)
+    selectable = any(selection_rows(source, dataset(t))[0] for t in targets)
+    settings = Settings(
+        space=space_name,
+        source=source.spec,
+        encoder=recipe.encoder,
+        profile=recipe.profile,
+        targets=targets,
+        intermediate=tasks,
+        mlm=mlm or bool(recipe.mlm_ratio),
+        seeds=int(seeds),
+        scale=recipe.scale,
+        selection="english_dev" if selectable else "target_dev",
+        trials=0,
+        grid=True,
+        recipe=recipe.to_dict(),
+    )
+    return settings, source
+
+
+def _absolute(encoder: str) -> str:
+    return str(Path(encoder).resolve()) if Path(encoder).is_dir() and encoder != "pocket" else encoder
+
+
+def _trains(source: Source, d: Dataset) -> bool:
+    return "en" in source.languages(d, "train")
+
+
+def _targets(names: tuple[str, ...] | None, source: Source) -> tuple[str, ...]:
+    """Targets in order of cost: retrieval trains nothing, then by the number of English training rows."""
+    known = [d.name for d in DATASETS.values() if "target" in d.roles]
+    for name in names or ():
+        if name not in known:
+            raise unknown("target", name, known)
+        d = dataset(name)
+        if not scored_languages(source, d):
+            raise BadInput(f"source {source.spec!r} has no rows of target {name!r} (it has: {', '.join(_served(source))})")
+        if d.train_on and not _trains(source, dataset(d.train_on)):
+            raise BadInput(f"target {name!r} trains on English {d.train_on!r}, which source {source.spec!r} does not have")
+    chosen = names or tuple(name for name in DEFAULT_TARGETS if name in _served(source))
+    if not chosen:
+        raise BadInput(f"source {source.spec!r} has none of the targets {', '.join(DEFAULT_TARGETS)} with what they train on")
+
+    def cost(name: str) -> tuple[int, str]:
+        trained = dataset(name).train_on
+        return (source.num_rows(dataset(trained), "en", "train") if trained else 0, name)
+
+    return tuple(sorted(chosen, key=cost))
+
+
+def _served(source: Source) -> list[str]:
+    targets = [d for d in DATASETS.values() if "target" in d.roles]
+    return [
+        d.name for d in targets if scored_languages(source, d) and (not d.train_on or _trains(source, dataset(d.train_on)))
+    ]
+
+
+def _tasks(names: tuple[str, ...] | None, source: Source) -> tuple[tuple[str, ...], bool]:
+    """The intermediate tasks, and whether masked LM may be mixed in.
+
+    Any dataset with English training rows can be named; the default is what the catalogue lists as intermediate.
+    """
+    has_text = bool(source.languages(DATASETS["mlm"], "train"))
+    if names is None:
+        found = tuple(d.name for d in DATASETS.values() if "intermediate" in d.roles and _trains(source, d))
+        if not found:
+            raise BadInput(f"source {source.spec!r} has no English training rows of any intermediate task")
+        return found, has_text
+    trainable = [d.name for d in DATASETS.values() if d.kind not in ("text", "bitext")]
+    for name in names:
+        if name == "mlm":
+            if not has_text:
+                raise BadInput(f"source {source.spec!r} has no raw text for masked LM")
+        elif name not in trainable:
+            raise unknown("intermediate task", name, [*trainable, "mlm"])
+        elif not _trains(source, dataset(name)):
+            served = [n for n in trainable if _trains(source, dataset(n))]
+            raise BadInput(
+                f"source {source.spec!r} has no English training rows of {name!r} (it has: {', '.join(served) or 'none'})"
+            )
+    tasks = tuple(name for name in names if name != "mlm")
+    if not tasks:
+        raise BadInput("--intermediate names no task beside 'mlm'")
+    return tasks, "mlm" in names
+
+
+if __name__ == "__main__":
+    run_verb(main)

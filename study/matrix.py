@@ -1,0 +1,245 @@
+"""The transfer matrix: recipes x targets x languages, as differences from the baseline, read from record and store."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from search_spaces import space
+from study.best import best_recipe
+from study.record import Record, Settings, Trial
+from study.statistics import gain_resamples, interval, read_scores, resampled_mean
+from study.store import Store
+from trainables.catalogue import dataset
+from trainables.languages import describe
+from trainables.scoring import main_score
+
+CURVE_POINTS = 80
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A target of one trial: metrics per language (means over seeds), and resamples of the mean over languages."""
+
+    languages: dict[str, dict[str, float]]
+    mean: float
+    resamples: np.ndarray  # [seeds, RESAMPLES]
+    splits: dict[str, str]
+    selection: float | None  # the English dev score
+
+
+def build(record: Record, store: Store) -> Report:
+    """The report of a study as one dictionary of literals; `study.report --json` prints it."""
+    settings = record.settings
+    trials = _in_order(record.trials())
+    scored = {t.address: {name: _read(name, t, store) for name in settings.targets if _finished(t, name, store)} for t in trials}
+    baseline = next((t for t in trials if t.recipe.is_baseline), None)
+    base = scored[baseline.address] if baseline else {}
+    rows = [_row(t, scored[t.address], base, settings, store) for t in trials]
+    empty = {"name": "no intermediate task", "recipe": {}, "status": "missing", "average": None, "gain": None, "targets": {}}
+    statuses = [t.status for t in trials]
+    report: Report = {
+        "study": record.name,
+        "space": settings.space,
+        "question": space(settings.space).question,
+        "source": settings.source,
+        "encoder": settings.encoder,
+        "profile": settings.profile,
+        "scale": settings.scale,
+        "seeds": settings.seeds,
+        "selection": settings.selection,
+        "pocket": settings.source == "pocket",
+        "trials": {s: statuses.count(s) for s in ("complete", "pruned", "failed", "running")},
+        "stages": record.last_launch(),
+        "targets": [_target(name, scored) for name in settings.targets],
+        "languages": {tag: _language(tag) for tag in _languages(scored)},
+        "baseline": rows[trials.index(baseline)] if baseline else empty,
+        "matrix": rows,
+        "failures": [
+            {"name": t.name, "address": t.address, "reason": t.reason, "traceback": t.traceback}
+            for t in trials
+            if t.status == "failed"
+        ],
+        "notes": _notes(settings, trials),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "version": code_version(),
+    }
+    report["best"] = best_recipe(rows, settings, record.folder / "report" / "best.toml")
+    report["headline"] = headline(report)
+    return report
+
+
+def code_version() -> str:
+    """The installed version of the project."""
+    try:
+        return version("stepstone")
+    except PackageNotFoundError:
+        return "uninstalled"
+
+
+def _in_order(trials: Mapping[str, Trial]) -> list[Trial]:
+    return sorted(trials.values(), key=lambda t: not t.recipe.is_baseline)
+
+
+def _finished(trial: Trial, target: str, store: Store) -> bool:
+    addresses = trial.evaluations.get(target, [])
+    return bool(addresses) and all(store.has(a) for a in addresses)
+
+
+def _read(target: str, trial: Trial, store: Store) -> Scored:
+    d = dataset(target)
+    per_seed = [store.metrics(a) for a in trial.evaluations[target]]
+    languages = {
+        language: {m: float(np.mean([s["languages"][language][m] for s in per_seed])) for m in metrics}
+        for language, metrics in per_seed[0]["languages"].items()
+    }
+    tables = [read_scores(store.folder(a) / "scores.parquet") for a in trial.evaluations[target]]
+    selection = [s["selection"] for s in per_seed if s["selection"] is not None]
+    return Scored(
+        languages,
+        float(np.mean([main_score(d, metrics) for metrics in languages.values()])),
+        resampled_mean(d, tables),
+        per_seed[0]["splits"],
+        float(np.mean(selection)) if selection else None,
+    )
+
+
+def _row(
+    trial: Trial, scored: Mapping[str, Scored], base: Mapping[str, Scored], settings: Settings, store: Store
+) -> dict[str, Any]:
+    targets, gains, selections = {}, [], []
+    for name, own in scored.items():
+        gain, bounds = None, None
+        if name in base and own.resamples.shape == base[name].resamples.shape:
+            gain = own.mean - base[name].mean
+            gains.append(gain_resamples(own.resamples, base[name].resamples))
+            bounds = None if trial.recipe.is_baseline else interval(gains[-1])
+            pair = (own.selection, base[name].selection) if settings.selection == "english_dev" else (own.mean, base[name].mean)
+            if pair[0] is not None and pair[1] is not None:
+                selections.append(pair[0] - pair[1])
+        targets[name] = {"mean": own.mean, "gain": gain, "interval": bounds, "languages": own.languages}
+    whole = bool(targets) and len(targets) == len(settings.targets)
+    with_gain = whole and len(gains) == len(targets)
+    average = float(np.mean([t["mean"] for t in targets.values()])) if whole else None
+    return {
+        "name": trial.name,
+        "recipe": trial.recipe.to_dict(),
+        "address": trial.address,
+        "status": trial.status,
+        "seeds": list(range(settings.seeds)),
+        "average": average,
+        "gain": float(np.mean([t["gain"] for t in targets.values()])) if with_gain else None,
+        "interval": interval(np.mean(gains, axis=0)) if with_gain and not trial.recipe.is_baseline else None,
+        "selection": float(np.mean(selections)) if with_gain and selections else None,
+        "run_id": None,
+        "targets": targets,
+        "curves": curves(trial, store),
+    }
+
+
+def curves(trial: Trial, store: Store) -> dict[str, Any]:
+    """Stage label -> thinned training loss and every dev score, of the first seed."""
+    found: dict[str, Any] = {}
+    addresses = [a[0] for a in trial.evaluations.values() if a and store.has(a[0])]
+    while addresses:
+        address = addresses.pop(0)
+        if not address or not (store.folder(address) / "DONE").exists():
+            continue
+        info = store.info(address)
+        history = store.folder(address) / "history.json"
+        if info["kind"] in ("intermediate", "target") and info["label"] not in found and history.exists():
+            found[info["label"]] = _thin(json.loads(history.read_text()))
+        if info["kind"] != "intermediate":
+            addresses.append(info["parent"])
+    return dict(sorted(found.items()))
+
+
+def _thin(history: Mapping[str, Any]) -> dict[str, Any]:
+    losses = np.asarray(history["losses"])
+    ends = np.unique(np.linspace(0, len(losses), min(CURVE_POINTS, len(losses)) + 1).astype(int))
+    pairs = list(zip(ends[:-1], ends[1:], strict=True))
+    return {
+        "step": [int(end) for _, end in pairs],
+        "loss": [float(losses[start:end].mean()) for start, end in pairs],
+        "dev": [[int(step), float(score)] for step, score in history["dev"]],
+    }
+
+
+def _target(name: str, scored: Mapping[str, Mapping[str, Scored]]) -> dict[str, Any]:
+    d = dataset(name)
+    one = next((s[name] for s in scored.values() if name in s), None)
+    splits = dict(one.splits) if one else {}
+    return {
+        "name": name,
+        "title": d.title,
+        "metric": d.metrics[0] if d.metric not in d.metrics else d.metric,
+        "languages": list(splits),
+        "split": ", ".join(sorted(set(splits.values()))),
+        "trained_on": dataset(d.train_on).title if d.train_on else None,
+        "note": "" if d.train_on else "no training: sentence vectors straight from the encoder",
+    }
+
+
+def _languages(scored: Mapping[str, Mapping[str, Scored]]) -> list[str]:
+    found = {tag for targets in scored.values() for s in targets.values() for tag in s.languages}
+    return sorted(found, key=lambda tag: (tag != "en", tag))
+
+
+def _language(tag: str) -> dict[str, str]:
+    language = describe(tag)
+    return {"name": language.name, "script": language.script, "family": language.family}
+
+
+def _notes(settings: Settings, trials: Sequence[Trial]) -> list[str]:
+    from trainables.sources import open_source
+
+    notes = []
+    if settings.source == "pocket":
+        notes.append("The rows come from the pocket world, which is generated: they show the tool and say nothing about languages.")
+    else:
+        source = open_source(settings.source)
+        names = dict.fromkeys((*settings.targets, *settings.intermediate, *(dataset(t).train_on or "" for t in settings.targets)))
+        standins = [dataset(n).title for n in names if n and source.standin(dataset(n))]
+        if standins:
+            notes.append(f"Stand-ins for the official data, not comparable with published scores: {', '.join(standins)}.")
+    if settings.scale < 1:
+        notes.append(f"A rehearsal: every stage used {settings.scale:g} of its rows and steps.")
+    if settings.selection == "english_dev":
+        without = [dataset(t).title for t in settings.targets if not dataset(t).train_on]
+        notes.append(
+            "The best recipe is chosen on English dev rows only; the scores in the matrix were not looked at to choose it."
+            + (f" {', '.join(without)} has no English dev rows and takes no part in choosing." if without else "")
+        )
+    else:
+        notes.append("Oracle: no target has English dev rows, so the best recipe is chosen on the scores that are reported.")
+    if settings.seeds == 1:
+        notes.append("One seed: the intervals cover the choice of test examples, not the luck of training.")
+    waiting = [t.name for t in trials if t.status == "running"]
+    if waiting:
+        notes.append(f"Not finished: {', '.join(waiting)}.")
+    return notes
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """The answer in a sentence, with its interval and number of seeds."""
+    best = report["best"]
+    seeds = f"{report['seeds']} seed{'s' if report['seeds'] > 1 else ''}"
+    if best is None:
+        return f"No recipe is complete yet ({report['trials']['failed']} failed)."
+    if not best["recipe"].get("intermediate"):
+        return f"No intermediate task beats training on the target alone, as far as English dev scores tell ({seeds})."
+    low, high = best["interval"]
+    sure = "" if low > 0 or high < 0 else "; the interval includes 0, so this may be noise"
+    pocket = "Pocket data: " if report["pocket"] else ""
+    return (
+        f"{pocket}{best['name']} first: {best['gain']:+.1f} points on average over {len(report['targets'])} targets "
+        f"(95 % interval {low:+.1f} to {high:+.1f}, {seeds}){sure}."
+    )

@@ -1,0 +1,158 @@
+"""A study's own record: its settings once, then one appended line per thing that happened. Everything else is a view."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from trainables.errors import BadInput, unknown
+from trainables.recipe import Recipe, digest
+
+Status = Literal["running", "complete", "pruned", "failed"]
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a study is; a second launch under the same name must agree with every field but `trials` and `grid`."""
+
+    space: str
+    source: str
+    encoder: str
+    profile: str
+    targets: tuple[str, ...]
+    intermediate: tuple[str, ...]
+    mlm: bool
+    seeds: int
+    scale: float
+    selection: str
+    trials: int
+    grid: bool
+    recipe: dict[str, Any] | None = None  # a single recipe to run beside the baseline (`--recipe`)
+
+    @property
+    def default_name(self) -> str:
+        """A readable name; a short hash is added where settings differ from what the readable part says."""
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.source.split('/')[-1]}-{self.encoder.split('/')[-1]}").strip("-")
+        return f"{self.space}-{slug}-{digest({k: v for k, v in asdict(self).items() if k in IDENTITY})[:6]}"
+
+
+IDENTITY = ("space", "source", "encoder", "profile", "targets", "intermediate", "mlm", "seeds", "scale", "recipe")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """The last word on one recipe of a study."""
+
+    address: str
+    name: str
+    recipe: Recipe
+    status: Status
+    evaluations: dict[str, list[str]]  # target -> evaluation stage per seed, as far as they are finished
+    params: dict[str, Any]
+    reason: str = ""
+    traceback: str = ""
+    seconds: float = 0.0
+
+
+class Record:
+    """The folder of one study: `study.json`, `record.jsonl`, and files that can be rebuilt from them."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        if not NAME.fullmatch(name):
+            raise BadInput(f"study name {name!r} must be 1-100 letters, digits, '.', '_' or '-', starting with a letter or digit")
+        self.home, self.name = home, name
+        self.folder = home / "studies" / name
+
+    @property
+    def exists(self) -> bool:
+        """True once the study was launched."""
+        return (self.folder / "study.json").exists()
+
+    @property
+    def settings(self) -> Settings:
+        """What the study was launched with; BadInput for an unknown study."""
+        if not self.exists:
+            raise unknown("study", self.name, studies(self.home))
+        values = json.loads((self.folder / "study.json").read_text())
+        for key in ("targets", "intermediate"):
+            values[key] = tuple(values[key])
+        return Settings(**values)
+
+    def check(self, settings: Settings) -> None:
+        """Raises BadInput when the name belongs to a study with other settings."""
+        if not self.exists:
+            return
+        old = self.settings
+        for field in fields(Settings):
+            was, wanted = getattr(old, field.name), getattr(settings, field.name)
+            if field.name in IDENTITY and was != wanted:
+                raise BadInput(
+                    f"study {self.name!r} already exists with {field.name} = {was!r}, not {wanted!r}; choose another --name"
+                )
+
+    def open(self, settings: Settings) -> None:
+        """Writes the settings (a later launch may raise the number of trials)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f"study.json.{os.getpid()}"
+        temporary.write_text(json.dumps(asdict(settings), indent=1))
+        os.replace(temporary, self.folder / "study.json")
+
+    def append(self, event: str, values: Mapping[str, Any]) -> None:
+        """Adds one line, whole or not at all, and waits until it is on disk."""
+        line = json.dumps({"event": event, "time": time.time(), **values}) + "\n"
+        with open(self.folder / "record.jsonl", "a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0, os.SEEK_END)
+            if file.tell():  # a writer that was killed may have left half a line: end it, so that ours stands alone
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = "\n" + line
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def events(self, event: str) -> Iterator[dict[str, Any]]:
+        """The lines of one kind, oldest first; half-written ones are skipped."""
+        path = self.folder / "record.jsonl"
+        if not path.exists():
+            return
+        with open(path) as file:
+            for line in file:
+                try:
+                    values = json.loads(line)
+                except ValueError:
+                    continue
+                if values.pop("event", None) == event:
+                    yield values
+
+    def add_trial(self, trial: Trial) -> None:
+        """Records what is now known of a trial."""
+        self.append("trial", {**asdict(trial), "recipe": trial.recipe.to_dict()})
+
+    def trials(self) -> dict[str, Trial]:
+        """address -> the last word on every trial, in the order they were first recorded."""
+        found: dict[str, Trial] = {}
+        for values in self.events("trial"):
+            values.pop("time")
+            found[values["address"]] = Trial(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
+        return found
+
+    def last_launch(self) -> dict[str, int]:
+        """Stages run and reused and optimiser steps trained by the last launch or resume that ended."""
+        counts = {"run": 0, "reused": 0, "train_steps": 0}
+        for values in self.events("launch"):
+            counts = {key: int(values[key]) for key in counts}
+        return counts
+
+
+def studies(home: Path) -> list[str]:
+    """Names of the studies in a home."""
+    return sorted(p.parent.name for p in (home / "studies").glob("*/study.json"))

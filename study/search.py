@@ -1,0 +1,182 @@
+"""Optuna proposes recipes to Ray Tune through ask and tell; equal recipes are one trial.
+
+Ray's own OptunaSearch leaves a trial RUNNING for ever after a NaN, calls stopped trials complete and asks for duplicates,
+so this searcher keeps to what the record needs: stopped = PRUNED, failed = FAIL, a recipe is asked for once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from search_spaces.space import Domain, Log, Setting, Space, Value
+from study.record import Trial
+from trainables.recipe import Recipe
+
+# So many proposals in a row that were tried before mean that the space is exhausted.
+MAX_REPEATS = 200
+SEARCH_SEED = 0
+
+
+class _Asked:
+    """Suggestions of one Optuna trial."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial = trial
+
+    def scientific(self, name: str, domain: Domain) -> Any:
+        if isinstance(domain, Log):
+            return self.trial.suggest_float(name, domain.low, domain.high, log=True)
+        return self.trial.suggest_categorical(name, list(domain))
+
+    nuisance = scientific
+
+
+def open_optuna(folder: Path, name: str) -> optuna.Study:
+    """The study's Optuna view in `optuna.journal`; trials that a dead driver left RUNNING are told FAIL."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        direction="maximize",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=SEARCH_SEED),
+    )
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+    return study
+
+
+class RecipeSearcher(Searcher):  # type: ignore[misc]
+    """Hands recipes to Tune: the given rows first, then, in a search, what Optuna proposes.
+
+    Args:
+        given: (recipe, parameters) to run first; parameters may be empty for a recipe from a file.
+        budget: trials to start in this run, the given ones included.
+        known: recipes that need not run again, with what was found (the record's last word on each).
+        score_of: the value that Optuna is told for a complete trial of the record.
+        start: makes the Tune config of a new trial; called once per trial, when it is handed out.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        setting: Setting,
+        study: optuna.Study,
+        given: Sequence[tuple[Recipe, dict[str, Value]]],
+        budget: int,
+        known: Mapping[str, Trial],
+        score_of: Callable[[Trial], float],
+        start: Callable[[Recipe, dict[str, Any]], dict[str, Any]],
+    ) -> None:
+        super().__init__(metric="score", mode="max")
+        self.space, self.setting, self.study = space, setting, study
+        self.given, self.left, self.known, self.score_of, self.start = list(given), budget, known, score_of, start
+        self.running: dict[str, tuple[optuna.Trial | None, Recipe]] = {}
+        self.seen = set(known)
+        told = {t.user_attrs.get("recipe") for t in study.get_trials(deepcopy=False)}
+        for trial in known.values():
+            if trial.address not in told and trial.params:  # the journal was lost: rebuild it from the record
+                self._tell(self._ask(trial.params)[0], trial)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next recipe that is not known yet, as a Tune config; FINISHED when there is none."""
+        if self.left <= 0:
+            return str(Searcher.FINISHED)
+        if self.given:
+            recipe, params = self.given.pop(0)
+            return self._hand_out(trial_id, self._ask(params)[0] if params else None, recipe, params)
+        for _ in range(MAX_REPEATS):
+            asked, recipe = self._ask(None)
+            if recipe.address not in self.seen:
+                return self._hand_out(trial_id, asked, recipe, dict(asked.params))
+            if recipe.address in self.known:
+                self._tell(asked, self.known[recipe.address])
+            else:
+                self.study.tell(asked, state=TrialState.FAIL)  # the same recipe runs or ran in this launch
+        logging.getLogger(__name__).warning("no new recipe in %d proposals: the space is exhausted", MAX_REPEATS)
+        return str(Searcher.FINISHED)
+
+    def _hand_out(
+        self, trial_id: str, asked: optuna.Trial | None, recipe: Recipe, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        self.left -= 1
+        self.seen.add(recipe.address)
+        self.running[trial_id] = (asked, recipe)
+        return self.start(recipe, params)
+
+    def _ask(self, params: dict[str, Any] | None) -> tuple[optuna.Trial, Recipe]:
+        if params is not None:
+            self.study.enqueue_trial(params)
+        asked = self.study.ask()
+        recipe = self.space.recipe(_Asked(asked), self.setting)
+        asked.set_user_attr("recipe", recipe.address)
+        return asked, recipe
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Stores the score after each target as an intermediate value."""
+        score = result.get("score")
+        if trial_id in self.running and score is not None and math.isfinite(score):
+            asked, _ = self.running[trial_id]
+            if asked is not None:
+                asked.report(score, step=int(result["targets_done"]))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tells Optuna how a trial ended."""
+        if trial_id not in self.running:
+            return
+        asked, recipe = self.running.pop(trial_id)
+        if asked is None:
+            return
+        score = (result or {}).get("score")
+        if error or result is None or "failed" in result or score is None or not math.isfinite(score):
+            self.study.tell(asked, state=TrialState.FAIL)
+        elif int(result["targets_done"]) < len(recipe.targets):
+            self.study.tell(asked, state=TrialState.PRUNED)
+        else:
+            self.study.tell(asked, score)
+
+    def _tell(self, asked: optuna.Trial, known: Trial) -> None:
+        if known.status == "complete":
+            self.study.tell(asked, self.score_of(known))
+        else:
+            self.study.tell(asked, state=TrialState.PRUNED if known.status == "pruned" else TrialState.FAIL)
+
+    # Tune snapshots its searcher; the study's record is the state here, so there is nothing to save.
+    def save(self, checkpoint_path: str) -> None:
+        """Writes an empty file, which Tune expects."""
+        Path(checkpoint_path).write_text("{}")
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Rungs(AsyncHyperBandScheduler):  # type: ignore[misc]
+    """Successive halving whose rungs are the target tasks in order of cost; the baseline always runs to its end."""
+
+    def __init__(self, num_targets: int) -> None:
+        super().__init__(
+            time_attr="targets_done", metric="score", mode="max", max_t=max(1, num_targets), grace_period=1, reduction_factor=2
+        )
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Stops the lower half at each rung."""
+        if "failed" in result or Recipe.from_dict(trial.config["recipe"]).is_baseline:
+            return str(TrialScheduler.CONTINUE)
+        if result["targets_done"] >= self._max_t:
+            return str(TrialScheduler.CONTINUE)  # it ends by itself, and counts as complete
+        return str(super().on_trial_result(controller, trial, result))

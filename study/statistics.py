@@ -1,0 +1,72 @@
+"""Paired bootstrap intervals over examples and seeds (Efron and Tibshirani 1993; paired because both rows saw the same rows)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from trainables.catalogue import Dataset
+from trainables.schedule import generator
+from trainables.scoring import aggregate, main_score
+
+RESAMPLES = 1000
+LEVEL = 0.95
+
+Tables = Mapping[str, Mapping[str, np.ndarray]]  # language -> column -> one value per example
+
+
+def read_scores(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """An evaluation's per-example columns, by language."""
+    table = pq.read_table(path)
+    languages = np.array(table["language"].to_pylist())
+    columns = {n: np.asarray(table[n].to_numpy()) for n in table.column_names if n not in ("language", "id")}
+    return {str(lang): {n: v[languages == lang] for n, v in columns.items()} for lang in dict.fromkeys(languages)}
+
+
+@lru_cache(maxsize=64)
+def _counts(examples: int) -> np.ndarray:
+    """float32 [RESAMPLES, examples]: how often each example is in each resample.
+
+    Languages with equally many examples share the counts, since test sets translated from one another have the same
+    questions in the same rows, and are not independent.
+    """
+    rng = generator(0, "bootstrap", examples)
+    drawn = rng.integers(0, examples, (RESAMPLES, examples))
+    offsets = np.arange(RESAMPLES)[:, None] * examples
+    counts = np.bincount((drawn + offsets).ravel(), minlength=RESAMPLES * examples)
+    return counts.reshape(RESAMPLES, examples).astype(np.float32)
+
+
+def resampled_mean(d: Dataset, seeds: Sequence[Tables]) -> np.ndarray:
+    """float64 [seeds, RESAMPLES]: the target's mean over languages in every resample of its examples."""
+    rows = []
+    for tables in seeds:
+        by_language = []
+        for columns in tables.values():
+            examples = len(next(iter(columns.values())))
+            by_language.append(np.asarray(main_score(d, aggregate(d, columns, _counts(examples)))))
+        rows.append(np.mean(by_language, axis=0))
+    return np.asarray(rows, dtype=np.float64)
+
+
+def gain_resamples(row: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+    """float64 [RESAMPLES]: differences from the baseline on the same seeds and examples, seeds resampled as well.
+
+    Args:
+        row, baseline: [seeds, RESAMPLES] from `resampled_mean`, of equal shape.
+    """
+    seeds = len(row)
+    rng: Any = generator(0, "bootstrap seeds", seeds)
+    drawn = rng.integers(0, seeds, (seeds, RESAMPLES))
+    return np.asarray(np.take_along_axis(row - baseline, drawn, axis=0).mean(0))
+
+
+def interval(resamples: np.ndarray) -> list[float]:
+    """The central 95 % of the resamples."""
+    tail = (1 - LEVEL) / 2
+    return [float(np.quantile(resamples, tail)), float(np.quantile(resamples, 1 - tail))]

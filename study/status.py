@@ -1,0 +1,59 @@
+"""What has run and what runs: the studies of a home, or the trials of one study."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from study.options import Parser, home_of, print_json, run_verb
+from study.record import Record, studies
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry point; returns the exit status."""
+    parser = Parser("status", __doc__)
+    parser.add_argument("name", nargs="?", help="the study (default: all of them)")
+    options = parser.parse_args(argv)
+    home = home_of(options)
+    names = [options.name] if options.name else studies(home)
+    found = []
+    for name in names:
+        record = Record(home, name)
+        settings, trials = record.settings, record.trials()
+        found.append(
+            {
+                "study": name,
+                "space": settings.space,
+                "source": settings.source,
+                "encoder": settings.encoder,
+                "seeds": settings.seeds,
+                "counts": dict(Counter(t.status for t in trials.values())),
+                "trials": [
+                    {"name": t.name, "status": t.status, "seconds": t.seconds, "reason": t.reason, "address": t.address}
+                    for t in trials.values()
+                ],
+            }
+        )
+    if options.json:
+        print_json({"home": str(home), "studies": found})
+        return 0
+    console = Console(highlight=False)
+    if not found:
+        console.print(f"no studies in {home}")
+    for study in found:
+        counts = ", ".join(f"{n} {status}" for status, n in sorted(study["counts"].items())) or "no trials yet"
+        console.print(f"[bold]{escape(study['study'])}[/]  {escape(study['source'])}, {escape(study['encoder'])}: {counts}")
+        if options.name:
+            table = Table("recipe", "status", "seconds", "reason")
+            for trial in study["trials"]:
+                table.add_row(escape(trial["name"]), trial["status"], f"{trial['seconds']:.0f}", escape(trial["reason"]))
+            console.print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    run_verb(main)

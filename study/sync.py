@@ -1,0 +1,36 @@
+"""Bring MLflow up to date with a study's record; running it twice changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from study.options import Parser, home_of, print_json, run_verb
+from study.record import Record
+from study.report import write_report
+from study.store import Store
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry point; returns the exit status."""
+    parser = Parser("sync", __doc__)
+    parser.add_argument("name", help="the study")
+    parser.add_argument("--mlflow-uri", help="MLflow server or store (default: a SQLite file in the home)")
+    options = parser.parse_args(argv)
+    home = home_of(options)
+    record = Record(home, options.name)
+    record.settings  # noqa: B018  raises BadInput for an unknown study
+
+    from study.tracking import default_uri, sync
+
+    uri = options.mlflow_uri or default_uri(home)
+    store = Store(home)
+    runs = sync(uri, record, store, write_report(record, store), record.folder / "report")
+    if options.json:
+        print_json({"study": record.name, "uri": uri, "runs": len(runs)})
+    else:
+        print(f"{len(runs)} runs of {record.name} are up to date at {uri}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_verb(main)

@@ -1,0 +1,192 @@
+"""MLflow as a view of the record: one experiment a study, one run a trial, found again by the recipe's address.
+
+Nothing here decides anything: with the server down a study goes on, and `study.sync` writes what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from study.best import recipe_toml
+from study.matrix import code_version, curves
+from study.record import Record, Trial
+from study.store import Store
+from trainables.catalogue import dataset
+from trainables.scoring import main_score
+
+METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
+RUN_STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+ADDRESS, REPORT = "stepstone.recipe", "stepstone.report"
+
+
+def default_uri(home: Path) -> str:
+    """The SQLite store inside the home; absolute, since workers and servers have other working directories."""
+    return f"sqlite:///{home / 'mlflow.db'}"
+
+
+class MlflowView:
+    """Writes one study's trials to MLflow; every method may be called again without doubling anything."""
+
+    def __init__(self, uri: str, record: Record, store: Store) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        from mlflow import MlflowClient
+
+        self.record, self.store, self.uri = record, store, uri
+        self.client = MlflowClient(uri)
+        found = self.client.get_experiment_by_name(record.name)
+        if found:
+            self.experiment = found.experiment_id
+        else:
+            local = uri.startswith("sqlite:")
+            location = (record.home / "mlartifacts" / record.name).as_uri() if local else None
+            self.experiment = self.client.create_experiment(record.name, artifact_location=location)
+        self.runs: dict[str, str] = {}
+        for run in self._all_runs():
+            for tag in (ADDRESS, REPORT):
+                if tag in run.data.tags:
+                    self.runs.setdefault(run.data.tags[tag], run.info.run_id)
+
+    def _all_runs(self) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment], max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def write_trial(self, trial: Trial, gains: Mapping[str, float] | None = None) -> str:
+        """The run of a trial: params, tags, metrics of every language, curves, artifacts, and its status."""
+        run_id = self._run(trial.address, ADDRESS, trial.name)
+        settings = self.record.settings
+        tags = {
+            "study": self.record.name,
+            "space": settings.space,
+            "source": settings.source,
+            "encoder": settings.encoder,
+            "status": trial.status,
+            "code_version": code_version(),
+            "mlflow.runName": trial.name,
+        }
+        if trial.reason:
+            tags["reason"] = trial.reason[:500]
+        params = {k: json.dumps(v) if isinstance(v, list) else str(v) for k, v in trial.recipe.to_dict().items()}
+        params["seeds"] = str(settings.seeds)
+        self._log(run_id, [*scores(trial, self.store), *curve_points(trial, self.store), *(gains or {}).items()], params, tags)
+        if trial.status == "running":
+            self.client.update_run(run_id, status="RUNNING")
+            return run_id
+        self.client.log_text(run_id, recipe_toml(trial.recipe.to_dict(), settings, trial.name), "recipe.toml")
+        if trial.traceback:
+            self.client.log_text(run_id, trial.traceback, "traceback.txt")
+        self.client.set_terminated(run_id, RUN_STATUS[trial.status])
+        return run_id
+
+    def write_report(self, folder: Path, headline: str) -> None:
+        """The run that holds the report's files; it stands first by its name."""
+        run_id = self._run("report", REPORT, "report")
+        self._log(run_id, [], {}, {"mlflow.note.content": headline, "study": self.record.name, "status": "complete"})
+        self.client.log_artifacts(run_id, str(folder))
+        self.client.set_terminated(run_id)
+
+    def _run(self, key: str, tag: str, name: str) -> str:
+        if key not in self.runs:
+            run = self.client.create_run(self.experiment, run_name=name, tags={tag: key})
+            self.runs[key] = run.info.run_id
+        return self.runs[key]
+
+    def _log(
+        self, run_id: str, points: Iterable[Any], params: Mapping[str, str], tags: Mapping[str, str]
+    ) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        # One fixed time per point: MLflow keeps a metric once per (key, step, time, value), so writing again adds nothing.
+        metrics = iter([Metric(p[0], float(p[1]), 0, int(p[2]) if len(p) > 2 else 0) for p in points])
+        self.client.log_batch(
+            run_id,
+            params=[Param(k, v[:6000]) for k, v in islice(params.items(), PARAMS_PER_BATCH)],
+            tags=[RunTag(k, v[:5000]) for k, v in tags.items()],
+        )
+        while batch := list(islice(metrics, METRICS_PER_BATCH)):
+            self.client.log_batch(run_id, metrics=batch)
+
+
+def scores(trial: Trial, store: Store) -> Iterator[tuple[str, float]]:
+    """(`target/language/metric`, mean over seeds) of all finished targets, then `target/mean` and `average`."""
+    means = []
+    for target, addresses in trial.evaluations.items():
+        if not addresses or not all(store.has(a) for a in addresses):
+            continue
+        per_seed = [store.metrics(a)["languages"] for a in addresses]
+        mains = []
+        for language, metrics in per_seed[0].items():
+            averaged = {m: sum(s[language][m] for s in per_seed) / len(per_seed) for m in metrics}
+            yield from ((f"{target}/{language}/{metric}", value) for metric, value in averaged.items())
+            mains.append(main_score(dataset(target), averaged))
+        means.append(sum(mains) / len(mains))
+        yield f"{target}/mean", means[-1]
+    if means and len(means) == len(trial.recipe.targets):
+        yield "average", sum(means) / len(means)
+
+
+def curve_points(trial: Trial, store: Store) -> Iterator[tuple[str, float, int]]:
+    """(`train/stage/loss` or `train/stage/dev`, value, step) of the first seed."""
+    for label, curve in curves(trial, store).items():
+        name = label.replace(" ", "/")
+        yield from (
+            (f"train/{name}/loss", loss, step) for step, loss in zip(curve["step"], curve["loss"], strict=True)
+        )
+        yield from ((f"train/{name}/dev", score, step) for step, score in curve["dev"])
+
+
+class Writer:
+    """The one thread that talks to MLflow, so that a slow or absent server never holds up a trial."""
+
+    def __init__(self, uri: str, record: Record, store: Store) -> None:
+        self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.error: str | None = None
+        self.thread = threading.Thread(target=self._work, args=(uri, record, store), daemon=True)
+        self.thread.start()
+
+    def put(self, trial: Trial) -> None:
+        """Queues the present state of a trial."""
+        self.queue.put(trial)
+
+    def close(self, timeout_s: float) -> str | None:
+        """Waits until everything is written; returns what went wrong, if anything did."""
+        self.queue.put(None)
+        self.thread.join(timeout_s)
+        return "MLflow did not answer in time" if self.thread.is_alive() else self.error
+
+    def _work(self, uri: str, record: Record, store: Store) -> None:
+        view: MlflowView | None = None
+        while (trial := self.queue.get()) is not None:
+            try:
+                view = view or MlflowView(uri, record, store)
+                view.write_trial(trial)
+            except Exception as error:  # a view may fail in any way; the study goes on and says so at its end
+                self.error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+def sync(uri: str, record: Record, store: Store, report: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Brings MLflow up to date with the record and the report; returns recipe address -> run id."""
+    view = MlflowView(uri, record, store)
+    rows = {row["address"]: row for row in report["matrix"]}
+    for trial in record.trials().values():
+        row = rows.get(trial.address, {})
+        gains = {f"{t}/gain": v["gain"] for t, v in row.get("targets", {}).items() if v["gain"] is not None}
+        gains |= {key: row[key] for key in ("gain", "selection") if row.get(key) is not None}
+        view.write_trial(trial, gains)
+    if folder.is_dir():
+        view.write_report(folder, report["headline"])
+    return view.runs

@@ -1,0 +1,209 @@
+"""One trial: a Tune function that fits one Ray Train trainer, whose workers run the missing stages in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from study.plan import Node, Plan, missing
+from study.store import Store
+from trainables.catalogue import dataset
+from trainables.configs import Evaluate
+from trainables.scoring import main_score
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a trial's workers need; everything in it is a literal or a frozen value."""
+
+    plan: Plan
+    home: str
+    source: str
+    log: str  # file that collects one line per stage run
+    selection: str
+    workers: int
+    gpu: bool
+    cpus: int
+
+
+def train_worker(config: dict[str, Any]) -> None:
+    """The function that every Ray Train worker of a trial runs."""
+    import ray.train
+
+    run_stages(config["job"], ray.train.report)
+
+
+def run_stages(job: Job, report: Report) -> None:
+    """Runs what the plan lacks and reports after every target; all workers call this with the same job."""
+    import torch
+
+    from trainables.comm import Comm
+    from trainables.loop import Machine
+    from trainables.sources import open_source
+    from trainables.stages import Context
+
+    if job.gpu:
+        device = torch.device("cuda", torch.cuda.current_device())
+    else:
+        device = torch.device("cpu")
+        torch.set_num_threads(job.cpus)
+    _quiet()
+    machine = Machine(device, Comm())
+    home = Path(job.home)
+    store = Store(home)
+    context = Context(open_source(job.source), home / "encoded", machine, lambda *_: None)
+    needed = {node.address for node in machine.comm.from_first(missing(job.plan, store.has))}
+    done = 0
+    for position, node in enumerate(job.plan.nodes):
+        if node.address in needed:
+            run_node(node, store, context, Path(job.log))
+        upcoming = job.plan.nodes[position + 1] if position + 1 < len(job.plan.nodes) else None
+        if isinstance(node.config, Evaluate) and _ends_target(node, upcoming, job.plan):
+            done += 1
+            report({"targets_done": done, "score": selection_score(job.plan, done, store, job.selection)})
+
+
+def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
+    """Makes one stage, unless another trial finishes it first; the first worker claims and publishes."""
+    from study.plan import encoder_stage
+    from trainables.stages import run
+
+    comm = context.machine.comm
+    started = time.time()
+    claim = store.claim(node.address) if comm.is_first else None
+    work = claim.__enter__() if claim else None
+    error: BaseException | None = None
+    try:
+        folder = comm.from_first(str(work) if work else "")
+        if folder:
+            init = encoder_stage(node) or (store.folder(node.parent) if node.parent else None)
+            if node.parent and node.weights is None and comm.is_first and not store.has(node.parent):
+                raise FileNotFoundError(f"the stage {node.parent} that {node.label} starts from is gone or damaged")
+            summary = run(node.config, init, Path(folder), context)
+            if comm.is_first:
+                info = {
+                    "kind": node.config.kind,
+                    "label": node.label,
+                    "seed": node.seed,
+                    "config": asdict(node.config),
+                    "parent": node.parent,
+                    "summary": summary,
+                    "seconds": round(time.time() - started, 3),
+                    "machine": _machine(context),
+                }
+                store.publish(node.address, Path(folder), info)
+                _log(log, {"address": node.address, "kind": node.config.kind, "steps": summary["steps"]})
+        comm.from_first(None)  # the others wait until the stage is visible
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        if claim:
+            claim.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+
+
+def _ends_target(node: Node, upcoming: Node | None, plan: Plan) -> bool:
+    """True at the last evaluation of a target: with several seeds the stages of a target stand together."""
+    assert isinstance(node.config, Evaluate)
+    return node.address == plan.evaluations()[node.config.target][-1]
+
+
+def selection_score(plan: Plan, targets_done: int, store: Store, selection: str) -> float:
+    """Mean over the first targets and all seeds of the score that choosing looks at, in percent.
+
+    `english_dev` reads the English dev score; `target_dev` (an oracle) the mean over languages.
+    """
+    scores = []
+    for target, addresses in list(plan.evaluations().items())[:targets_done]:
+        for address in addresses:
+            metrics = store.metrics(address)
+            if selection == "english_dev":
+                if metrics["selection"] is not None:
+                    scores.append(metrics["selection"])
+            else:
+                d = dataset(target)
+                scores.append(float(np.mean([main_score(d, m) for m in metrics["languages"].values()])))
+    return float(np.mean(scores)) if scores else 0.0
+
+
+def tune_trial(config: dict[str, Any], *, storage: str) -> None:
+    """The Tune trainable (its own share is 0.01 CPU): fits a trainer, or none when every stage is finished.
+
+    A failure is reported as data, so that its reason and traceback reach the record; Tune goes on with the next trial.
+    """
+    import ray.train
+    from ray import tune
+    from ray.train.torch import TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    job: Job = config["job"]
+    if not missing(job.plan, Store(Path(job.home)).has):
+        run_stages(job, tune.report)
+        return
+    resources = {"CPU": job.cpus, "GPU": 1} if job.gpu else {"CPU": job.cpus}
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"job": job},
+        scaling_config=ray.train.ScalingConfig(num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources),
+        run_config=ray.train.RunConfig(name=job.plan.recipe.address[:16], storage_path=storage, callbacks=[TuneReportCallback()]),
+    )
+    try:
+        trainer.fit()
+    except Exception as error:  # whatever it was becomes the trial's recorded reason; nothing is decided here
+        reason, trace = explain(error)
+        tune.report({"failed": reason, "traceback": trace, "targets_done": 0, "score": float("nan")})
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """One line and the traceback of a failure; a worker's own exception when Train wraps one."""
+    inner: BaseException = error
+    failures = getattr(error, "worker_failures", None)
+    if failures:
+        inner = next(iter(failures.values()))
+    while isinstance(getattr(inner, "cause", None), BaseException):
+        inner = inner.cause  # type: ignore[attr-defined]
+    trace = "".join(traceback.format_exception(inner))
+    lines = [line for line in str(inner).strip().splitlines() if line.strip()]
+    kind = type(inner).__name__
+    if "out of memory" in str(inner).lower() or isinstance(inner, MemoryError):
+        kind = "OutOfMemory"
+    return f"{kind}: {lines[-1] if lines else 'no message'}", trace
+
+
+def _machine(context: Any) -> dict[str, Any]:
+    import torch
+
+    return {
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": str(context.machine.device),
+        "workers": context.machine.comm.world,
+    }
+
+
+def _log(path: Path, values: dict[str, Any]) -> None:
+    """One line per stage run; a line is short enough to be appended whole by concurrent writers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        file.write(json.dumps(values) + "\n")
+
+
+def _quiet() -> None:
+    """Workers print nothing of their own: progress bars in many workers flood the driver's terminal."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
