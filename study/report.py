@@ -106,10 +106,10 @@ def print_report(report: Report, console: Console) -> None:
     """The answer, the matrix and the best recipe, for a person at a terminal."""
     pocket = "Pocket data. " if report["pocket"] else ""
     table = Table(title=f"{pocket}Differences from the baseline, mean over languages ({report['study']})", title_justify="left")
-    table.add_column("recipe", overflow="fold")
+    table.add_column("recipe", overflow="fold", min_width=22)
     for target in report["targets"]:
         table.add_column(target["title"], justify="right", no_wrap=True)
-    table.add_column("average", justify="right", no_wrap=True)
+    table.add_column("average", justify="right")
     best = report["best"]["address"] if report["best"] else None
     for row in report["matrix"]:
         name = row["name"] + ("" if row["status"] == "complete" else f" [{row['status']}]")

@@ -225,17 +225,22 @@ class Progress:
         """The Tune callback that calls `ended`."""
         from ray import tune
 
-        ended = self.ended
+        class Callback(tune.Callback):
+            def __init__(self, ended: Any) -> None:
+                self.ended = ended
 
-        class Callback(tune.Callback):  # type: ignore[misc]
+            def __getstate__(self) -> dict[str, Any]:  # Tune pickles its callbacks; this one belongs to this process
+                return {}
+
             def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-                ended(trial, "")
+                self.ended(trial, "")
 
             def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
                 path = trial.error_file
-                ended(trial, Path(path).read_text() if path and Path(path).exists() else "the trial's process was lost")
+                lost = "the trial's process was lost"
+                self.ended(trial, Path(path).read_text() if path and Path(path).exists() else lost)
 
-        return Callback()
+        return Callback(self.ended)
 
     def ended(self, trial: Any, error: str) -> None:
         """Records how a trial ended."""
@@ -293,13 +298,18 @@ def start_ray(address: str | None) -> None:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
     else:
-        ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", **common)
+        # One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
+        cpus = (os.cpu_count() or 1) + 1
+        ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", num_cpus=cpus, **common)
 
 
 def capacity(resources: Mapping[str, float], workers: int) -> tuple[bool, int]:
-    """Whether trials train on GPUs, and how many fit at once; BadInput when not even one does."""
+    """Whether trials train on GPUs, and how many fit at once; BadInput when not even one does.
+
+    One CPU of the cluster is left to the drivers of the trials, each of which asks for 0.01.
+    """
     gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
-    have, kind = (gpus, "GPUs") if gpus else (cpus, "CPUs")
+    have, kind = (gpus, "GPUs") if gpus else (cpus - 1, "CPUs")
     if workers > have:
         raise BadInput(f"--workers {workers} needs {workers} {kind}, and the cluster has {have}")
     return bool(gpus), have // workers

@@ -3,7 +3,7 @@
 It shows what the tool does on a laptop without a network. Its texts are made up by a program: scores on them say
 nothing about real languages.
 
-Languages: `lang_<code>.py` each; add one by writing its file and a line in _LANGUAGES. What the tasks share is planted:
+Languages: `lang_<code>.py` each; add one by writing its file and a line in _ALL. What the tasks share is planted:
 the answers of the span questions are the roles that the finer tags (ccg) mark, inference and paraphrase pairs turn on
 one filler of a frame, and the multiple-choice tasks ask which verbs, people and venues go with which things.
 """
