@@ -62,7 +62,7 @@ class Matrix:
 
 def matrix(report: Report) -> Matrix:
     """Every cell of the matrix; the first line is the baseline with its own scores."""
-    targets = [target for target in report.get("targets") or []]
+    targets = list(report.get("targets") or [])
     rows = rows_of(report)
     gains = [number(part.get("gain")) for row in rows[1:] for part in [row, *(row.get("targets") or {}).values()]]
     colours = scale(gains)

@@ -79,7 +79,9 @@ def _hub(name: str) -> Weights:
     except HfHubHTTPError as error:
         raise BadInput(f"encoder {name!r} is not on the hub, or is private: {str(error).splitlines()[0]}") from error
     except Exception as error:  # httpx raises its own families for a missing network
-        raise BadInput(f"encoder {name!r}: the hub cannot be reached ({type(error).__name__}); give a folder") from error
+        raise BadInput(
+            f"encoder {name!r}: the hub cannot be reached ({type(error).__name__}); give a folder"
+        ) from error
     if not any(s.rfilename.endswith(".safetensors") for s in info.siblings or []):
         raise BadInput(f"encoder {name!r} has no .safetensors weights on the hub; pickled weights are not loaded")
     return Weights(digest({"hub": name, "commit": info.sha}), f"hub:{name}@{info.sha}")

@@ -30,14 +30,18 @@ def parser() -> Parser:
     made.add_argument("--source", help="where rows come from: pocket, mirror:DIR or hub (default: pocket)")
     made.add_argument("--encoder", default=None, help="pocket, pretrain:SIZE, a hub id or a folder (default: pocket)")
     made.add_argument("--targets", help="comma-separated target tasks (default: XTREME's that the source has)")
-    made.add_argument("--intermediate", help="comma-separated intermediate tasks, with 'mlm' to mix masked LM (default: all)")
+    made.add_argument(
+        "--intermediate", help="comma-separated intermediate tasks, with 'mlm' to mix masked LM (default: all)"
+    )
     made.add_argument("--trials", type=int, help="search, with so many trials in all; the published rows come first")
     made.add_argument("--grid", action="store_true", help="exactly the published rows (the default without --trials)")
     made.add_argument("--recipe", help="run the recipe of a TOML file, beside the baseline")
     made.add_argument("--profile", help=f"training numbers: {', '.join(PROFILES)} (default: by encoder)")
     made.add_argument("--workers", type=int, default=1, help="data-parallel workers per trial (default: 1)")
     made.add_argument("--seeds", type=int, help="seeds per recipe; gains are paired by seed (default: 1)")
-    made.add_argument("--scale", type=float, default=1.0, help="fraction of all rows and steps, for a rehearsal (default: 1)")
+    made.add_argument(
+        "--scale", type=float, default=1.0, help="fraction of all rows and steps, for a rehearsal (default: 1)"
+    )
     made.add_argument("--address", help="an existing Ray cluster (default: start one on this machine)")
     made.add_argument("--mlflow-uri", help="MLflow server or store (default: a SQLite file in the home)")
     made.add_argument("--dry-run", action="store_true", help="print what would run, and stop")
@@ -154,12 +158,18 @@ def _targets(names: tuple[str, ...] | None, source: Source) -> tuple[str, ...]:
             raise unknown("target", name, known)
         d = dataset(name)
         if not scored_languages(source, d):
-            raise BadInput(f"source {source.spec!r} has no rows of target {name!r} (it has: {', '.join(_served(source))})")
+            raise BadInput(
+                f"source {source.spec!r} has no rows of target {name!r} (it has: {', '.join(_served(source))})"
+            )
         if d.train_on and not _trains(source, dataset(d.train_on)):
-            raise BadInput(f"target {name!r} trains on English {d.train_on!r}, which source {source.spec!r} does not have")
+            raise BadInput(
+                f"target {name!r} trains on English {d.train_on!r}, which source {source.spec!r} does not have"
+            )
     chosen = names or tuple(name for name in DEFAULT_TARGETS if name in _served(source))
     if not chosen:
-        raise BadInput(f"source {source.spec!r} has none of the targets {', '.join(DEFAULT_TARGETS)} with what they train on")
+        raise BadInput(
+            f"source {source.spec!r} has none of the targets {', '.join(DEFAULT_TARGETS)} with what they train on"
+        )
 
     def cost(name: str) -> tuple[int, str]:
         trained = dataset(name).train_on
@@ -171,7 +181,9 @@ def _targets(names: tuple[str, ...] | None, source: Source) -> tuple[str, ...]:
 def _served(source: Source) -> list[str]:
     targets = [d for d in DATASETS.values() if "target" in d.roles]
     return [
-        d.name for d in targets if scored_languages(source, d) and (not d.train_on or _trains(source, dataset(d.train_on)))
+        d.name
+        for d in targets
+        if scored_languages(source, d) and (not d.train_on or _trains(source, dataset(d.train_on)))
     ]
 
 

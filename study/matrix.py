@@ -40,11 +40,21 @@ def build(record: Record, store: Store) -> Report:
     """The report of a study as one dictionary of literals; `study.report --json` prints it."""
     settings = record.settings
     trials = _in_order(record.trials())
-    scored = {t.address: {name: _read(name, t, store) for name in settings.targets if _finished(t, name, store)} for t in trials}
+    scored = {
+        t.address: {name: _read(name, t, store) for name in settings.targets if _finished(t, name, store)}
+        for t in trials
+    }
     baseline = next((t for t in trials if t.recipe.is_baseline), None)
     base = scored[baseline.address] if baseline else {}
     rows = [_row(t, scored[t.address], base, settings, store) for t in trials]
-    empty = {"name": "no intermediate task", "recipe": {}, "status": "missing", "average": None, "gain": None, "targets": {}}
+    empty: dict[str, Any] = {
+        "name": "no intermediate task",
+        "recipe": {},
+        "status": "missing",
+        "average": None,
+        "gain": None,
+        "targets": {},
+    }
     statuses = [t.status for t in trials]
     report: Report = {
         "study": record.name,
@@ -122,7 +132,11 @@ def _row(
             gain = own.mean - base[name].mean
             gains.append(gain_resamples(own.resamples, base[name].resamples))
             bounds = None if trial.recipe.is_baseline else interval(gains[-1])
-            pair = (own.selection, base[name].selection) if settings.selection == "english_dev" else (own.mean, base[name].mean)
+            pair = (
+                (own.selection, base[name].selection)
+                if settings.selection == "english_dev"
+                else (own.mean, base[name].mean)
+            )
             if pair[0] is not None and pair[1] is not None:
                 selections.append(pair[0] - pair[1])
         targets[name] = {"mean": own.mean, "gain": gain, "interval": bounds, "languages": own.languages}
@@ -203,13 +217,19 @@ def _notes(settings: Settings, trials: Sequence[Trial]) -> list[str]:
 
     notes = []
     if settings.source == "pocket":
-        notes.append("The rows come from the pocket world, which is generated: they show the tool and say nothing about languages.")
+        notes.append(
+            "The rows come from the pocket world, which is generated: they show the tool and say nothing about languages."
+        )
     else:
         source = open_source(settings.source)
-        names = dict.fromkeys((*settings.targets, *settings.intermediate, *(dataset(t).train_on or "" for t in settings.targets)))
+        names = dict.fromkeys(
+            (*settings.targets, *settings.intermediate, *(dataset(t).train_on or "" for t in settings.targets))
+        )
         standins = [dataset(n).title for n in names if n and source.standin(dataset(n))]
         if standins:
-            notes.append(f"Stand-ins for the official data, not comparable with published scores: {', '.join(standins)}.")
+            notes.append(
+                f"Stand-ins for the official data, not comparable with published scores: {', '.join(standins)}."
+            )
     if settings.scale < 1:
         notes.append(f"A rehearsal: every stage used {settings.scale:g} of its rows and steps.")
     if settings.selection == "english_dev":
@@ -219,7 +239,9 @@ def _notes(settings: Settings, trials: Sequence[Trial]) -> list[str]:
             + (f" {', '.join(without)} has no English dev rows and takes no part in choosing." if without else "")
         )
     else:
-        notes.append("Oracle: no target has English dev rows, so the best recipe is chosen on the scores that are reported.")
+        notes.append(
+            "Oracle: no target has English dev rows, so the best recipe is chosen on the scores that are reported."
+        )
     if settings.seeds == 1:
         notes.append("One seed: the intervals cover the choice of test examples, not the luck of training.")
     waiting = [t.name for t in trials if t.status == "running"]

@@ -18,7 +18,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, verb: str, description: str | None) -> None:
         super().__init__(prog=f"python -m study.{verb}", description=description, allow_abbrev=False)
-        self.add_argument("--home", help="folder of all studies and stages (default: $STEPSTONE_HOME, else ./.stepstone)")
+        self.add_argument(
+            "--home", help="folder of all studies and stages (default: $STEPSTONE_HOME, else ./.stepstone)"
+        )
         self.add_argument("--json", action="store_true", help="print one JSON object instead of text for people")
 
     def error(self, message: str) -> NoReturn:

@@ -109,7 +109,9 @@ class Planner:
         name = recipe.encoder.removeprefix("pretrain:")
         languages = self.source.languages(DATASETS["mlm"], "train")
         if not languages:
-            raise BadInput(f"encoder {recipe.encoder!r} needs raw text, and source {self.source.spec!r} has no 'mlm' rows")
+            raise BadInput(
+                f"encoder {recipe.encoder!r} needs raw text, and source {self.source.spec!r} has no 'mlm' rows"
+            )
         pairs = tuple(
             (d.name, language)
             for d in DATASETS.values()
@@ -121,7 +123,13 @@ class Planner:
         rows += [(d, language, "train") for d, language in pairs] + [(d, "en", "train") for d in {d for d, _ in pairs}]
         shape = asdict(size(name))
         return Pretrain(
-            size=name, shape=shape, scale=recipe.scale, seed=0, text_languages=languages, pairs=pairs, data=self._data(rows)
+            size=name,
+            shape=shape,
+            scale=recipe.scale,
+            seed=0,
+            text_languages=languages,
+            pairs=pairs,
+            data=self._data(rows),
         )
 
     def _intermediate(self, recipe: Recipe, seed: int) -> Intermediate:
@@ -205,7 +213,7 @@ def _fit_config(profile: Profile, lr: float, seed: int) -> FitConfig:
 
 def scored_languages(source: Source, d: Dataset) -> tuple[tuple[str, str], ...]:
     """(language, split) of everything the source can score a target on: the scored split, else validation."""
-    found = {language: d.scored for language in source.languages(d, d.scored)}
+    found = dict.fromkeys(source.languages(d, d.scored), d.scored)
     for language in source.languages(d, "validation"):
         found.setdefault(language, "validation")
     return tuple(sorted(found.items(), key=lambda pair: (pair[0] != "en", pair[0])))

@@ -67,7 +67,9 @@ class Record:
 
     def __init__(self, home: Path, name: str) -> None:
         if not NAME.fullmatch(name):
-            raise BadInput(f"study name {name!r} must be 1-100 letters, digits, '.', '_' or '-', starting with a letter or digit")
+            raise BadInput(
+                f"study name {name!r} must be 1-100 letters, digits, '.', '_' or '-', starting with a letter or digit"
+            )
         self.home, self.name = home, name
         self.folder = home / "studies" / name
 

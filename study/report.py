@@ -105,7 +105,9 @@ def cells(report: Report, row: Mapping[str, Any]) -> list[str]:
 def print_report(report: Report, console: Console) -> None:
     """The answer, the matrix and the best recipe, for a person at a terminal."""
     pocket = "Pocket data. " if report["pocket"] else ""
-    table = Table(title=f"{pocket}Differences from the baseline, mean over languages ({report['study']})", title_justify="left")
+    table = Table(
+        title=f"{pocket}Differences from the baseline, mean over languages ({report['study']})", title_justify="left"
+    )
     table.add_column("recipe", overflow="fold", min_width=22)
     for target in report["targets"]:
         table.add_column(target["title"], justify="right", no_wrap=True)
@@ -124,7 +126,9 @@ def print_report(report: Report, console: Console) -> None:
     for note in report["notes"]:
         console.print(escape(note), soft_wrap=True)
     if report["best"]:
-        console.print(escape(f"best recipe: {report['best']['name']}\nrun it again: {report['best']['command']}"), soft_wrap=True)
+        console.print(
+            escape(f"best recipe: {report['best']['name']}\nrun it again: {report['best']['command']}"), soft_wrap=True
+        )
 
 
 def language_table(report: Report, target: Mapping[str, Any], wanted: Sequence[str] | None) -> Table:
@@ -162,7 +166,18 @@ def markdown(report: Report) -> str:
     lines += [f"- failed: {f['name']}: {f['reason']}" for f in report["failures"]]
     if report["best"]:
         best = report["best"]
-        lines += ["", "## Best recipe", "", best["name"], "", "```toml", best["toml"].strip(), "```", "", f"    {best['command']}"]
+        lines += [
+            "",
+            "## Best recipe",
+            "",
+            best["name"],
+            "",
+            "```toml",
+            best["toml"].strip(),
+            "```",
+            "",
+            f"    {best['command']}",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -176,7 +191,9 @@ def csv_rows(report: Report) -> list[list[Any]]:
                 for metric, value in metrics.items():
                     reference = base.get(target, {}).get("languages", {}).get(language, {}).get(metric)
                     difference = "" if reference is None else value - reference
-                    rows.append([row["name"], row["address"], row["status"], target, language, metric, value, difference])
+                    rows.append(
+                        [row["name"], row["address"], row["status"], target, language, metric, value, difference]
+                    )
     return rows
 
 

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,9 @@ class Launch:
     def finished(self) -> dict[str, Trial]:
         """The record's trials that need not run: ended, and if complete, with every score still in the store."""
         ended = {a: t for a, t in self.record.trials().items() if t.status in ("complete", "pruned")}
-        return {a: t for a, t in ended.items() if t.status == "pruned" or not missing(self.plan(t.recipe), self.store.has)}
+        return {
+            a: t for a, t in ended.items() if t.status == "pruned" or not missing(self.plan(t.recipe), self.store.has)
+        }
 
     def todo(self) -> tuple[list[tuple[Recipe, dict[str, Value]]], int]:
         """Rows to run first, and how many trials to run in all."""
@@ -105,7 +108,9 @@ class Launch:
             self._tune(rows, budget, log, writer)
             trouble = writer.close(MLFLOW_PATIENCE_S)
             if trouble:
-                self._say(f"MLflow is behind ({trouble}); `python -m study.sync {self.record.name}` brings it up to date")
+                self._say(
+                    f"MLflow is behind ({trouble}); `python -m study.sync {self.record.name}` brings it up to date"
+                )
         self._count(log)
         report = write_report(self.record, self.store)
         self._mlflow(uri, report)
@@ -132,7 +137,7 @@ class Launch:
             start_ray(self.address)
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
         try:
-            gpu, concurrent = capacity(ray.cluster_resources(), self.workers)
+            gpu, concurrent = capacity(ray.cluster_resources(), self.workers)  # type: ignore[no-untyped-call]
             progress = Progress(self, writer, log, gpu, budget)
             known = self.finished()
             searcher = RecipeSearcher(
@@ -142,7 +147,9 @@ class Launch:
                 rows,
                 budget,
                 known,
-                lambda t: selection_score(self.plan(t.recipe), len(t.recipe.targets), self.store, self.settings.selection),
+                lambda t: selection_score(
+                    self.plan(t.recipe), len(t.recipe.targets), self.store, self.settings.selection
+                ),
                 progress.start,
             )
             with tempfile.TemporaryDirectory(dir=self._scratch()) as scratch:
@@ -154,7 +161,9 @@ class Launch:
                         num_samples=budget,
                         max_concurrent_trials=concurrent,
                     ),
-                    run_config=tune.RunConfig(name="tune", storage_path=scratch, verbose=0, callbacks=[progress.callback()]),
+                    run_config=tune.RunConfig(
+                        name="tune", storage_path=scratch, verbose=0, callbacks=[progress.callback()]
+                    ),
                 )
                 tuner.fit()
         finally:
@@ -171,7 +180,12 @@ class Launch:
         import json
 
         ran = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        needed = {n.address for t in self.record.trials().values() for n in self.plan(t.recipe).nodes if self.store.has(n.address)}
+        needed = {
+            n.address
+            for t in self.record.trials().values()
+            for n in self.plan(t.recipe).nodes
+            if self.store.has(n.address)
+        }
         self.record.append(
             "launch",
             {
@@ -291,16 +305,16 @@ def start_ray(address: str | None) -> None:
 
     import ray
 
-    common = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    init = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     if address:
         try:
-            ray.init(address=address, runtime_env={"env_vars": RAY_ENV}, **common)
+            init(address=address, runtime_env={"env_vars": RAY_ENV})
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
     else:
         # One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
         cpus = (os.cpu_count() or 1) + 1
-        ray.init(include_dashboard=False, _node_ip_address="127.0.0.1", num_cpus=cpus, **common)
+        init(include_dashboard=False, _node_ip_address="127.0.0.1", num_cpus=cpus)
 
 
 def capacity(resources: Mapping[str, float], workers: int) -> tuple[bool, int]:

@@ -90,7 +90,7 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
             if trial.address not in told and trial.params:  # the journal was lost: rebuild it from the record
                 self._tell(self._ask(trial.params)[0], trial)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         """The next recipe that is not known yet, as a Tune config; FINISHED when there is none."""
         if self.left <= 0:
             return str(Searcher.FINISHED)
@@ -170,7 +170,12 @@ class Rungs(AsyncHyperBandScheduler):  # type: ignore[misc]
 
     def __init__(self, num_targets: int) -> None:
         super().__init__(
-            time_attr="targets_done", metric="score", mode="max", max_t=max(1, num_targets), grace_period=1, reduction_factor=2
+            time_attr="targets_done",
+            metric="score",
+            mode="max",
+            max_t=max(1, num_targets),
+            grace_period=1,
+            reduction_factor=2,
         )
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     home = home_of(options)
     names = [options.name] if options.name else studies(home)
-    found = []
+    found: list[dict[str, Any]] = []
     for name in names:
         record = Record(home, name)
         settings, trials = record.settings, record.trials()
@@ -46,11 +47,15 @@ def main(argv: Sequence[str]) -> int:
         console.print(f"no studies in {home}")
     for study in found:
         counts = ", ".join(f"{n} {status}" for status, n in sorted(study["counts"].items())) or "no trials yet"
-        console.print(f"[bold]{escape(study['study'])}[/]  {escape(study['source'])}, {escape(study['encoder'])}: {counts}")
+        console.print(
+            f"[bold]{escape(study['study'])}[/]  {escape(study['source'])}, {escape(study['encoder'])}: {counts}"
+        )
         if options.name:
             table = Table("recipe", "status", "seconds", "reason")
             for trial in study["trials"]:
-                table.add_row(escape(trial["name"]), trial["status"], f"{trial['seconds']:.0f}", escape(trial["reason"]))
+                table.add_row(
+                    escape(trial["name"]), trial["status"], f"{trial['seconds']:.0f}", escape(trial["reason"])
+                )
             console.print(table)
     return 0
 

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,10 +101,8 @@ class Store:
 
 def _rename(folder: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with suppress(FileNotFoundError):  # another process moved it first
         os.rename(folder, to)
-    except FileNotFoundError:
-        pass  # another process moved it first
 
 
 def _checksum(path: Path) -> list[Any]:

@@ -82,7 +82,9 @@ class MlflowView:
             tags["reason"] = trial.reason[:500]
         params = {k: json.dumps(v) if isinstance(v, list) else str(v) for k, v in trial.recipe.to_dict().items()}
         params["seeds"] = str(settings.seeds)
-        self._log(run_id, [*scores(trial, self.store), *curve_points(trial, self.store), *(gains or {}).items()], params, tags)
+        self._log(
+            run_id, [*scores(trial, self.store), *curve_points(trial, self.store), *(gains or {}).items()], params, tags
+        )
         if trial.status == "running":
             self.client.update_run(run_id, status="RUNNING")
             return run_id
@@ -105,9 +107,7 @@ class MlflowView:
             self.runs[key] = run.info.run_id
         return self.runs[key]
 
-    def _log(
-        self, run_id: str, points: Iterable[Any], params: Mapping[str, str], tags: Mapping[str, str]
-    ) -> None:
+    def _log(self, run_id: str, points: Iterable[Any], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         # One fixed time per point: MLflow keeps a metric once per (key, step, time, value), so writing again adds nothing.
@@ -143,9 +143,7 @@ def curve_points(trial: Trial, store: Store) -> Iterator[tuple[str, float, int]]
     """(`train/stage/loss` or `train/stage/dev`, value, step) of the first seed."""
     for label, curve in curves(trial, store).items():
         name = label.replace(" ", "/")
-        yield from (
-            (f"train/{name}/loss", loss, step) for step, loss in zip(curve["step"], curve["loss"], strict=True)
-        )
+        yield from ((f"train/{name}/loss", loss, step) for step, loss in zip(curve["step"], curve["loss"], strict=True))
         yield from ((f"train/{name}/dev", score, step) for step, score in curve["dev"])
 
 

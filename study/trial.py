@@ -155,8 +155,14 @@ def tune_trial(config: dict[str, Any], *, storage: str) -> None:
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job},
-        scaling_config=ray.train.ScalingConfig(num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources),
-        run_config=ray.train.RunConfig(name=job.plan.recipe.address[:16], storage_path=storage, callbacks=[TuneReportCallback()]),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources
+        ),
+        run_config=ray.train.RunConfig(
+            name=job.plan.recipe.address[:16],
+            storage_path=storage,
+            callbacks=[TuneReportCallback()],  # type: ignore[list-item, no-untyped-call]
+        ),
     )
     try:
         trainer.fit()
@@ -204,6 +210,6 @@ def _quiet() -> None:
     """Workers print nothing of their own: progress bars in many workers flood the driver's terminal."""
     import transformers
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

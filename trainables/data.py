@@ -53,7 +53,11 @@ class Data:
         path = self.cache / f"{digest(key)}.npz"
         if self.comm.is_first and not path.exists():
             made = encode(
-                d.kind, self.examples(d, language, split)[:first], self.tokenizer, max_length=max_length, doc_stride=doc_stride
+                d.kind,
+                self.examples(d, language, split)[:first],
+                self.tokenizer,
+                max_length=max_length,
+                doc_stride=doc_stride,
             )
             write_npz(made, path)
         self.comm.from_first(None)  # nobody reads before the first worker has written

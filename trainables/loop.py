@@ -163,7 +163,7 @@ def check_losses(pending: list[torch.Tensor], history: History, machine: Machine
         if not math.isfinite(loss):
             step = len(history.losses) + offset
             before = ", ".join(f"{x:.4g}" for x in (history.losses + losses[:offset])[-5:])
-            raise NonFiniteLoss(f"loss is {loss} at step {step + 1} (task {history.tasks[step]}); before it: {before or 'none'}")
+            raise NonFiniteLoss(
+                f"loss is {loss} at step {step + 1} (task {history.tasks[step]}); before it: {before or 'none'}"
+            )
     return losses
-
-

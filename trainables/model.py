@@ -177,7 +177,9 @@ def save(net: Net, tokenizer: Any, out: Path) -> None:
     net.lm.save_pretrained(out / "encoder")
     tokenizer.save_pretrained(out / "encoder")
     if net.heads:
-        save_file({k: v.detach().cpu().contiguous() for k, v in net.heads.state_dict().items()}, out / "heads.safetensors")
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in net.heads.state_dict().items()}, out / "heads.safetensors"
+        )
     (out / "heads.json").write_text(json.dumps({name: asdict(head) for name, head in net.specs.items()}, indent=1))
 
 

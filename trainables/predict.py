@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,9 @@ def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Machine
             mine.append((items, result.reshape(len(items), -1)))
     shape = {"span": (len(encoded.tokens), 2), "words": (len(encoded.tokens),)}
     wide = encoded.rows_per_item if encoded.kind == "choice" else len(net.specs[task].labels)
-    out = np.zeros(shape.get(encoded.kind, (encoded.num_items, wide)), np.int64 if encoded.kind == "words" else np.float32)
+    out = np.zeros(
+        shape.get(encoded.kind, (encoded.num_items, wide)), np.int64 if encoded.kind == "words" else np.float32
+    )
     return _fill(out, mine, machine)
 
 
@@ -91,14 +94,15 @@ class _only_layers:
     """Cuts the encoder's stack to its first layers for the time of a `with` block."""
 
     def __init__(self, encoder: nn.Module, layers: int) -> None:
-        self.stack = encoder.encoder
-        self.all = self.stack.layer
-        if not 1 <= layers <= len(self.all):  # type: ignore[arg-type]
-            raise ValueError(f"retrieval layer {layers} is outside 1..{len(self.all)}")  # type: ignore[arg-type]
+        stack: Any = encoder.encoder
+        self.stack = stack
+        self.all: Any = self.stack.layer
+        if not 1 <= layers <= len(self.all):
+            raise ValueError(f"retrieval layer {layers} is outside 1..{len(self.all)}")
         self.layers = layers
 
     def __enter__(self) -> None:
-        self.stack.layer = self.all[: self.layers]  # type: ignore[index, union-attr]
+        self.stack.layer = self.all[: self.layers]
 
     def __exit__(self, *_: object) -> None:
-        self.stack.layer = self.all  # type: ignore[union-attr]
+        self.stack.layer = self.all

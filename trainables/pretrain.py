@@ -29,7 +29,9 @@ class Size:
 
 SIZES = {
     "nano": Size(layers=2, width=64, heads=2, vocabulary=2000, steps=400, batch=32, max_length=48, lr=2e-3),
-    "pocket": Size(layers=3, width=128, heads=4, vocabulary=2500, steps=12_000, batch=64, max_length=48, lr=1e-3, pair_frac=0.6),
+    "pocket": Size(
+        layers=3, width=128, heads=4, vocabulary=2500, steps=12_000, batch=64, max_length=48, lr=1e-3, pair_frac=0.6
+    ),
     "tiny": Size(layers=3, width=128, heads=4, vocabulary=8000, steps=6000, batch=64, max_length=64, lr=1e-3),
     "small": Size(layers=6, width=256, heads=4, vocabulary=24_000, steps=40_000, batch=128, max_length=128, lr=7e-4),
 }
@@ -71,7 +73,7 @@ def train_tokenizer(lines: Sequence[str], vocabulary: int, out: Path) -> None:
     )
     names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
     names |= {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, **names).save_pretrained(out)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=512, **names).save_pretrained(out)  # type: ignore[no-untyped-call]
 
 
 def new_lm(shape: Size, vocabulary: int, seed: int) -> Any:

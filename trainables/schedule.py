@@ -1,7 +1,7 @@
 """What happens at step s, as a pure function of (recipe, seed, s).
 
-Which task, which examples, which masked positions and which dropout seed come from counter-based generators keyed by purpose
-and step. So resuming needs no data-loader state, and the number of workers does not change the batches.
+Which task, which examples, which masked positions and which dropout seed come from counter-based generators keyed by
+purpose and step. So resuming needs no data-loader state, and the number of workers does not change the batches.
 """
 
 from __future__ import annotations
@@ -139,14 +139,16 @@ def item_order(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
 def shuffled_epochs(items: np.ndarray, count: int, seed: int, name: str) -> np.ndarray:
     """int [count]: `items` over and over, each pass in a fresh order."""
     passes = [items[:0]]
-    passes += [generator(seed, "epoch", name, e).permutation(items) for e in range(math.ceil(count / max(1, len(items))))]
+    passes += [
+        generator(seed, "epoch", name, e).permutation(items) for e in range(math.ceil(count / max(1, len(items))))
+    ]
     return np.concatenate(passes)[:count]
 
 
 def mask_tokens(
     tokens: np.ndarray, special: np.ndarray, *, mask_id: int, vocabulary: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Masked-LM corruption (Devlin et al. 2019): 15 % of the non-special tokens, of those 80 % mask, 10 % random, 10 % kept.
+    """Masked-LM corruption (Devlin et al. 2019) of 15 % of the tokens: of those 80 % mask, 10 % random, 10 % kept.
 
     Args:
         tokens: int [T], a whole global batch laid end to end.

@@ -69,7 +69,7 @@ def encoder_folder(init: Path) -> Path:
 def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
     """Trains tokenizer and encoder from raw text; a share of the steps shows a sentence with its translation.
 
-    Rows of two translations under one mask let the model look a word up in the other language (Lample and Conneau 2019).
+    In a row of two translations a hidden word can be looked up in the other language (Lample and Conneau 2019).
     """
     shape, comm = Size(**config.shape), context.machine.comm  # type: ignore[arg-type]
     rows = Data(context.source, context.cache, None, comm, config.scale, config.data)
@@ -94,7 +94,7 @@ def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
 
 
 def intermediate(config: Intermediate, init: Path, out: Path, context: Context) -> dict[str, Any]:
-    """Trains all tasks of the mix on one encoder (Phang et al. 2020); the dev score is the mean of the tasks' scores."""
+    """Trains all tasks of the mix on one encoder (Phang et al. 2020); dev scores are the mean over the tasks."""
     comm = context.machine.comm
     tokenizer = load_tokenizer(encoder_folder(init))
     data = Data(context.source, context.cache, tokenizer, comm, config.scale, config.data)

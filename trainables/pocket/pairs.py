@@ -101,10 +101,13 @@ def _excluded(rng: Random, frame: Frame) -> Frame:
     return changed
 
 
-def nli_pair(rng: Random, frame: Frame, label: int) -> Pair:
-    """A pair with that label (index into NLI_LABELS); it may hold the same sentence twice where nothing else is left."""
+def nli_pair(rng: Random, frame: Frame, label: int, fronted: float = 0.2) -> Pair:
+    """A pair with that label (index into NLI_LABELS); both may be the same frame where nothing else is left.
+
+    `fronted`: share of second sentences in the other word order.
+    """
     make = (_entailed, _unknown, _excluded)[label]
-    return Pair(Said(frame), Said(make(rng, frame), "fronted" if rng.random() < 0.2 else None), label)
+    return Pair(Said(frame), Said(make(rng, frame), "fronted" if rng.random() < fronted else None), label)
 
 
 @cache
@@ -133,19 +136,17 @@ def paraphrases(split: str, n: int) -> tuple[Pair, ...]:
         label = len(made) % 2
         if frame.time is None:
             continue
-        second = frame
-        if label == 0:
-            second = _other_meaning(rng, frame)
-        elif words := _reworded(frame):
-            second = rng.choice(words)
-        made.append(Pair(Said(frame), Said(second, "fronted"), label))
+        words = _reworded(frame)
+        order = None if words and rng.random() < 0.7 else "fronted"  # whatever the label: order must not give it away
+        second = _other_meaning(rng, frame) if label == 0 else rng.choice(words) if words else frame
+        made.append(Pair(Said(frame), Said(second, order), label))
     rng.shuffle(made)
     return tuple(made)
 
 
 def _other_meaning(rng: Random, frame: Frame) -> Frame:
     """Giver and receiver swapped where there are two, else one filler replaced."""
-    if frame.recipient and SORT[frame.agent.split()[0]] == "name":
+    if frame.recipient and SORT[frame.agent.split()[0]] == "name" and rng.random() < 0.5:
         return change(frame, agent=frame.recipient, recipient=frame.agent)
     slots = [s for s in ("agent", "thing", "place", "time") if getattr(frame, s)]
     slot = rng.choice(slots)
@@ -179,8 +180,8 @@ def questions(split: str, n: int) -> tuple[Pair, ...]:
             slot = rng.choice([s for s in slots if s != asked])
             second = change(frame, **{slot: different(rng, slot, frame)})
             second = change(second, adjective=None) if slot == "thing" else second
-        front = "fronted " if frame.time and "time" not in (asked, asked_too) and rng.random() < 0.4 else None
-        wh = _WH[asked_too] if front is None or rng.random() < 0.5 else None
+        front = "fronted " if frame.time and "time" not in (asked, asked_too) and rng.random() < 0.3 else None
+        wh = None if front else _WH[asked_too]
         made.append(Pair(Said(frame, asked=asked), Said(second, front, asked_too, wh), label))
     rng.shuffle(made)
     return tuple(made)

@@ -251,7 +251,7 @@ def mlm(language: Language, split: str, n: int) -> list[Row]:
         elif way < 0.5:
             text = _vary(rng, frame, 0.15, 0.15).say(language).text
         elif way < 0.75:
-            pair = pairs.nli_pair(rng, frame, rng.choice((0, 2)))
+            pair = pairs.nli_pair(rng, frame, rng.choice((0, 2)), fronted=0.5)
             text = language.space.join((pair.first.text(language), pair.second.text(language)))
         else:
             slot = rng.choice([s for s in ASKABLE if frame.filler(s)])

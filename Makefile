@@ -1,0 +1,25 @@
+# `make study` makes the environment and runs the default study; `make test` passes the tests; `make check` lints and types.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: study test check clean
+
+study: .venv/ready
+	$(BIN)/python -m study.launch --space intermediate_tasks --name pocket
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+check: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch .venv/ready
+
+clean:
+	rm -rf .venv .stepstone
