@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from search_spaces import space
@@ -54,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     home = home_of(options)
     settings, source = settings_of(options)
     planner = Planner(source, resolve(settings.encoder))
-    record = Record(home, options.name or settings.default_name)
+    record = Record(home, settings.default_name if options.name is None else options.name)
     record.check(settings)
 
     from study.run import Launch, dry_run
@@ -88,9 +89,8 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
     profile = options.profile or default_profile(encoder)
     if profile not in PROFILES:
         raise unknown("profile", profile, PROFILES)
-    if (options.source or "pocket") != "pocket" and encoder == "pocket":
-        raise BadInput("encoder 'pocket' knows only the pocket world's words: give --encoder for this source")
     source = open_source(options.source or "pocket")
+    _check_words(encoder, source)
     targets = _targets(names_of(options.targets), source)
     tasks, mlm = _tasks(names_of(options.intermediate), source)
     selectable = any(selection_rows(source, dataset(t))[0] for t in targets)
@@ -121,6 +121,9 @@ def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
     space_name = str(study.get("space", "intermediate_tasks"))
     space(space_name)
     source = open_source(options.source or str(study.get("source", "pocket")))
+    _check_words(recipe.encoder, source)
+    if "mlm" in recipe.intermediate:
+        raise BadInput(f"'mlm' is not an intermediate task in recipe {options.recipe!r}: set mlm_ratio")
     targets = _targets(recipe.targets, source)
     tasks, mlm = _tasks(recipe.intermediate, source) if recipe.intermediate else ((), False)
     selectable = any(selection_rows(source, dataset(t))[0] for t in targets)
@@ -137,9 +140,14 @@ def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
         selection="english_dev" if selectable else "target_dev",
         trials=0,
         grid=True,
-        recipe=recipe.to_dict(),
+        recipe=replace(recipe, targets=targets).to_dict(),  # targets in order of cost, as in every recipe of a space
     )
     return settings, source
+
+
+def _check_words(encoder: str, source: Source) -> None:
+    if encoder == "pocket" and source.spec != "pocket":
+        raise BadInput(f"encoder 'pocket' knows only the pocket world's words: give --encoder for {source.spec!r}")
 
 
 def _absolute(encoder: str) -> str:

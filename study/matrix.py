@@ -21,6 +21,7 @@ from trainables.languages import describe
 from trainables.scoring import main_score
 
 CURVE_POINTS = 80
+CHOSEN_BY = {"english_dev": "English dev scores", "target_dev": "the scores reported here (an oracle)"}
 
 Report = dict[str, Any]
 
@@ -198,7 +199,7 @@ def _target(name: str, scored: Mapping[str, Mapping[str, Scored]]) -> dict[str, 
         "languages": list(splits),
         "split": ", ".join(sorted(set(splits.values()))),
         "trained_on": dataset(d.train_on).title if d.train_on else None,
-        "note": "" if d.train_on else "no training: sentence vectors straight from the encoder",
+        "note": "" if d.train_on else "Sentence vectors straight from the encoder.",
     }
 
 
@@ -257,11 +258,12 @@ def headline(report: Mapping[str, Any]) -> str:
     if best is None:
         return f"No recipe is complete yet ({report['trials']['failed']} failed)."
     if not best["recipe"].get("intermediate"):
-        return f"No intermediate task beats training on the target alone, as far as English dev scores tell ({seeds})."
+        return f"No intermediate task beats training on the target alone, as far as {CHOSEN_BY[report['selection']]} tell ({seeds})."
     low, high = best["interval"]
     sure = "" if low > 0 or high < 0 else "; the interval includes 0, so this may be noise"
     pocket = "Pocket data: " if report["pocket"] else ""
     return (
-        f"{pocket}{best['name']} first: {best['gain']:+.1f} points on average over {len(report['targets'])} targets "
+        f"{pocket}{best['name']} first, chosen on {CHOSEN_BY[report['selection']]}: {best['gain']:+.1f} points on average "
+        f"over {len(report['targets'])} target{'s' if len(report['targets']) > 1 else ''} "
         f"(95 % interval {low:+.1f} to {high:+.1f}, {seeds}){sure}."
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from trainables.errors import BadInput
+from trainables.errors import BadInput, unknown
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,6 +22,13 @@ class Parser(argparse.ArgumentParser):
             "--home", help="folder of all studies and stages (default: $STEPSTONE_HOME, else ./.stepstone)"
         )
         self.add_argument("--json", action="store_true", help="print one JSON object instead of text for people")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but an unknown option is named with the nearest one."""
+        options, extra = self.parse_known_args(args, namespace)
+        if extra:
+            raise unknown("option", extra[0].partition("=")[0], self._option_string_actions)
+        return options
 
     def error(self, message: str) -> NoReturn:
         """Raises BadInput instead of printing the usage."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,6 +20,7 @@ from study.store import Store
 from trainables.errors import BadInput, unknown
 
 Report = Mapping[str, Any]
+WIDE = 100  # columns of a terminal from which the matrix shows intervals
 
 
 def main(argv: Sequence[str]) -> int:
@@ -48,7 +50,8 @@ def main(argv: Sequence[str]) -> int:
         print_report(report, console)
         if options.languages is not None:
             for target in report["targets"]:
-                console.print(language_table(report, target, wanted))
+                for table in language_tables(report, target, wanted, console.width):
+                    console.print(table)
         if options.out:
             console.print(f"written to {options.out}")
     return 0
@@ -79,67 +82,79 @@ def write_files(report: Report, out: Path) -> None:
 
 def signed(value: float | None) -> str:
     """A difference with its sign, one decimal."""
-    return "-" if value is None else f"{value:+.1f}"
+    return "-" if value is None else f"{round(value, 1) or 0.0:+.1f}"
 
 
 def cells(report: Report, row: Mapping[str, Any]) -> list[str]:
     """A row of the matrix as text: absolute scores for the baseline, differences with a mark for the others."""
     absolute = row["address"] == report["baseline"].get("address")
     found = []
-    for target in report["targets"]:
-        cell = row["targets"].get(target["name"])
-        if cell is None:
+    for cell in (*(row["targets"].get(t["name"]) for t in report["targets"]), row):
+        score = None if cell is None else cell["average" if cell is row else "mean"]
+        if cell is None or score is None:
             found.append("-")
         elif absolute:
-            found.append(f"{cell['mean']:.1f}")
+            found.append(f"{score:.1f}")
         else:
             noise = cell["interval"] is not None and cell["interval"][0] <= 0 <= cell["interval"][1]
             found.append(signed(cell["gain"]) + ("~" if noise else ""))
-    average = row["average"] if absolute else row["gain"]
-    found.append("-" if average is None else f"{average:.1f}" if absolute else signed(average))
-    if row["interval"]:
-        found[-1] += f" ({signed(row['interval'][0])}..{signed(row['interval'][1])})"
     return found
 
 
 def print_report(report: Report, console: Console) -> None:
-    """The answer, the matrix and the best recipe, for a person at a terminal."""
+    """The answer, the matrix and the best recipe, for a person at a terminal of 80 columns or more."""
     pocket = "Pocket data. " if report["pocket"] else ""
-    table = Table(
-        title=f"{pocket}Differences from the baseline, mean over languages ({report['study']})", title_justify="left"
-    )
-    table.add_column("recipe", overflow="fold", min_width=22)
+    title = f"{pocket}Differences from the baseline, mean over languages ({report['study']})"
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("recipe", overflow="fold", min_width=20)
     for target in report["targets"]:
         table.add_column(target["title"], justify="right", no_wrap=True)
-    table.add_column("average", justify="right")
+    table.add_column("average", justify="right", no_wrap=True)
+    wide = console.width >= WIDE
+    if wide:
+        table.add_column("95 %", justify="right", no_wrap=True)
     best = report["best"]["address"] if report["best"] else None
     for row in report["matrix"]:
         name = row["name"] + ("" if row["status"] == "complete" else f" [{row['status']}]")
-        table.add_row(escape(name), *cells(report, row), style="bold" if row["address"] == best else None)
+        bounds = [" to ".join(map(signed, row["interval"])) if row["interval"] else ""] if wide else []
+        aligned = [cell if cell.endswith("~") else f"{cell} " for cell in cells(report, row)]
+        table.add_row(escape(name), *aligned, *bounds, style="bold" if row["address"] == best else None)
     console.print()
     console.print(table)
-    console.print("The first row holds scores, the others differences; ~ marks a 95 % interval that includes 0.")
+    console.print("First row: scores. Others: differences; ~ marks a 95 % interval that includes 0.")
     for failure in report["failures"]:
-        console.print(escape(f"failed: {failure['name']}: {failure['reason']}"), style="red")
+        console.print(escape(f"failed: {failure['name']}: {failure['reason']}"), style="red", soft_wrap=True)
     console.print()
     console.print(escape(report["headline"]), style="bold", soft_wrap=True)
     for note in report["notes"]:
-        console.print(escape(note), soft_wrap=True)
+        console.print(escape(f"- {note}"), soft_wrap=True)
     if report["best"]:
-        console.print(
-            escape(f"best recipe: {report['best']['name']}\nrun it again: {report['best']['command']}"), soft_wrap=True
-        )
+        console.print(escape(f"\nbest recipe  {report['best']['name']}"), soft_wrap=True)
+        console.print(escape(f"run again    {report['best']['command']}"), soft_wrap=True)
 
 
-def language_table(report: Report, target: Mapping[str, Any], wanted: Sequence[str] | None) -> Table:
-    """Recipes x languages of one target; questions show F1/EM."""
+def language_tables(
+    report: Report, target: Mapping[str, Any], wanted: Sequence[str] | None, width: int
+) -> Iterator[Table]:
+    """Recipes x languages of one target, in as many tables as the width needs; questions show F1/EM."""
     languages = [tag for tag in target["languages"] if wanted is None or tag in wanted]
-    table = Table("recipe", *languages, title=f"{target['title']} by language", title_justify="left")
-    for row in report["matrix"]:
-        cell = row["targets"].get(target["name"])
-        if cell:
-            table.add_row(escape(row["name"]), *(_score(cell["languages"].get(tag, {}), target) for tag in languages))
-    return table
+    rows = [row for row in report["matrix"] if target["name"] in row["targets"]]
+    fit = max(1, (width - 30) // (12 if "exact_match" in _first_metrics(rows, target) else 7))
+    for first in range(0, len(languages), fit):
+        table = Table(title=f"{target['title']} by language", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("recipe", overflow="fold", min_width=20)
+        some = languages[first : first + fit]
+        for language in some:
+            table.add_column(language, justify="right", no_wrap=True)
+        for row in rows:
+            found = row["targets"][target["name"]]["languages"]
+            table.add_row(escape(row["name"]), *(_score(found.get(tag, {}), target) for tag in some))
+        yield table
+
+
+def _first_metrics(rows: Sequence[Mapping[str, Any]], target: Mapping[str, Any]) -> Mapping[str, float]:
+    languages: Mapping[str, Mapping[str, float]] = rows[0]["targets"][target["name"]]["languages"] if rows else {}
+    return next(iter(languages.values()), {})
 
 
 def _score(metrics: Mapping[str, float], target: Mapping[str, Any]) -> str:
@@ -156,11 +171,13 @@ def markdown(report: Report) -> str:
     def line(values: Sequence[str]) -> str:
         return "| " + " | ".join(v.replace("|", "\\|").replace("<", "&lt;") for v in values) + " |"
 
-    titles = ["recipe", *(t["title"] for t in report["targets"]), "average"]
+    titles = ["recipe", *(t["title"] for t in report["targets"]), "average", "95 %"]
     lines = [f"# {'Pocket data: ' if report['pocket'] else ''}{report['study']}", "", report["headline"], ""]
     lines += [f"{report['question']} Source {report['source']}, encoder {report['encoder']}.", ""]
     lines += [line(titles), "|" + " --- |" + " ---: |" * (len(titles) - 1)]
-    lines += [line([row["name"], *cells(report, row)]) for row in report["matrix"]]
+    for row in report["matrix"]:
+        bounds = " to ".join(map(signed, row["interval"])) if row["interval"] else ""
+        lines.append(line([row["name"], *cells(report, row), bounds]))
     lines += ["", "The first row holds scores, the others differences; ~ marks a 95 % interval that includes 0.", ""]
     lines += [f"- {note}" for note in report["notes"]]
     lines += [f"- failed: {f['name']}: {f['reason']}" for f in report["failures"]]

@@ -99,16 +99,18 @@ class Launch:
         uri = self.mlflow_uri or default_uri(self.home)
         for recipe, _ in self.rows():
             self.plan(recipe)  # raises BadInput before anything is started
+        if self.workers > 1 and not self.address:
+            capacity(this_machine(), self.workers)
         self.record.open(self.settings)
         rows, budget = self.todo()
         log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
-        self._say(f"study [bold]{self.record.name}[/] in {self.home}: {budget} trials to run")
+        self.say(f"study [bold]{self.record.name}[/] in {self.home}: {budget} trials to run")
         if budget:
             writer = Writer(uri, self.record, self.store)
             self._tune(rows, budget, log, writer)
             trouble = writer.close(MLFLOW_PATIENCE_S)
             if trouble:
-                self._say(
+                self.say(
                     f"MLflow is behind ({trouble}); `python -m study.sync {self.record.name}` brings it up to date"
                 )
         self._count(log)
@@ -116,9 +118,9 @@ class Launch:
         self._mlflow(uri, report)
         if not self.quiet:
             print_report(report, self.console)
-            self._say(f"\nreport  {self.record.folder / 'report' / 'index.html'}")
+            self.say(f"\nreport  {self.record.folder / 'report' / 'index.html'}")
             if not self.mlflow_uri:
-                self._say(f"MLflow  mlflow server --backend-store-uri {uri}")
+                self.say(f"MLflow  mlflow server --backend-store-uri {uri}")
         return report
 
     def _tune(self, rows: list[tuple[Recipe, dict[str, Value]]], budget: int, log: Path, writer: Any) -> None:
@@ -202,9 +204,9 @@ class Launch:
         try:
             sync(uri, self.record, self.store, report, self.record.folder / "report")
         except Exception as error:  # the view may be unreachable; the study is complete without it
-            self._say(f"MLflow is behind ({type(error).__name__}); `python -m study.sync {self.record.name}` mends it")
+            self.say(f"MLflow is behind ({type(error).__name__}); `python -m study.sync {self.record.name}` mends it")
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)
 
 
@@ -296,7 +298,17 @@ class Progress:
         from rich.markup import escape
 
         ending = f": {reason}" if reason else ""
-        launch._say(escape(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}"))
+        launch.say(escape(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}"))
+
+
+def this_machine() -> dict[str, float]:
+    """The resources of a cluster that is started here.
+
+    One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
+    """
+    import torch
+
+    return {"CPU": (os.cpu_count() or 1) + 1, "GPU": torch.cuda.device_count()}
 
 
 def start_ray(address: str | None) -> None:
@@ -312,8 +324,7 @@ def start_ray(address: str | None) -> None:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
     else:
-        # One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
-        cpus = (os.cpu_count() or 1) + 1
+        cpus = (os.cpu_count() or 1) + 1  # as in this_machine
         init(include_dashboard=False, _node_ip_address="127.0.0.1", num_cpus=cpus)
 
 

@@ -74,8 +74,8 @@ class Store:
         beat = threading.Thread(target=_beat, args=(lease, stop), daemon=True)
         beat.start()
         work = self.home / "work" / f"{address}-{secrets.token_hex(4)}"
-        work.mkdir(parents=True)
         try:
+            work.mkdir(parents=True)
             yield None if self.has(address) else work  # finished between the look and the lease
         finally:
             stop.set()
@@ -125,7 +125,9 @@ def _take(lease: Path, owner: str) -> bool:
     except FileExistsError:
         try:
             if time.time() - lease.stat().st_mtime > LEASE_S:
-                os.rename(lease, f"{lease}.stale-{secrets.token_hex(4)}")  # one of several takers wins the rename
+                aside = f"{lease}.stale-{secrets.token_hex(4)}"
+                os.rename(lease, aside)  # one of several takers wins the rename
+                os.unlink(aside)
         except FileNotFoundError:
             pass
         return False

@@ -47,16 +47,19 @@ class Recipe:
         if self.profile not in PROFILES:
             raise unknown("profile", self.profile, PROFILES)
         check_number("scale", self.scale, above=0, at_most=1)
-        if len(set(self.intermediate)) != len(self.intermediate):
-            raise BadInput(f"intermediate tasks repeat: {', '.join(self.intermediate)}")
+        if not self.targets:
+            raise BadInput("recipe has no targets")
+        for kind, names in (("targets", self.targets), ("intermediate tasks", self.intermediate)):
+            if len(set(names)) != len(names):
+                raise BadInput(f"{kind} repeat: {', '.join(names)}")
+        if isinstance(self.mlm_ratio, str) and self.mlm_ratio != "by_size":
+            raise unknown("mlm_ratio", self.mlm_ratio, ["by_size"])
         if not self.intermediate:
             for name in ("mixing_limit", "mlm_ratio", "epochs", "steps", "lr"):
                 object.__setattr__(self, name, type(getattr(Recipe, name))(0))
             return
         object.__setattr__(self, "intermediate", tuple(sorted(self.intermediate)))
         if self.mlm_ratio != "by_size":
-            if isinstance(self.mlm_ratio, str):
-                raise unknown("mlm_ratio", self.mlm_ratio, ["by_size"])
             check_number("mlm_ratio", self.mlm_ratio, at_least=0, below=1)
         check_number("lr", self.lr, above=0, at_most=1)
         if self.steps:
@@ -102,7 +105,7 @@ class Recipe:
                 made[key] = tuple(value)
             elif key in ("encoder", "profile") and not isinstance(value, str):
                 raise BadInput(f"recipe key {key!r} must be a string, not {value!r}")
-            elif key in ("scale", "epochs", "lr"):
+            elif key in ("scale", "epochs", "lr") or (key == "mlm_ratio" and not isinstance(value, str)):
                 check_number(key, value)
                 made[key] = float(value)
             elif key in ("mixing_limit", "steps"):
@@ -111,7 +114,7 @@ class Recipe:
                     raise BadInput(f"{key} must be a whole number, not {value!r}")
                 made[key] = int(value)
             else:
-                made[key] = float(value) if isinstance(value, int) and key == "mlm_ratio" else value
+                made[key] = value
         return Recipe(**made)
 
 

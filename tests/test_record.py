@@ -1,0 +1,165 @@
+"""The record of a study: settings once, then whole lines, the last word on every trial, and names that stay inside."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.record import IDENTITY, Record, Settings, Trial, studies
+from trainables.errors import BadInput
+from trainables.recipe import Recipe
+
+SETTINGS = Settings(
+    space="intermediate_tasks",
+    source="pocket",
+    encoder="pretrain:nano",
+    profile="small",
+    targets=("tatoeba", "xnli"),
+    intermediate=("mnli", "squad"),
+    mlm=True,
+    seeds=2,
+    scale=0.05,
+    selection="english_dev",
+    trials=0,
+    grid=True,
+)
+BASELINE = Recipe(encoder="pretrain:nano", profile="small", targets=("tatoeba", "xnli"), scale=0.05)
+SQUAD = replace(BASELINE, intermediate=("squad",), epochs=1.0, lr=5e-4)
+
+
+def trial(recipe: Recipe = BASELINE, status: Any = "complete", **values: Any) -> Trial:
+    known = {"evaluations": {"xnli": ["a" * 64]}, "params": {"use.squad": False}, "name": "a name", **values}
+    return Trial(address=recipe.address, recipe=recipe, status=status, **known)
+
+
+def opened(home: Path, name: str = "one") -> Record:
+    record = Record(home, name)
+    record.open(SETTINGS)
+    return record
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, recipe=SQUAD.to_dict())], ids=["space", "recipe"])
+def test_settings_come_back_as_they_were_given(tmp_path: Path, settings: Settings) -> None:
+    record = Record(tmp_path, "one")
+    assert not record.exists
+    record.check(settings)  # a new name is free
+    assert not record.exists
+    record.open(settings)
+    assert Record(tmp_path, "one").settings == settings
+    Record(tmp_path, "one").check(settings)
+    assert studies(tmp_path) == ["one"]
+
+
+@pytest.mark.parametrize("name", ["a", "intermediate_tasks-pocket-1.5", "0", "x" * 100])
+def test_plain_names_are_taken(tmp_path: Path, name: str) -> None:
+    assert opened(tmp_path, name).folder.parent == tmp_path / "studies"
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/b", "/etc", "a\\b", ".hidden", "-json", "a b", "a\n", "a\x00", "ä", "x" * 101]
+)
+def test_names_that_lead_elsewhere_or_confuse_a_shell_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="study name"):
+        Record(tmp_path, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_study_names_the_nearest(tmp_path: Path) -> None:
+    opened(tmp_path, "first-study")
+    with pytest.raises(BadInput, match="did you mean 'first-study'"):
+        Record(tmp_path, "frst-study").settings  # noqa: B018
+
+
+OTHER: dict[str, Any] = {
+    "space": "other", "source": "mirror:/x", "encoder": "pocket", "profile": "phang2020", "targets": ("xnli",),
+    "intermediate": ("mnli",), "mlm": False, "seeds": 3, "scale": 1.0, "recipe": SQUAD.to_dict(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", IDENTITY)
+def test_other_settings_under_the_same_name_are_refused_naming_the_field(tmp_path: Path, field: str) -> None:
+    other = replace(SETTINGS, **{field: OTHER[field]})
+    with pytest.raises(BadInput, match=f"exists with {field} = .*--name"):
+        opened(tmp_path).check(other)
+    assert other.default_name != SETTINGS.default_name
+
+
+def test_a_study_may_be_launched_again_with_more_trials(tmp_path: Path) -> None:
+    more = replace(SETTINGS, trials=40, grid=False)
+    record = opened(tmp_path)
+    record.check(more)
+    record.open(more)
+    assert record.settings == more and more.default_name == SETTINGS.default_name
+
+
+@pytest.mark.parametrize("encoder", ["/models/" + "x" * 200, "/models/模型", "pretrain:nano", "FacebookAI/xlm-roberta-base"])
+def test_the_default_name_can_always_be_used(tmp_path: Path, encoder: str) -> None:
+    settings = replace(SETTINGS, encoder=encoder, source="mirror:/data/ein Spiegel")
+    assert Record(tmp_path, settings.default_name).name.startswith("intermediate_tasks-")
+
+
+def test_the_last_word_on_a_trial_counts(tmp_path: Path) -> None:
+    record = opened(tmp_path)
+    record.add_trial(trial(status="running", evaluations={}))
+    record.add_trial(trial(SQUAD, "running"))
+    record.add_trial(trial(status="failed", reason="ValueError: no", traceback="Traceback ...\n  ü\n"))
+    failed = Record(tmp_path, "one").trials()[BASELINE.address]
+    assert (failed.status, failed.reason, failed.traceback) == ("failed", "ValueError: no", "Traceback ...\n  ü\n")
+    record.add_trial(trial(seconds=1.5))
+    found = Record(tmp_path, "one").trials()
+    assert list(found) == [BASELINE.address, SQUAD.address]  # in the order they were first seen
+    assert found[BASELINE.address] == trial(seconds=1.5) and found[SQUAD.address].status == "running"
+    assert found[SQUAD.address].recipe == SQUAD
+
+
+@pytest.mark.parametrize("keep", [1, 20, -1])
+def test_a_half_written_line_is_skipped_and_does_not_spoil_the_next(tmp_path: Path, keep: int) -> None:
+    record = opened(tmp_path)
+    record.add_trial(trial())
+    path = record.folder / "record.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:keep])  # a writer was killed inside its line
+    assert list(record.trials()) == [BASELINE.address]
+    record.add_trial(trial(SQUAD))
+    assert list(record.trials()) == [BASELINE.address, SQUAD.address]
+    path.write_bytes(b"\xff\xfe\n\x00\x00\n[1]\n" + path.read_bytes())  # a damaged disk block
+    assert list(record.trials()) == [BASELINE.address, SQUAD.address]
+
+
+def test_the_last_launch_that_ended_is_counted(tmp_path: Path) -> None:
+    record = opened(tmp_path)
+    assert record.last_launch() == {"run": 0, "reused": 0, "train_steps": 0}
+    for steps in (70, 0):
+        record.append("launch", {"run": 7, "reused": 2, "train_steps": steps})
+    assert record.last_launch() == {"run": 7, "reused": 2, "train_steps": 0}
+
+
+def _append(home: str, writer: int) -> None:
+    record = Record(Path(home), "one")
+    for number in range(20):
+        record.append("note", {"writer": writer, "number": number, "text": "x" * 20_000})
+
+
+def test_lines_of_concurrent_writers_stay_whole(tmp_path: Path) -> None:
+    record = opened(tmp_path)
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_append, args=(str(tmp_path), n)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = list(record.events("note"))
+    assert len(found) == len((record.folder / "record.jsonl").read_text().splitlines()) == 60
+    for writer in range(3):
+        assert [e["number"] for e in found if e["writer"] == writer] == list(range(20))
+
+
+def test_settings_are_replaced_whole(tmp_path: Path) -> None:
+    record = opened(tmp_path)
+    record.open(replace(SETTINGS, trials=5))
+    assert [p.name for p in record.folder.iterdir()] == ["study.json"]
+    assert asdict(record.settings) == asdict(replace(SETTINGS, trials=5))
