@@ -40,9 +40,7 @@ def parser() -> Parser:
     made.add_argument("--profile", help=f"training numbers: {', '.join(PROFILES)} (default: by encoder)")
     made.add_argument("--workers", type=int, default=1, help="data-parallel workers per trial (default: 1)")
     made.add_argument("--seeds", type=int, help="seeds per recipe; gains are paired by seed (default: 1)")
-    made.add_argument(
-        "--scale", type=float, default=1.0, help="fraction of all rows and steps, for a rehearsal (default: 1)"
-    )
+    made.add_argument("--scale", type=float, help="fraction of all rows and steps, for a rehearsal (default: 1)")
     made.add_argument("--address", help="an existing Ray cluster (default: start one on this machine)")
     made.add_argument("--mlflow-uri", help="MLflow server or store (default: a SQLite file in the home)")
     made.add_argument("--dry-run", action="store_true", help="print what would run, and stop")
@@ -79,7 +77,8 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         value = getattr(options, name)
         if value is not None:
             check_number(f"--{name}", value, at_least=1)
-    check_number("--scale", options.scale, above=0, at_most=1)
+    if options.scale is not None:
+        check_number("--scale", options.scale, above=0, at_most=1)
     if options.recipe:
         return _of_recipe(options)
     if not options.space:
@@ -103,7 +102,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         intermediate=tasks,
         mlm=mlm,
         seeds=options.seeds or 1,
-        scale=options.scale,
+        scale=1.0 if options.scale is None else options.scale,
         selection="english_dev" if selectable else "target_dev",
         trials=options.trials or 0,
         grid=options.trials is None,
@@ -113,11 +112,13 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
 
 def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
     recipe, study = read_recipe(options.recipe)
-    for name in ("encoder", "targets", "intermediate", "profile"):
+    for name in ("encoder", "targets", "intermediate", "profile", "scale"):
         if getattr(options, name) is not None:
             raise BadInput(f"--{name} is part of the recipe: change it in {options.recipe!r}")
     seeds = options.seeds or study.get("seeds", 1)
     check_number("seeds", seeds, at_least=1)
+    if seeds != int(seeds):
+        raise BadInput(f"seeds in {options.recipe!r} must be a whole number, not {seeds!r}")
     space_name = str(study.get("space", "intermediate_tasks"))
     space(space_name)
     source = open_source(options.source or str(study.get("source", "pocket")))

@@ -258,7 +258,8 @@ def headline(report: Mapping[str, Any]) -> str:
     if best is None:
         return f"No recipe is complete yet ({report['trials']['failed']} failed)."
     if not best["recipe"].get("intermediate"):
-        return f"No intermediate task beats training on the target alone, as far as {CHOSEN_BY[report['selection']]} tell ({seeds})."
+        chosen_by = CHOSEN_BY[report["selection"]]
+        return f"No intermediate task beats training on the target alone, as far as {chosen_by} tell ({seeds})."
     low, high = best["interval"]
     sure = "" if low > 0 or high < 0 else "; the interval includes 0, so this may be noise"
     pocket = "Pocket data: " if report["pocket"] else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from study.encoder import Weights
@@ -58,7 +57,8 @@ class Plan:
         for node in self.nodes:
             if isinstance(node.config, Evaluate):
                 found.setdefault(node.config.target, []).append(node.address)
-        return found
+        # Retrieval straight from the encoder is one stage, whatever the seed.
+        return {target: addresses * (len(self.seeds) // len(addresses)) for target, addresses in found.items()}
 
 
 @dataclass(frozen=True)
@@ -251,8 +251,3 @@ def missing(plan: Plan, has: Any) -> list[Node]:
         if parent in by_address:
             waiting.append(parent)
     return [node for node in plan.nodes if node.address in needed]
-
-
-def encoder_stage(node: Node) -> Path | None:
-    """Ready weights that a node starts from, as a folder; None when it starts from another stage or from nothing."""
-    return node.weights.folder() if node.weights else None

@@ -40,7 +40,8 @@ class Settings:
     @property
     def default_name(self) -> str:
         """A readable name; a short hash is added where settings differ from what the readable part says."""
-        slug = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.source.split('/')[-1]}-{self.encoder.split('/')[-1]}").strip("-")
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.source.split('/')[-1]}-{self.encoder.split('/')[-1]}")
+        slug = slug[:60].strip("-")
         return f"{self.space}-{slug}-{digest({k: v for k, v in asdict(self).items() if k in IDENTITY})[:6]}"
 
 
@@ -59,7 +60,8 @@ class Trial:
     params: dict[str, Any]
     reason: str = ""
     traceback: str = ""
-    seconds: float = 0.0
+    seconds: float = 0.0  # since it started
+    at: float = 0.0  # when this was written, in seconds since the epoch
 
 
 class Record:
@@ -126,13 +128,13 @@ class Record:
         path = self.folder / "record.jsonl"
         if not path.exists():
             return
-        with open(path) as file:
+        with open(path, "rb") as file:
             for line in file:
                 try:
                     values = json.loads(line)
                 except ValueError:
                     continue
-                if values.pop("event", None) == event:
+                if isinstance(values, dict) and values.pop("event", None) == event:
                     yield values
 
     def add_trial(self, trial: Trial) -> None:

@@ -139,7 +139,7 @@ def language_tables(
     """Recipes x languages of one target, in as many tables as the width needs; questions show F1/EM."""
     languages = [tag for tag in target["languages"] if wanted is None or tag in wanted]
     rows = [row for row in report["matrix"] if target["name"] in row["targets"]]
-    fit = max(1, (width - 30) // (12 if "exact_match" in _first_metrics(rows, target) else 7))
+    fit = max(1, (width - 24) // (11 if "exact_match" in _first_metrics(rows, target) else 6))
     for first in range(0, len(languages), fit):
         table = Table(title=f"{target['title']} by language", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("recipe", overflow="fold", min_width=20)

@@ -35,6 +35,8 @@ RAY_ENV = {
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 MLFLOW_PATIENCE_S = 60.0
+# One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
+LOGICAL_CPUS = (os.cpu_count() or 1) + 1
 
 
 @dataclass
@@ -97,10 +99,11 @@ class Launch:
         from study.tracking import Writer, default_uri
 
         uri = self.mlflow_uri or default_uri(self.home)
-        for recipe, _ in self.rows():
-            self.plan(recipe)  # raises BadInput before anything is started
+        # Whatever is bad input raises before anything is started.
         if self.workers > 1 and not self.address:
             capacity(this_machine(), self.workers)
+        for recipe, _ in self.rows():
+            self.plan(recipe)
         self.record.open(self.settings)
         rows, budget = self.todo()
         log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
@@ -289,6 +292,7 @@ class Progress:
             reason=reason,
             traceback=trace,
             seconds=round(seconds, 1),
+            at=time.time(),
         )
         launch.record.add_trial(trial)
         self.writer.put(trial)
@@ -302,13 +306,10 @@ class Progress:
 
 
 def this_machine() -> dict[str, float]:
-    """The resources of a cluster that is started here.
-
-    One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
-    """
+    """The resources that a cluster started here will have."""
     import torch
 
-    return {"CPU": (os.cpu_count() or 1) + 1, "GPU": torch.cuda.device_count()}
+    return {"CPU": LOGICAL_CPUS, "GPU": torch.cuda.device_count()}
 
 
 def start_ray(address: str | None) -> None:
@@ -324,8 +325,7 @@ def start_ray(address: str | None) -> None:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
     else:
-        cpus = (os.cpu_count() or 1) + 1  # as in this_machine
-        init(include_dashboard=False, _node_ip_address="127.0.0.1", num_cpus=cpus)
+        init(include_dashboard=False, _node_ip_address="127.0.0.1", num_cpus=LOGICAL_CPUS)
 
 
 def capacity(resources: Mapping[str, float], workers: int) -> tuple[bool, int]:

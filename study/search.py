@@ -27,6 +27,9 @@ from trainables.recipe import Recipe
 MAX_REPEATS = 200
 SEARCH_SEED = 0
 
+End = tuple[TrialState, float | None]
+FAILED: End = (TrialState.FAIL, None)
+
 
 class _Asked:
     """Suggestions of one Optuna trial."""
@@ -43,7 +46,7 @@ class _Asked:
 
 
 def open_optuna(folder: Path, name: str) -> optuna.Study:
-    """The study's Optuna view in `optuna.journal`; trials that a dead driver left RUNNING are told FAIL."""
+    """The study's Optuna view in `optuna.journal`; trials that a dead driver left RUNNING or WAITING are told FAIL."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
     study = optuna.create_study(
@@ -53,6 +56,8 @@ def open_optuna(folder: Path, name: str) -> optuna.Study:
         load_if_exists=True,
         sampler=optuna.samplers.TPESampler(seed=SEARCH_SEED),
     )
+    for _ in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.ask()  # takes what was enqueued and not asked for, or it would stand in for the next row
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
     return study
@@ -85,10 +90,12 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         self.given, self.left, self.known, self.score_of, self.start = list(given), budget, known, score_of, start
         self.running: dict[str, tuple[optuna.Trial | None, Recipe]] = {}
         self.seen = set(known)
-        told = {t.user_attrs.get("recipe") for t in study.get_trials(deepcopy=False)}
-        for trial in known.values():
-            if trial.address not in told and trial.params:  # the journal was lost: rebuild it from the record
-                self._tell(self._ask(trial.params)[0], trial)
+        self.ends: dict[str, End] = {}  # of the trials of this launch
+        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        told = {t.user_attrs.get("recipe") for t in ended}
+        for trial in known.values():  # where the journal, or only an end in it, was lost, the record has it
+            if trial.address not in told and trial.params:
+                self._tell(self._ask(trial.params)[0], self._end(trial.address))
 
     def suggest(self, trial_id: str) -> Any:
         """The next recipe that is not known yet, as a Tune config; FINISHED when there is none."""
@@ -101,10 +108,8 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
             asked, recipe = self._ask(None)
             if recipe.address not in self.seen:
                 return self._hand_out(trial_id, asked, recipe, dict(asked.params))
-            if recipe.address in self.known:
-                self._tell(asked, self.known[recipe.address])
-            else:
-                self.study.tell(asked, state=TrialState.FAIL)  # the same recipe runs or ran in this launch
+            # A repeat is told what is known of it, or the sampler would learn nothing and ask for it again and again.
+            self._tell(asked, self._end(recipe.address))
         logging.getLogger(__name__).warning("no new recipe in %d proposals: the space is exhausted", MAX_REPEATS)
         return str(Searcher.FINISHED)
 
@@ -137,21 +142,27 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         if trial_id not in self.running:
             return
         asked, recipe = self.running.pop(trial_id)
-        if asked is None:
-            return
         score = (result or {}).get("score")
+        end: End = (TrialState.COMPLETE, score)
         if error or result is None or "failed" in result or score is None or not math.isfinite(score):
-            self.study.tell(asked, state=TrialState.FAIL)
+            end = FAILED
         elif int(result["targets_done"]) < len(recipe.targets):
-            self.study.tell(asked, state=TrialState.PRUNED)
-        else:
-            self.study.tell(asked, score)
+            end = (TrialState.PRUNED, None)
+        self.ends[recipe.address] = end
+        if asked is not None:
+            self._tell(asked, end)
 
-    def _tell(self, asked: optuna.Trial, known: Trial) -> None:
+    def _end(self, address: str) -> End:
+        """How a recipe ended, in this launch or in the record; FAILED while it runs."""
+        known = self.known.get(address)
+        if known is None:
+            return self.ends.get(address, FAILED)
         if known.status == "complete":
-            self.study.tell(asked, self.score_of(known))
-        else:
-            self.study.tell(asked, state=TrialState.PRUNED if known.status == "pruned" else TrialState.FAIL)
+            return TrialState.COMPLETE, self.score_of(known)
+        return (TrialState.PRUNED, None) if known.status == "pruned" else FAILED
+
+    def _tell(self, asked: optuna.Trial, end: End) -> None:
+        self.study.tell(asked, end[1], end[0])
 
     # Tune snapshots its searcher; the study's record is the state here, so there is nothing to save.
     def save(self, checkpoint_path: str) -> None:

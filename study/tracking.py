@@ -25,6 +25,7 @@ from trainables.scoring import main_score
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
 RUN_STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 ADDRESS, REPORT = "stepstone.recipe", "stepstone.report"
+NOTE, KIND = "mlflow.note.content", "mlflow.experimentKind"  # the second makes the UI show runs, not traces
 
 
 def default_uri(home: Path) -> str:
@@ -49,7 +50,7 @@ class MlflowView:
         else:
             local = uri.startswith("sqlite:")
             location = (record.home / "mlartifacts" / record.name).as_uri() if local else None
-            self.experiment = self.client.create_experiment(record.name, artifact_location=location)
+            self.experiment = self.client.create_experiment(record.name, location, {KIND: "custom_model_development"})
         self.runs: dict[str, str] = {}
         for run in self._all_runs():
             for tag in (ADDRESS, REPORT):
@@ -67,7 +68,8 @@ class MlflowView:
 
     def write_trial(self, trial: Trial, gains: Mapping[str, float] | None = None) -> str:
         """The run of a trial: params, tags, metrics of every language, curves, artifacts, and its status."""
-        run_id = self._run(trial.address, ADDRESS, trial.name)
+        ended_ms = int(1000 * trial.at)
+        run_id = self._run(trial.address, ADDRESS, trial.name, ended_ms - int(1000 * trial.seconds))
         settings = self.record.settings
         tags = {
             "study": self.record.name,
@@ -91,19 +93,20 @@ class MlflowView:
         self.client.log_text(run_id, recipe_toml(trial.recipe.to_dict(), settings, trial.name), "recipe.toml")
         if trial.traceback:
             self.client.log_text(run_id, trial.traceback, "traceback.txt")
-        self.client.set_terminated(run_id, RUN_STATUS[trial.status])
+        self.client.set_terminated(run_id, RUN_STATUS[trial.status], ended_ms)
         return run_id
 
     def write_report(self, folder: Path, headline: str) -> None:
         """The run that holds the report's files; it stands first by its name."""
-        run_id = self._run("report", REPORT, "report")
-        self._log(run_id, [], {}, {"mlflow.note.content": headline, "study": self.record.name, "status": "complete"})
+        run_id = self._run("report", REPORT, "report", None)
+        self.client.set_experiment_tag(self.experiment, NOTE, headline)
+        self._log(run_id, [], {}, {NOTE: headline, "study": self.record.name, "status": "complete"})
         self.client.log_artifacts(run_id, str(folder))
         self.client.set_terminated(run_id)
 
-    def _run(self, key: str, tag: str, name: str) -> str:
+    def _run(self, key: str, tag: str, name: str, started_ms: int | None) -> str:
         if key not in self.runs:
-            run = self.client.create_run(self.experiment, run_name=name, tags={tag: key})
+            run = self.client.create_run(self.experiment, started_ms, tags={tag: key}, run_name=name)
             self.runs[key] = run.info.run_id
         return self.runs[key]
 

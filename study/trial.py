@@ -8,6 +8,7 @@ import platform
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ import numpy as np
 from study.plan import Node, Plan, missing
 from study.store import Store
 from trainables.catalogue import dataset
-from trainables.configs import Evaluate
 from trainables.scoring import main_score
 
 Report = Callable[[dict[str, Any]], None]
@@ -40,11 +40,12 @@ class Job:
 def train_worker(config: dict[str, Any]) -> None:
     """The function that every Ray Train worker of a trial runs."""
     import ray.train
+    from ray.train.torch import get_device
 
-    run_stages(config["job"], ray.train.report)
+    run_stages(config["job"], ray.train.report, str(get_device()))
 
 
-def run_stages(job: Job, report: Report) -> None:
+def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
     """Runs what the plan lacks and reports after every target; all workers call this with the same job."""
     import torch
 
@@ -53,10 +54,10 @@ def run_stages(job: Job, report: Report) -> None:
     from trainables.sources import open_source
     from trainables.stages import Context
 
-    if job.gpu:
-        device = torch.device("cuda", torch.cuda.current_device())
+    device = torch.device(device_name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     else:
-        device = torch.device("cpu")
         torch.set_num_threads(job.cpus)
     _quiet()
     machine = Machine(device, Comm())
@@ -65,32 +66,26 @@ def run_stages(job: Job, report: Report) -> None:
     context = Context(open_source(job.source), home / "encoded", machine, lambda *_: None)
     needed = {node.address for node in machine.comm.from_first(missing(job.plan, store.has))}
     done = 0
-    for position, node in enumerate(job.plan.nodes):
+    ends = {addresses[-1] for addresses in job.plan.evaluations().values()}
+    for node in job.plan.nodes:
         if node.address in needed:
             run_node(node, store, context, Path(job.log))
-        upcoming = job.plan.nodes[position + 1] if position + 1 < len(job.plan.nodes) else None
-        if isinstance(node.config, Evaluate) and _ends_target(node, upcoming, job.plan):
+        if node.address in ends:  # the last evaluation of a target
             done += 1
             report({"targets_done": done, "score": selection_score(job.plan, done, store, job.selection)})
 
 
 def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
     """Makes one stage, unless another trial finishes it first; the first worker claims and publishes."""
-    from study.plan import encoder_stage
     from trainables.stages import run
 
     comm = context.machine.comm
     started = time.time()
-    claim = store.claim(node.address) if comm.is_first else None
-    work = claim.__enter__() if claim else None
-    error: BaseException | None = None
-    try:
+    with ExitStack() as stack:
+        work = stack.enter_context(store.claim(node.address)) if comm.is_first else None
         folder = comm.from_first(str(work) if work else "")
         if folder:
-            init = encoder_stage(node) or (store.folder(node.parent) if node.parent else None)
-            if node.parent and node.weights is None and comm.is_first and not store.has(node.parent):
-                raise FileNotFoundError(f"the stage {node.parent} that {node.label} starts from is gone or damaged")
-            summary = run(node.config, init, Path(folder), context)
+            summary = run(node.config, _start_of(node, store, comm.is_first), Path(folder), context)
             if comm.is_first:
                 info = {
                     "kind": node.config.kind,
@@ -105,18 +100,17 @@ def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
                 store.publish(node.address, Path(folder), info)
                 _log(log, {"address": node.address, "kind": node.config.kind, "steps": summary["steps"]})
         comm.from_first(None)  # the others wait until the stage is visible
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        if claim:
-            claim.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
 
 
-def _ends_target(node: Node, upcoming: Node | None, plan: Plan) -> bool:
-    """True at the last evaluation of a target: with several seeds the stages of a target stand together."""
-    assert isinstance(node.config, Evaluate)
-    return node.address == plan.evaluations()[node.config.target][-1]
+def _start_of(node: Node, store: Store, check: bool) -> Path | None:
+    """The folder whose weights a stage starts from; None for pretraining."""
+    if node.weights:
+        return node.weights.folder()
+    if not node.parent:
+        return None
+    if check and not store.has(node.parent):
+        raise FileNotFoundError(f"the stage {node.parent} that {node.label!r} starts from is gone or damaged")
+    return store.folder(node.parent)
 
 
 def selection_score(plan: Plan, targets_done: int, store: Store, selection: str) -> float:

@@ -96,7 +96,9 @@ def test_a_study_may_be_launched_again_with_more_trials(tmp_path: Path) -> None:
     assert record.settings == more and more.default_name == SETTINGS.default_name
 
 
-@pytest.mark.parametrize("encoder", ["/models/" + "x" * 200, "/models/模型", "pretrain:nano", "FacebookAI/xlm-roberta-base"])
+@pytest.mark.parametrize(
+    "encoder", ["/models/" + "x" * 200, "/models/模型", "pretrain:nano", "FacebookAI/xlm-roberta-base"]
+)
 def test_the_default_name_can_always_be_used(tmp_path: Path, encoder: str) -> None:
     settings = replace(SETTINGS, encoder=encoder, source="mirror:/data/ein Spiegel")
     assert Record(tmp_path, settings.default_name).name.startswith("intermediate_tasks-")
@@ -148,10 +150,10 @@ def test_lines_of_concurrent_writers_stay_whole(tmp_path: Path) -> None:
     record = opened(tmp_path)
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_append, args=(str(tmp_path), n)) for n in range(3)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    for process in writers:
+        process.start()
+    for process in writers:
+        process.join()
     found = list(record.events("note"))
     assert len(found) == len((record.folder / "record.jsonl").read_text().splitlines()) == 60
     for writer in range(3):

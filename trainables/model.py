@@ -149,6 +149,7 @@ def load_lm(folder: str | Path, dropout: float | None = None) -> Any:
     """
     from transformers import AutoConfig, AutoModelForMaskedLM
 
+    torch.manual_seed(0)  # weights that the checkpoint lacks, such as an LM head, are drawn alike on every worker
     overrides = {} if dropout is None else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **overrides)

@@ -11,6 +11,8 @@ from typing import Any
 
 from trainables.errors import unknown
 
+WORD_MARK = "\u2581"  # a piece at the start of a word carries it, as in XLM-R
+
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
@@ -30,7 +32,7 @@ class Size:
 SIZES = {
     "nano": Size(layers=2, width=64, heads=2, vocabulary=2000, steps=400, batch=32, max_length=48, lr=2e-3),
     "pocket": Size(
-        layers=3, width=128, heads=4, vocabulary=2500, steps=12_000, batch=64, max_length=48, lr=1e-3, pair_frac=0.6
+        layers=3, width=128, heads=4, vocabulary=4000, steps=12_000, batch=32, max_length=32, lr=1e-3, pair_frac=0.7
     ),
     "tiny": Size(layers=3, width=128, heads=4, vocabulary=8000, steps=6000, batch=64, max_length=64, lr=1e-3),
     "small": Size(layers=6, width=256, heads=4, vocabulary=24_000, steps=40_000, batch=128, max_length=128, lr=7e-4),
@@ -53,12 +55,15 @@ def train_tokenizer(lines: Sequence[str], vocabulary: int, out: Path) -> None:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    counts = Counter(character for line in lines for character in unicodedata.normalize("NFKC", line))
+    # The alphabet holds the word mark in place of the space: without it every word would begin with <unk>.
+    marked = (WORD_MARK + unicodedata.normalize("NFKC", line).replace(" ", WORD_MARK) for line in lines)
+    counts = Counter(character for line in marked for character in line)
     kept = sorted(counts, key=lambda character: (-counts[character], character))[: vocabulary // 3]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.NFKC()
-    # Words and spaces as in XLM-R: a piece at the start of a word carries U+2581.
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(WORD_MARK), pre_tokenizers.Punctuation()]
+    )
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],

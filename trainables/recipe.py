@@ -46,6 +46,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
             raise unknown("profile", self.profile, PROFILES)
+        for name in ("scale", "mlm_ratio", "epochs", "lr"):
+            if type(value := getattr(self, name)) is int:  # 1 == 1.0, but their JSON differs and so would the address
+                object.__setattr__(self, name, float(value))
         check_number("scale", self.scale, above=0, at_most=1)
         if not self.targets:
             raise BadInput("recipe has no targets")

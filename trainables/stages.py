@@ -255,19 +255,19 @@ def _score(
     labels, own = net.specs[head].labels, tuple(context.source.labels(d))
     if d.kind in ("labelled", "words") and set(own) - set(labels):
         raise DataError(f"{d.name}: labels {sorted(set(own) - set(labels))} are unknown to the head trained on {head}")
+    names = tuple(dict.fromkeys(own + labels)) if d.kind == "words" else own  # a tag that only the head knows is wrong
     encoded = data.encoded(d, language, split, max_length=config.max_length, doc_stride=config.doc_stride)
     outputs = predict(net, head, encoded, data.tokenizer.pad_token_id, context.machine)
     if labels != own and d.kind in ("labelled", "words"):
-        outputs = _rename(outputs, labels, own, d)
-    return score(d, language, data.examples(d, language, split), encoded, outputs, own)
+        outputs = _rename(outputs, labels, names, d)
+    return score(d, language, data.examples(d, language, split), encoded, outputs, names)
 
 
-def _rename(outputs: np.ndarray, labels: tuple[str, ...], own: tuple[str, ...], d: Dataset) -> np.ndarray:
-    """Outputs of a head in the label order of the dataset that is scored: labels meet by name, never by number."""
+def _rename(outputs: np.ndarray, labels: tuple[str, ...], names: tuple[str, ...], d: Dataset) -> np.ndarray:
+    """Outputs of a head with `labels` in the order of `names`: labels meet by name, never by number."""
     if d.kind == "labelled":
-        return outputs[:, [labels.index(name) for name in own]]
-    order = np.array([own.index(name) if name in own else len(own) for name in labels])
-    return np.asarray(order[outputs])
+        return outputs[:, [labels.index(name) for name in names]]
+    return np.asarray(np.array([names.index(name) for name in labels])[outputs])
 
 
 def _retrieve(

@@ -91,7 +91,7 @@ _TABLES: Mapping[str, _Table] = {
     "pawsx": _Table(
         rows=tables.pawsx,
         columns={"id": pa.int32(), "sentence1": _TEXT, "sentence2": _TEXT, "label": pa.int64()},
-        splits={"train": (_ENGLISH, 4000), "validation": (LANGUAGES, 240), "test": (LANGUAGES, 300)},
+        splits={"train": (_ENGLISH, 3000), "validation": (LANGUAGES, 240), "test": (LANGUAGES, 300)},
         labels={"label": ("0", "1")},
     ),
     "squad": _Table(

@@ -137,6 +137,8 @@ def paraphrases(split: str, n: int) -> tuple[Pair, ...]:
         if frame.time is None:
             continue
         words = _reworded(frame)
+        if not words and rng.random() < 0.7:  # more synonyms than moved words: a small model learns those sooner
+            continue
         order = None if words and rng.random() < 0.7 else "fronted"  # whatever the label: order must not give it away
         second = _other_meaning(rng, frame) if label == 0 else rng.choice(words) if words else frame
         made.append(Pair(Said(frame), Said(second, order), label))

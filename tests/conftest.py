@@ -1,0 +1,52 @@
+"""What tests share: the small world as a source, and an encoder that was pretrained on it once per session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.small import quiet, run_stage, small_source, stages_of
+from trainables.sources import Source
+
+if TYPE_CHECKING:
+    from trainables.loop import Machine
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers fork and spawn beside the tokenizer's threads
+
+
+@pytest.fixture(scope="session")
+def source() -> Source:
+    """A few rows of every dataset of the pocket world, in English, German and Swahili."""
+    return small_source()
+
+
+@pytest.fixture(scope="session")
+def machine() -> Machine:
+    """This process as the only worker, on one CPU thread."""
+    import torch
+
+    from trainables.comm import Comm
+    from trainables.loop import Machine
+
+    quiet()
+    return Machine(torch.device("cpu"), Comm())
+
+
+@pytest.fixture(scope="session")
+def nano(source: Source, machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder: two layers of width 64 with their own tokenizer, made by the pretrain stage in 60 steps."""
+    out = tmp_path_factory.mktemp("nano") / "stage"
+    config = stages_of(source, "pretrain:nano", scale=0.15)["pretrain"]
+    run_stage(config, None, out, source)
+    return out / "encoder"
+
+
+@pytest.fixture(scope="session")
+def tokenizer(nano: Path) -> Any:
+    """The tokenizer of `nano`."""
+    from trainables.model import load_tokenizer
+
+    return load_tokenizer(nano)

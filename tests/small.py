@@ -1,0 +1,86 @@
+"""The pocket world cut down until a stage takes a second, and the few calls that run one in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from study.encoder import resolve
+from study.plan import Planner
+from trainables import pocket
+from trainables.configs import StageConfig
+from trainables.recipe import Recipe
+from trainables.sources import Source
+from trainables.sources.pocket import PocketTables
+from trainables.sources.tables import TableSource
+
+LANGUAGES = ("en", "de", "sw")
+ROWS = {"train": 200, "validation": 60, "test": 60}
+
+Change = Callable[[str, str, str, pa.Table], pa.Table]
+
+
+class SmallWorld:
+    """The first rows of the pocket world's tables in three languages; `change` may edit a table before it is read."""
+
+    def __init__(self, change: Change | None = None) -> None:
+        self.change = change
+
+    def table(self, dataset: str, language: str, split: str, /) -> pa.Table | None:
+        found = pocket.table(dataset, language, split)
+        if found is None:
+            return None
+        found = found.slice(0, ROWS[split])
+        return self.change(dataset, language, split, found) if self.change else found
+
+    def label_names(self, dataset: str, /) -> Mapping[str, tuple[str, ...]]:
+        return pocket.label_names(dataset)
+
+    def splits(self, dataset: str, /) -> Mapping[str, tuple[str, ...]]:
+        return {s: tuple(x for x in found if x in LANGUAGES) for s, found in pocket.splits(dataset).items()}
+
+
+def small_source(change: Change | None = None) -> Source:
+    return TableSource(PocketTables(SmallWorld(change)))
+
+
+def stages_of(source: Source, encoder: str, **recipe: Any) -> dict[str, StageConfig]:
+    """The configs of a recipe's stages by their label, as the planner makes them; `encoder` as in a recipe."""
+    values = {"profile": "small", "targets": ("xnli",), **recipe}
+    plan = Planner(source, resolve(encoder)).plan(Recipe(encoder=encoder, **values), 1)
+    return {node.label: node.config for node in plan.nodes}
+
+
+def run_stage(config: StageConfig, init: Path | None, out: Path, source: Source) -> dict[str, Any]:
+    """Runs a stage in this process, alone or as a worker of its group, into the folder `out`; returns its summary.
+
+    Encoded rows are cached beside `out`. Two sources that differ under one fingerprint must not share that folder.
+    """
+    import torch
+
+    from trainables.comm import Comm
+    from trainables.loop import Machine
+    from trainables.stages import Context, run
+
+    out.mkdir(parents=True, exist_ok=True)
+    machine = Machine(torch.device("cpu"), Comm())
+    return run(config, init, out, Context(source, out.parent / "encoded", machine, lambda *_: None))
+
+
+def quiet() -> None:
+    """One CPU thread and no progress bars: tests and workers that run side by side do not slow each other down."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(1)
+    log: Any = transformers.logging  # untyped
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its relative path."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

@@ -1,0 +1,191 @@
+"""The training loop from outside: every kind learns, the best weights stay, and a bad loss says where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.batch import item_lengths
+from trainables.catalogue import DATASETS, dataset
+from trainables.configs import FitConfig
+from trainables.formats import Encoded, encode
+from trainables.loop import CHECK_EVERY, TOKENS_AT_ONCE, History, Machine, NonFiniteLoss, fit, make_optimizer
+from trainables.model import Head, Net, load_lm
+from trainables.schedule import Stream, make_schedule
+from trainables.sources import Source
+
+KINDS = ("mnli", "sib200", "commonsense_qa", "squad", "ccg", "mlm")
+State = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def encoded(source: Source, tokenizer: Any) -> Mapping[str, Encoded]:
+    rows = {name: source.examples(dataset(name), "en", "train", take=8) for name in KINDS}
+    return {name: encode(dataset(name).kind, found, tokenizer, max_length=96) for name, found in rows.items()}
+
+
+@pytest.fixture
+def net(nano: Path, source: Source) -> Net:
+    heads = {name: Head(DATASETS[name].kind, tuple(source.labels(DATASETS[name]))) for name in KINDS}
+    return Net(load_lm(nano, dropout=0.0), heads, seed=0)
+
+
+@pytest.fixture
+def train(net: Net, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Machine) -> Callable[..., History]:
+    """Trains `net` for some steps on one task, or on several with equal shares."""
+
+    def run(
+        *tasks: str,
+        steps: int,
+        dev: Callable[[], float] | None = None,
+        watch: Callable[[int, int, float], None] = lambda *_: None,
+        **numbers: Any,
+    ) -> History:
+        streams = {name: Stream(item_lengths(encoded[name]), 4) for name in tasks}
+        schedule = make_schedule(streams, {name: 1 / len(tasks) for name in tasks}, steps, seed=0)
+        config = FitConfig(**{"lr": 3e-3, **numbers})
+        return fit(net, encoded, schedule, config, tokenizer, machine, dev, watch)
+
+    return run
+
+
+def state_of(net: Net) -> State:
+    return {name: value.clone() for name, value in net.state_dict().items()}
+
+
+def differing(one: State, other: State) -> set[str]:
+    return {name for name in one if not torch.equal(one[name], other[name])}
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_every_kind_of_dataset_learns_its_rows(task: str, train: Callable[..., History]) -> None:
+    steps = 120 if task in ("mnli", "sib200") else 40  # a pooled head on a narrow encoder starts slowly
+    history = train(task, steps=steps)
+    assert history.tasks == [task] * steps
+    assert history.steps == len(history.losses) == history.best_step == steps
+    share = 0.95 if task == "mlm" else 0.6  # masked LM hides other tokens at every step
+    assert np.mean(history.losses[-10:]) < share * np.mean(history.losses[:5])
+
+
+def test_a_step_changes_only_what_its_task_uses(net: Net, train: Callable[..., History]) -> None:
+    before = state_of(net)
+    train("mnli", steps=3)
+    changed = differing(before, state_of(net))
+    assert {name.split(".")[1] for name in changed if name.startswith("heads.")} == {"mnli"}
+    assert not any("lm_head" in name and "decoder.weight" not in name for name in changed)  # tied to the embeddings
+    before = state_of(net)
+    train("mlm", steps=3)
+    changed = differing(before, state_of(net))
+    assert not any(name.startswith("heads.") for name in changed)
+    assert "lm.lm_head.dense.weight" in changed
+
+
+def test_early_stopping_restores_the_best_weights(net: Net, train: Callable[..., History]) -> None:
+    scores = iter([1.0, 3.0, 3.0, 2.0, 2.5, 9.0])
+    seen: list[State] = []
+
+    def dev() -> float:
+        assert not net.training
+        seen.append(state_of(net))
+        return next(scores)
+
+    history = train("mnli", steps=20, dev=dev, evals=10, patience=3)
+    assert history.dev == [(2, 1.0), (4, 3.0), (6, 3.0), (8, 2.0), (10, 2.5)]  # an equal score is not a better one
+    assert (history.best_step, history.steps, len(history.losses)) == (4, 10, 10)
+    assert not differing(seen[1], state_of(net))
+    assert differing(seen[1], seen[2])
+
+
+def test_without_a_dev_score_the_last_weights_stay(net: Net, train: Callable[..., History]) -> None:
+    before = state_of(net)
+    history = train("mnli", steps=4)
+    assert (history.dev, history.best_step) == ([], 4)
+    assert differing(before, state_of(net))
+
+
+def test_the_last_step_is_always_evaluated(train: Callable[..., History]) -> None:
+    scores = iter([1.0, 2.0, 3.0])
+    history = train("mnli", steps=7, dev=lambda: next(scores), evals=3)
+    assert history.dev == [(3, 1.0), (6, 2.0), (7, 3.0)]
+    assert history.best_step == 7
+
+
+def test_the_watcher_hears_the_mean_loss_since_its_last_look(train: Callable[..., History]) -> None:
+    heard: list[tuple[int, int, float]] = []
+    history = train("mnli", steps=CHECK_EVERY + 5, watch=lambda *look: heard.append(look))
+    assert [look[:2] for look in heard] == [(CHECK_EVERY, CHECK_EVERY + 5), (CHECK_EVERY + 5, CHECK_EVERY + 5)]
+    expected = [np.mean(history.losses[:CHECK_EVERY]), np.mean(history.losses[CHECK_EVERY:])]
+    assert [look[2] for look in heard] == pytest.approx(expected)
+
+
+def test_a_loss_that_is_not_finite_names_step_task_and_the_losses_before(train: Callable[..., History]) -> None:
+    with pytest.raises(
+        NonFiniteLoss, match=r"^loss is (nan|inf) at step [2-9] \(task squad\); before it: \d"
+    ) as caught:
+        train("squad", steps=200, lr=1e30, warmup_frac=0.0, clip=1e30)
+    step = int(str(caught.value).split("at step ")[1].split()[0])
+    assert str(caught.value).count(",") == min(step - 1, 5) - 1
+
+
+def test_poisoned_weights_stop_at_the_first_step(net: Net, train: Callable[..., History]) -> None:
+    with torch.no_grad():
+        net.get_parameter("heads.ccg.out.weight")[0, 0] = float("nan")
+    with pytest.raises(NonFiniteLoss, match=r"loss is nan at step 1 \(task ccg\); before it: none"):
+        train("ccg", steps=CHECK_EVERY)
+
+
+def test_a_loss_that_is_not_finite_is_found_before_the_dev_score_can_hide_it(train: Callable[..., History]) -> None:
+    with pytest.raises(NonFiniteLoss):
+        train("mnli", steps=10, dev=lambda: 0.0, evals=10, patience=1, lr=1e30, warmup_frac=0.0, clip=1e30)
+
+
+def test_training_is_a_function_of_the_seed(
+    nano: Path, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Machine
+) -> None:
+    def trained(seed: int) -> State:
+        torch.manual_seed(int(torch.randint(1000, ())))  # whatever state the process is in
+        net = Net(load_lm(nano), {"mnli": Head("labelled", ("a", "b", "c"))}, seed=0)  # with the encoder's own dropout
+        schedule = make_schedule({"mnli": Stream(item_lengths(encoded["mnli"]), 4)}, {"mnli": 1.0}, 5, seed=0)
+        fit(net, encoded, schedule, FitConfig(lr=1e-3, seed=seed), tokenizer, machine, None, lambda *_: None)
+        return state_of(net)
+
+    first = trained(0)
+    assert not differing(first, trained(0))
+    assert differing(first, trained(1))
+
+
+def test_smaller_pieces_train_the_same(
+    nano: Path,
+    source: Source,
+    encoded: Mapping[str, Encoded],
+    tokenizer: Any,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    losses = []
+    for budget in (10**9, 100):
+        monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", budget)
+        heads = {name: Head(DATASETS[name].kind, tuple(source.labels(DATASETS[name]))) for name in ("squad", "mlm")}
+        net = Net(load_lm(nano, dropout=0.0), heads, seed=0)
+        streams = {name: Stream(item_lengths(encoded[name]), 4) for name in heads}
+        schedule = make_schedule(streams, {"squad": 0.5, "mlm": 0.5}, 20, seed=0)
+        config = FitConfig(lr=5e-4)
+        losses.append(fit(net, encoded, schedule, config, tokenizer, machine, None, lambda *_: None).losses)
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-4)
+
+
+def test_weight_decay_spares_biases_and_layer_norms(net: Net) -> None:
+    decayed, plain = make_optimizer(net, FitConfig(lr=1e-3, weight_decay=0.01), torch.device("cpu")).param_groups
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.01, 0.0)
+    names = {id(p): name for name, p in net.named_parameters()}
+    assert all(
+        names[id(p)].endswith("bias") or "LayerNorm" in names[id(p)] or "layer_norm" in names[id(p)]
+        for p in plain["params"]
+    )
+    assert not any(names[id(p)].endswith("bias") for p in decayed["params"])
+    assert len(decayed["params"]) + len(plain["params"]) == len(names)

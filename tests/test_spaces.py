@@ -1,0 +1,150 @@
+"""Every search space, whatever its question: published rows that are recipes, and proposals that have names."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import search_spaces
+from search_spaces import names, space
+from search_spaces.space import Domain, Given, Log, Setting
+from study.run import TITLES
+from trainables.errors import BadInput
+from trainables.profiles import PROFILES
+from trainables.recipe import Recipe, title
+
+TASKS = ("mnli", "qqp", "squad", "ccg", "commonsense_qa")
+SETTING = Setting(
+    encoder="some/encoder", profile="phang2020", targets=("tatoeba", "xnli"), tasks=TASKS, mlm=True, scale=1.0
+)
+SETTINGS = {
+    "everything": SETTING,
+    "small encoder": replace(SETTING, encoder="pocket", profile="small", scale=0.05),
+    "no text": replace(SETTING, mlm=False),
+    "one task": replace(SETTING, tasks=("squad",)),
+    "one task, no text": replace(SETTING, tasks=("squad",), mlm=False),
+}
+ROOM = pytest.mark.parametrize("name", names())
+CASES = pytest.mark.parametrize("setting", SETTINGS.values(), ids=list(SETTINGS))
+
+
+class Drawn:
+    """Suggestions at random, which notes what was asked."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.params: dict[str, Any] = {}
+        self.kinds: dict[str, str] = {}
+
+    def _draw(self, kind: str, name: str, domain: Domain) -> Any:
+        assert name not in self.params, f"{name} is asked for twice"
+        value = self.rng.uniform(domain.low, domain.high) if isinstance(domain, Log) else self.rng.choice(domain)
+        self.params[name], self.kinds[name] = value, kind
+        return value
+
+    def scientific(self, name: str, domain: Domain) -> Any:
+        return self._draw("scientific", name, domain)
+
+    def nuisance(self, name: str, domain: Domain) -> Any:
+        return self._draw("nuisance", name, domain)
+
+
+def published(name: str, setting: Setting) -> list[Recipe]:
+    return [space(name).recipe(Given(p), setting) for p in space(name).published(setting)]
+
+
+def of_setting(recipe: Recipe, setting: Setting) -> bool:
+    fixed = (setting.encoder, setting.profile, setting.targets, setting.scale)
+    return (recipe.encoder, recipe.profile, recipe.targets, recipe.scale) == fixed
+
+
+@ROOM
+@CASES
+def test_published_rows_are_recipes_with_the_baseline_first_and_names_of_their_own(name: str, setting: Setting) -> None:
+    assert space(name).question.endswith("?")
+    recipes = published(name, setting)
+    assert recipes[0].is_baseline and sum(r.is_baseline for r in recipes) == 1
+    assert all(of_setting(r, setting) for r in recipes)
+    assert len({r.address for r in recipes}) == len({title(r, TITLES) for r in recipes}) == len(recipes)
+
+
+@ROOM
+@CASES
+def test_published_rows_lie_inside_the_space(name: str, setting: Setting) -> None:
+    """The sampler is told of them, which it can only use if each value is one that it may propose."""
+
+    class Checked(Given):
+        def scientific(self, name: str, domain: Domain) -> Any:
+            value: Any = self.params[name]
+            if isinstance(domain, Log):
+                assert domain.low <= value <= domain.high
+            else:
+                assert value in domain
+            return value
+
+        nuisance = scientific
+
+    for params in space(name).published(setting):
+        space(name).recipe(Checked(params), setting)
+
+
+@ROOM
+@CASES
+def test_proposals_are_recipes_that_their_parameters_and_names_tell_apart(name: str, setting: Setting) -> None:
+    rng, seen = random.Random(0), {}
+    for _ in range(300):
+        drawn = Drawn(rng)
+        recipe = space(name).recipe(drawn, setting)
+        assert of_setting(recipe, setting) and Recipe.from_dict(recipe.to_dict()) == recipe
+        assert space(name).recipe(Given(drawn.params), setting) == recipe  # the record can give it again
+        assert set(drawn.kinds.values()) <= {"scientific", "nuisance"}
+        seen[recipe.address] = title(recipe, TITLES)
+    assert len(set(seen.values())) == len(seen)
+
+
+def test_intermediate_tasks_has_the_rows_of_the_paper() -> None:
+    """Phang et al. 2020, table 2: nothing, each task, all of them; each with and without masked LM."""
+    for setting in SETTINGS.values():
+        sets = len(setting.tasks) + (len(setting.tasks) > 1)
+        assert len(published("intermediate_tasks", setting)) == 1 + (2 if setting.mlm else 1) * sets
+    recipes = published("intermediate_tasks", SETTING)
+    profile = PROFILES["phang2020"]
+    assert len(recipes) == 1 + 2 * (len(TASKS) + 1)
+    assert {r.lr for r in recipes} == {0.0, profile.lr, profile.lr_mlm}
+    assert all(r.lr == (profile.lr_mlm if r.mlm_ratio else profile.lr) for r in recipes[1:])
+    assert {r.epochs for r in recipes[1:]} == {1.0}
+    assert {r.mixing_limit for r in recipes if len(r.intermediate) > 1} == {profile.mixing_limit}
+    assert [title(r, TITLES) for r in recipes[:2]] == ["no intermediate task", TITLES["mnli"]]
+
+
+def test_an_unknown_space_names_the_nearest() -> None:
+    with pytest.raises(BadInput, match="did you mean 'intermediate_tasks'"):
+        space("intermediate_task")
+    with pytest.raises(BadInput, match="unknown space 'space'"):
+        space("space")
+
+
+NEW = """
+from search_spaces.space import Space
+from trainables.recipe import Recipe
+
+
+def recipe(suggest, setting):
+    task = suggest.scientific("task", ["none", *setting.tasks])
+    fixed = {"encoder": setting.encoder, "profile": setting.profile, "targets": setting.targets}
+    return Recipe(**fixed) if task == "none" else Recipe(**fixed, intermediate=(task,), epochs=1.0, lr=1e-5)
+
+
+SPACE = Space(question="Which one?", recipe=recipe, published=lambda setting: [{"task": "none"}, {"task": "squad"}])
+"""
+
+
+def test_a_new_space_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "which_one.py").write_text(NEW)
+    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
+    assert "which_one" in names()
+    assert [r.intermediate for r in published("which_one", SETTING)] == [(), ("squad",)]

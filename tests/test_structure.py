@@ -1,0 +1,119 @@
+"""The shape of the code: which room may import which, no cycles, verbs that start fast, files one can read."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("trainables", "search_spaces", "study", "dashboards", "benchmarks", "tests")
+PRODUCT = ROOMS[:4]
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 430, 65
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Dotted name -> file of all Python files of the rooms."""
+    found = {}
+    for path in (p for room in ROOMS for p in (ROOT / room).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(modules()[name].read_text(encoding="utf-8"))
+
+
+def statements(node: ast.AST, *, inside_functions: bool) -> Iterator[ast.AST]:
+    """All nodes below; without `inside_functions` only what runs when the module is imported."""
+    for child in ast.iter_child_nodes(node):
+        if inside_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from statements(child, inside_functions=inside_functions)
+
+
+def imports(name: str, *, inside_functions: bool = True) -> set[str]:
+    """Modules that a module imports; `from package import module` counts as the module."""
+    found = set()
+    for node in statements(tree(name), inside_functions=inside_functions):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{name} imports relatively"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {n if n in modules() else node.module for n in inner}
+    return found
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+FORBIDDEN = {
+    "trainables": {"study", "search_spaces", "dashboards", "benchmarks", "tests"},
+    "search_spaces": {"study", "dashboards", "benchmarks", "tests"},
+    "dashboards": {"study", "trainables", "search_spaces", "benchmarks", "tests"},
+    "study": {"benchmarks", "tests"},
+}
+
+
+def test_all_rooms_are_looked_at() -> None:
+    assert {room(name) for name in modules()} >= {*PRODUCT, "tests"} and len(modules()) > 40
+
+
+@pytest.mark.parametrize("name", [n for n in modules() if room(n) in FORBIDDEN])
+def test_no_module_imports_against_the_direction(name: str) -> None:
+    assert not {i for i in imports(name) if room(i) in FORBIDDEN[room(name)]}
+
+
+def test_spaces_know_recipes_and_nothing_else_of_the_training() -> None:
+    allowed = {"trainables.recipe", "trainables.profiles", "trainables.errors"}
+    for name in modules():
+        if room(name) == "search_spaces":
+            assert {i for i in imports(name) if room(i) == "trainables"} <= allowed, name
+
+
+def test_no_modules_import_each_other() -> None:
+    graph = {name: imports(name, inside_functions=False) & modules().keys() for name in modules()}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for other in graph[name]:
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("verb", ["launch", "report", "status", "resume", "sync", "cli"])
+def test_a_verb_starts_without_loading_what_only_training_needs(verb: str) -> None:
+    code = f"import study.{verb}, sys, json; print(json.dumps(sorted(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    heavy = {"torch", "ray", "mlflow", "transformers", "datasets", "sklearn", "scipy", "optuna", "seqeval", "pandas"}
+    assert not heavy & set(json.loads(said))
+
+
+@pytest.mark.parametrize("name", [n for n in modules() if room(n) != "tests"])
+def test_files_and_functions_can_be_read_at_once(name: str) -> None:
+    assert len(modules()[name].read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+    for node in statements(tree(name), inside_functions=True):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno + 1 <= MAX_FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize("name", [n for n in modules() if room(n) != "tests" and modules()[n].stat().st_size])
+def test_every_module_says_what_it_is_for(name: str) -> None:
+    assert ast.get_docstring(tree(name))
