@@ -37,7 +37,8 @@ def best_recipe(rows: Sequence[Mapping[str, Any]], settings: Settings, path: Pat
 def recipe_toml(recipe: Mapping[str, Any], settings: Settings, name: str) -> str:
     """The file that `study.launch --recipe` reads."""
     study = {"space": settings.space, "source": settings.source, "seeds": settings.seeds}
-    head = f"# {' '.join(name.split())}\n# run again: python -m study.launch --recipe THIS_FILE\n\n"
+    line = "".join(c for c in " ".join(name.split()) if c.isprintable())  # TOML takes no control characters
+    head = f"# {line}\n# run again: python -m study.launch --recipe THIS_FILE\n\n"
     return head + tomli_w.dumps({"study": study, "recipe": dict(recipe)})
 
 

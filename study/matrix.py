@@ -17,6 +17,7 @@ from study.record import Record, Settings, Trial
 from study.statistics import gain_resamples, interval, read_scores, resampled_mean
 from study.store import Store
 from trainables.catalogue import dataset
+from trainables.errors import BadInput
 from trainables.languages import describe
 from trainables.scoring import main_score
 
@@ -222,15 +223,18 @@ def _notes(settings: Settings, trials: Sequence[Trial]) -> list[str]:
             "The rows come from the pocket world, which is generated: they show the tool and say nothing about languages."
         )
     else:
-        source = open_source(settings.source)
         names = dict.fromkeys(
             (*settings.targets, *settings.intermediate, *(dataset(t).train_on or "" for t in settings.targets))
         )
-        standins = [dataset(n).title for n in names if n and source.standin(dataset(n))]
-        if standins:
-            notes.append(
-                f"Stand-ins for the official data, not comparable with published scores: {', '.join(standins)}."
-            )
+        try:
+            source = open_source(settings.source)
+            standins = [dataset(n).title for n in names if n and source.standin(dataset(n))]
+            if standins:
+                notes.append(
+                    f"Stand-ins for the official data, not comparable with published scores: {', '.join(standins)}."
+                )
+        except BadInput as error:  # a report outlives its source
+            notes.append(f"Whether rows were stand-ins for the official data cannot be looked up: {error}.")
     if settings.scale < 1:
         notes.append(f"A rehearsal: every stage used {settings.scale:g} of its rows and steps.")
     if settings.selection == "english_dev":
@@ -255,6 +259,8 @@ def headline(report: Mapping[str, Any]) -> str:
     """The answer in a sentence, with its interval and number of seeds."""
     best = report["best"]
     seeds = f"{report['seeds']} seed{'s' if report['seeds'] > 1 else ''}"
+    if best is None and report["trials"]["complete"]:
+        return f"The baseline is {report['baseline']['status']} and has no complete scores: nothing can be compared."
     if best is None:
         return f"No recipe is complete yet ({report['trials']['failed']} failed)."
     if not best["recipe"].get("intermediate"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -135,6 +135,8 @@ class Planner:
     def _intermediate(self, recipe: Recipe, seed: int) -> Intermediate:
         profile = PROFILES[recipe.profile]
         tasks = tuple(_task_fit(profile, task, target=False) for task in recipe.intermediate)
+        if len(tasks) > 1:
+            tasks = tuple(replace(task, epochs=profile.mixture_epochs) for task in tasks)
         rows = [row for task in recipe.intermediate for row in self._with_dev(task)]
         mlm = None
         if recipe.mlm_ratio:
@@ -204,7 +206,7 @@ def _fit_config(profile: Profile, lr: float, seed: int) -> FitConfig:
         weight_decay=profile.weight_decay,
         clip=profile.clip,
         adam_eps=profile.adam_eps,
-        evals=profile.evals,
+        eval_every=profile.eval_every,
         patience=profile.patience,
         dev_examples=profile.dev_examples,
         seed=seed,

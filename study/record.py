@@ -139,7 +139,8 @@ class Record:
 
     def add_trial(self, trial: Trial) -> None:
         """Records what is now known of a trial."""
-        self.append("trial", {**asdict(trial), "recipe": trial.recipe.to_dict()})
+        texts = {key: _encodable(getattr(trial, key)) for key in ("name", "reason", "traceback")}
+        self.append("trial", {**asdict(trial), "recipe": trial.recipe.to_dict(), **texts})
 
     def trials(self) -> dict[str, Trial]:
         """address -> the last word on every trial, in the order they were first recorded."""
@@ -155,6 +156,11 @@ class Record:
         for values in self.events("launch"):
             counts = {key: int(values[key]) for key in counts}
         return counts
+
+
+def _encodable(text: str) -> str:
+    """Text that every file and terminal takes: a traceback may hold half a surrogate, as from a file name that is not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def studies(home: Path) -> list[str]:

@@ -168,26 +168,29 @@ def _score(metrics: Mapping[str, float], target: Mapping[str, Any]) -> str:
 def markdown(report: Report) -> str:
     """The report as Markdown."""
 
+    def plain(value: str) -> str:
+        return " ".join(value.replace("&", "&amp;").replace("<", "&lt;").split())
+
     def line(values: Sequence[str]) -> str:
-        return "| " + " | ".join(v.replace("|", "\\|").replace("<", "&lt;") for v in values) + " |"
+        return "| " + " | ".join(plain(v).replace("|", "\\|") for v in values) + " |"
 
     titles = ["recipe", *(t["title"] for t in report["targets"]), "average", "95 %"]
-    lines = [f"# {'Pocket data: ' if report['pocket'] else ''}{report['study']}", "", report["headline"], ""]
-    lines += [f"{report['question']} Source {report['source']}, encoder {report['encoder']}.", ""]
+    lines = [f"# {'Pocket data: ' if report['pocket'] else ''}{report['study']}", "", plain(report["headline"]), ""]
+    lines += [plain(f"{report['question']} Source {report['source']}, encoder {report['encoder']}."), ""]
     lines += [line(titles), "|" + " --- |" + " ---: |" * (len(titles) - 1)]
     for row in report["matrix"]:
         bounds = " to ".join(map(signed, row["interval"])) if row["interval"] else ""
         lines.append(line([row["name"], *cells(report, row), bounds]))
     lines += ["", "The first row holds scores, the others differences; ~ marks a 95 % interval that includes 0.", ""]
-    lines += [f"- {note}" for note in report["notes"]]
-    lines += [f"- failed: {f['name']}: {f['reason']}" for f in report["failures"]]
+    lines += [f"- {plain(note)}" for note in report["notes"]]
+    lines += [f"- failed: {plain(f['name'])}: {plain(f['reason'])}" for f in report["failures"]]
     if report["best"]:
         best = report["best"]
         lines += [
             "",
             "## Best recipe",
             "",
-            best["name"],
+            plain(best["name"]),
             "",
             "```toml",
             best["toml"].strip(),

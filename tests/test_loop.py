@@ -94,7 +94,7 @@ def test_early_stopping_restores_the_best_weights(net: Net, train: Callable[...,
         seen.append(state_of(net))
         return next(scores)
 
-    history = train("mnli", steps=20, dev=dev, evals=10, patience=3)
+    history = train("mnli", steps=20, dev=dev, min_evals=10, patience=3)
     assert history.dev == [(2, 1.0), (4, 3.0), (6, 3.0), (8, 2.0), (10, 2.5)]  # an equal score is not a better one
     assert (history.best_step, history.steps, len(history.losses)) == (4, 10, 10)
     assert not differing(seen[1], state_of(net))
@@ -110,7 +110,7 @@ def test_without_a_dev_score_the_last_weights_stay(net: Net, train: Callable[...
 
 def test_the_last_step_is_always_evaluated(train: Callable[..., History]) -> None:
     scores = iter([1.0, 2.0, 3.0])
-    history = train("mnli", steps=7, dev=lambda: next(scores), evals=3)
+    history = train("mnli", steps=7, dev=lambda: next(scores), min_evals=3)
     assert history.dev == [(3, 1.0), (6, 2.0), (7, 3.0)]
     assert history.best_step == 7
 
@@ -141,7 +141,7 @@ def test_poisoned_weights_stop_at_the_first_step(net: Net, train: Callable[..., 
 
 def test_a_loss_that_is_not_finite_is_found_before_the_dev_score_can_hide_it(train: Callable[..., History]) -> None:
     with pytest.raises(NonFiniteLoss):
-        train("mnli", steps=10, dev=lambda: 0.0, evals=10, patience=1, lr=1e30, warmup_frac=0.0, clip=1e30)
+        train("mnli", steps=10, dev=lambda: 0.0, min_evals=10, patience=1, lr=1e30, warmup_frac=0.0, clip=1e30)
 
 
 def test_training_is_a_function_of_the_seed(

@@ -177,9 +177,9 @@ def test_published_rows_have_short_titles() -> None:
 
 
 def test_what_differs_from_the_profile_is_in_the_title() -> None:
-    recipe = mixed(mlm_ratio=0.25, mixing_limit=2048, epochs=0.5, lr=1e-4)
-    assert title(recipe, TITLES) == "MNLI + SQuAD + MLM 0.25 (K=2048, 0.5x epochs, lr 0.0001)"
-    assert title(replace(recipe, steps=40), TITLES) == "MNLI + SQuAD + MLM 0.25 (K=2048, 40 steps, lr 0.0001)"
+    recipe = mixed(mlm_ratio=0.25, mixing_limit=1024, epochs=0.5, lr=1e-4)
+    assert title(recipe, TITLES) == "MNLI + SQuAD + MLM 0.25 (K=1024, 0.5x epochs, lr 0.0001)"
+    assert title(replace(recipe, steps=40), TITLES) == "MNLI + SQuAD + MLM 0.25 (K=1024, 40 steps, lr 0.0001)"
 
 
 def test_profiles_look_at_the_first_500_dev_examples() -> None:

@@ -86,20 +86,20 @@ def test_a_mixed_stage_trains_every_task_in_its_share(
     assert summary["probabilities"] == pytest.approx({"mnli": 0.375, "squad": 0.375, "mlm": 0.25})
     assert summary["steps"] == sum(summary["steps_of_task"].values()) <= 40
     assert set(summary["steps_of_task"]) == {"mnli", "squad", "mlm"}
-    # 64 rows of each at this scale: MNLI 3 epochs of 2 batches, SQuAD 2 epochs of 4, stretched by masked LM.
+    # 64 rows of each at this scale: a mixture has 3 epochs, MNLI of 2 batches, SQuAD of 4, stretched by masked LM.
     assert history_of(mixed)["tasks"].count("mnli") > 0
-    assert len(history_of(mixed)["losses"]) == round((3 * 2 + 2 * 4) / 0.75)
+    assert len(history_of(mixed)["losses"]) == round(3 * (2 + 4) / 0.75)
 
 
 def test_by_size_counts_masked_lm_as_one_more_task(nano: Path, source: Source, tmp_path: Path) -> None:
-    values = {**MIXED, "intermediate": ("mnli",), "mlm_ratio": "by_size", "mixing_limit": 100}
+    values = {**MIXED, "intermediate": ("mnli",), "mlm_ratio": "by_size", "mixing_limit": 1000}
     config = stages_of(source, str(nano), scale=0.1, **values)["intermediate"]
     assert isinstance(config, Intermediate) and config.mlm is not None
     summary = run_stage(replace(config, steps=3), nano, tmp_path / "a", source)
-    lines = 3 * 64  # three languages, then capped to K = 100
+    lines = 3 * 64  # three languages, then capped to K = 1000 at this scale
     assert lines > 100
     assert summary["probabilities"] == pytest.approx({"mnli": 64 / 164, "mlm": 100 / 164})
-    smaller = replace(config, steps=3, mlm=replace(config.mlm, sentences=16))
+    smaller = replace(config, steps=3, mlm=replace(config.mlm, sentences=160))
     summary = run_stage(smaller, nano, tmp_path / "b", source)
     assert summary["probabilities"] == pytest.approx({"mnli": 64 / 80, "mlm": 16 / 80})
 
@@ -177,7 +177,7 @@ def one_label_from(row: int) -> Change:
 def test_early_stopping_looks_at_the_first_dev_rows_only(
     configs: Mapping[str, StageConfig], mixed: Path, source: Source, tmp_path: Path
 ) -> None:
-    config = replace(target_of(configs, "mnli", dev_examples=20, evals=3, dropout=0.0), scale=1.0)
+    config = replace(target_of(configs, "mnli", dev_examples=20, min_evals=3, dropout=0.0), scale=1.0)
 
     def dev(name: str, of: Source) -> list[list[float]]:
         run_stage(config, mixed, tmp_path / name / "stage", of)
@@ -194,7 +194,7 @@ def test_a_stage_keeps_its_best_weights_and_stops_on_patience(
     configs: Mapping[str, StageConfig], mixed: Path, source: Source, tmp_path: Path
 ) -> None:
     # A rate that trains nothing: every score equals the first, which stays the best.
-    summary = run_stage(target_of(configs, "mnli", lr=1e-30, evals=6, patience=2), mixed, tmp_path / "t", source)
+    summary = run_stage(target_of(configs, "mnli", lr=1e-30, min_evals=6, patience=2), mixed, tmp_path / "t", source)
     history = history_of(tmp_path / "t")
     assert (summary["steps"], summary["best_step"]) == (3, 1)
     assert [step for step, _ in history["dev"]] == [1, 2, 3]

@@ -78,7 +78,7 @@ def folders(nano: Path, source: Source, tmp_path_factory: pytest.TempPathFactory
         tasks=tuple(TaskFit(name=n, batch=b, epochs=1, max_length=96, doc_stride=16) for n, b in tasks),
         mlm=replace(mixed.mlm, batch=9),
         steps=STEPS,
-        fit=replace(mixed.fit, dropout=0.0, evals=1),
+        fit=replace(mixed.fit, dropout=0.0, min_evals=1),
     )
     one, two = (tmp_path_factory.mktemp(name) for name in ("one", "two"))
     evaluations = {f"evaluate {name}": configs[f"evaluate {name}"] for name in ("xnli", "tatoeba")}

@@ -16,7 +16,8 @@ class FitConfig:
 
     Attributes:
         dropout: None keeps the encoder's own.
-        evals, patience: dev evaluations per phase, and how many without a better score end it.
+        eval_every: steps between dev evaluations; a short phase still has `min_evals` of them, evenly spaced.
+        patience: so many evaluations without a strictly better score end the phase.
         dev_examples: first examples of each dev set that early stopping looks at.
     """
 
@@ -26,8 +27,9 @@ class FitConfig:
     clip: float = 1.0
     adam_eps: float = 1e-8
     dropout: float | None = None
-    evals: int = 10
-    patience: int = 10
+    eval_every: int = 1000
+    min_evals: int = 4
+    patience: int = 30
     dev_examples: int = 500
     seed: int = 0
 

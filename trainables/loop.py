@@ -74,7 +74,7 @@ def fit(
     special = special_ids(tokenizer)
     history, best = History(), None
     pending: list[torch.Tensor] = []
-    eval_every = max(1, math.ceil(schedule.steps / config.evals)) if dev_score else 0
+    eval_every = max(1, min(config.eval_every, math.ceil(schedule.steps / config.min_evals)))
     for step in range(schedule.steps):
         task, items = schedule.at(step)
         net.train()

@@ -141,11 +141,14 @@ def start_fresh(head: nn.Module, seed: int) -> nn.Module:
     return head
 
 
-def load_lm(folder: str | Path, dropout: float | None = None) -> Any:
+def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool = False) -> Any:
     """The masked-LM model of a checkpoint in float32, from safetensors only and never with code from outside.
 
+    Args:
+        dropout: of hidden states and attention; None keeps the checkpoint's.
+        with_head: masked LM is going to be trained, so the pretrained LM head must be there.
     Raises:
-        BadInput: the folder or hub id holds no such model.
+        BadInput: the folder or hub id holds no such model, or no LM head though one is needed.
     """
     from transformers import AutoConfig, AutoModelForMaskedLM
 
@@ -153,11 +156,20 @@ def load_lm(folder: str | Path, dropout: float | None = None) -> Any:
     overrides = {} if dropout is None else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **overrides)
-        return AutoModelForMaskedLM.from_pretrained(
-            folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        model, loading = AutoModelForMaskedLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except (OSError, ValueError) as error:
         raise BadInput(f"encoder {str(folder)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    absent = sorted(key for key in loading["missing_keys"] if key.startswith(LM_HEADS))
+    if with_head and absent:
+        raise BadInput(f"encoder {str(folder)!r} has no pretrained LM head for masked LM ({absent[0]} is missing)")
+    return model
 
 
 def load_tokenizer(folder: str | Path) -> Any:

@@ -26,7 +26,8 @@ class Profile:
         mixing_limit: K of P(m) = min(e_m, K) / sum.
         mlm_sentences, mlm_alpha: size of the corpus and exponent of q_l ~ (n_l / n)^alpha.
         dev_examples: early stopping looks at this many first examples of each task's dev set.
-        evals, patience: dev evaluations per stage, evenly spaced, and how many without a better score end the stage.
+        eval_every, patience: steps between dev evaluations, and how many without a better score end the phase.
+        mixture_epochs: passes for every task of a mixture, in place of its own.
         doc_stride: *step* between the windows of a long context.
     """
 
@@ -48,8 +49,9 @@ class Profile:
     clip: float = 1.0
     adam_eps: float = 1e-8
     dev_examples: int = 500
-    evals: int = 10
-    patience: int = 5
+    eval_every: int = 1000
+    patience: int = 30
+    mixture_epochs: float = 3
     doc_stride: int = 128
 
     def intermediate_lr(self, *, mlm: bool) -> float:
@@ -63,7 +65,7 @@ class Profile:
 
 
 # Phang et al. 2020, appendix A.1 and Tables 3-4; lengths, evaluation interval and patience are not in the paper and follow
-# jiant, which it was run with (evaluations here are a fixed number per stage so that a rehearsal has them too).
+# jiant, which it was run with.
 PHANG2020 = Profile(
     name="phang2020",
     cite="Phang et al. 2020, English Intermediate-Task Training Improves Zero-Shot Cross-Lingual Transfer Too",
@@ -92,8 +94,6 @@ PHANG2020 = Profile(
     mlm=Fit(batch=8, epochs=1, max_length=256),
     eval_max_length=256,
     span_max_length=384,
-    evals=30,
-    patience=30,
 )
 
 # For encoders of a few million parameters that were pretrained here: they need steps and learning rates of another order.
@@ -108,9 +108,8 @@ SMALL = Profile(
     mlm=Fit(batch=32, epochs=1, max_length=64),
     eval_max_length=128,
     span_max_length=256,
-    mixing_limit=2**13,
-    evals=4,
-    patience=4,
+    mixing_limit=2**11,
+    patience=3,
 )
 
 PROFILES: Mapping[str, Profile] = {p.name: p for p in (PHANG2020, SMALL)}

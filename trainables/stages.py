@@ -6,6 +6,7 @@ Every worker of a trial calls these functions with the same arguments; only the 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -100,26 +101,27 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
     data = Data(context.source, context.cache, tokenizer, comm, config.scale, config.data)
     streams = {t.name: _task_stream(t, data) for t in config.tasks}
     sizes = {name: stream.encoded.num_examples for name, stream in streams.items()}
+    limit = math.ceil(config.mixing_limit * config.scale)  # a rehearsal keeps the proportions of the real mix
     share = 0.0
     if config.mlm is not None:
         text = {lang: data.examples(DATASETS["mlm"], lang, "train") for lang in config.mlm.languages}
         lines = sum(len(examples) for examples in text.values())
         streams["mlm"] = _text_stream(text, tokenizer, config.mlm.batch, config.mlm.max_length, config.mlm.alpha)
         if config.mlm_ratio == "by_size":
-            sizes["mlm"] = min(config.mlm.sentences, lines)
-            share = mixing_probabilities(sizes, config.mixing_limit)["mlm"]
+            sizes["mlm"] = min(math.ceil(config.mlm.sentences * config.scale), lines)
+            share = mixing_probabilities(sizes, limit)["mlm"]
         else:
             share = float(config.mlm_ratio)
     supervised = {name: size for name, size in sizes.items() if name != "mlm"}
-    within = mixing_probabilities(supervised, config.mixing_limit or max(supervised.values()))
+    within = mixing_probabilities(supervised, limit or max(supervised.values()))
     probabilities = {name: (1 - share) * p for name, p in within.items()}
     if share:
         probabilities["mlm"] = share
     counts = {t.name: (streams[t.name].encoded.num_items, t.epochs, t.batch) for t in config.tasks}
-    steps = config.steps or steps_of(counts, config.epochs, config.mixing_limit, share)
+    steps = config.steps or steps_of(counts, config.epochs, limit, share)
     heads = {t.name: _head(dataset(t.name), context.source) for t in config.tasks}
     heads |= {"mlm": Head("text", ())} if share else {}
-    net = Net(load_lm(encoder_folder(init), config.fit.dropout), heads, config.fit.seed)
+    net = Net(load_lm(encoder_folder(init), config.fit.dropout, with_head=bool(share)), heads, config.fit.seed)
     dev = _dev_score(net, config.tasks, data, config.fit, context)
     history = _fit(net, streams, probabilities, steps, config.fit, tokenizer, context, dev)
     return _finish(net, tokenizer, history, {"probabilities": probabilities}, out, context)
