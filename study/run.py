@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,8 @@ RAY_ENV = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Ray warns of a node on which four times as many processes were started; a trial alone has four.
+    "RAY_worker_maximum_startup_concurrency": str(2 * (os.cpu_count() or 1)),
 }
 MLFLOW_PATIENCE_S = 60.0
 # One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
@@ -56,7 +59,7 @@ class Launch:
     def __post_init__(self) -> None:
         self.store = Store(self.home)
         self.space = space(self.settings.space)
-        self.console = Console(stderr=self.quiet, highlight=False)
+        self.console = Console(file=sys.stderr if self.quiet else sys.stdout, highlight=False)
         s = self.settings
         self.setting = Setting(
             encoder=s.encoder, profile=s.profile, targets=s.targets, tasks=s.intermediate, mlm=s.mlm, scale=s.scale
@@ -110,7 +113,8 @@ class Launch:
         self.say(f"study [bold]{self.record.name}[/] in {self.home}: {budget} trials to run")
         if budget:
             writer = Writer(uri, self.record, self.store)
-            self._tune(rows, budget, log, writer)
+            with redirect_stdout(sys.stderr):  # where Ray prints warnings of its own; --json is one object
+                self._tune(rows, budget, log, writer)
             trouble = writer.close(MLFLOW_PATIENCE_S)
             if trouble:
                 self.say(

@@ -381,7 +381,7 @@ for name, language in (("xnli", "fr"), ("pawsx", "de")):
         source.examples(dataset(name), language, "test")
     except ValueError as error:
         print(type(error).__name__, error)
-print(sorted({"torch", "ray", "datasets", "transformers"} & set(sys.modules)))
+print(sorted({"torch", "ray", "transformers"} & set(sys.modules)))
 """
 
 

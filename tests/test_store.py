@@ -18,6 +18,7 @@ from study.store import Store
 
 ADDRESS = "ab" + "0" * 62
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.timeout(60)  # a lease that nobody may take is waited for without end
 
 
 def make(store: Store, address: str = ADDRESS, text: str = "weights") -> Path:
@@ -152,6 +153,22 @@ def test_a_stale_lease_is_taken_over_by_one_of_several(tmp_path: Path) -> None:
     os.utime(lease, (long_ago, long_ago))
     test_of_two_threads_one_makes_the_stage_and_the_other_finds_it(tmp_path)
     assert left(tmp_path, "leases") == []
+
+
+def test_a_stage_that_was_finished_just_before_the_lease_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = store_module._take
+
+    def slowly(lease: Path, owner: str) -> bool:
+        monkeypatch.setattr(store_module, "_take", take)
+        make(Store(tmp_path))  # another worker is done between our look and our lease
+        return take(lease, owner)
+
+    monkeypatch.setattr(store_module, "_take", slowly)
+    with Store(tmp_path).claim(ADDRESS) as work:
+        assert work is None
+    assert left(tmp_path, "work", "leases", "damaged") == []
 
 
 def test_a_live_lease_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,8 +100,8 @@ PHANG2020 = Profile(
 SMALL = Profile(
     name="small",
     cite="Stepstone's own numbers for encoders of a few million parameters",
-    fits={"": Fit(batch=32, epochs=3, max_length=128), "squad": Fit(batch=16, epochs=2, max_length=256)},
-    target_fits={"": Fit(batch=32, epochs=3, max_length=128), "squad": Fit(batch=16, epochs=2, max_length=256)},
+    fits={"": Fit(batch=32, epochs=2, max_length=128), "squad": Fit(batch=32, epochs=2, max_length=256)},
+    target_fits={"": Fit(batch=32, epochs=2, max_length=128), "squad": Fit(batch=32, epochs=2, max_length=256)},
     lr=5e-4,
     lr_mlm=5e-4,
     target_lr=5e-4,
@@ -109,6 +109,7 @@ SMALL = Profile(
     eval_max_length=128,
     span_max_length=256,
     mixing_limit=2**11,
+    mixture_epochs=2,
     patience=3,
 )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -117,16 +116,22 @@ def english_first(languages: Iterable[str]) -> tuple[str, ...]:
 
 
 def class_labels(schema: pa.Schema, where: str) -> dict[str, tuple[str, ...]]:
-    """ClassLabel names per column from the "huggingface" key of a Parquet schema's metadata; {} if it has none."""
-    raw = (schema.metadata or {}).get(b"huggingface")
-    if raw is None:
+    """ClassLabel names per column, of the column or of its elements, as `datasets` reads them from the schema."""
+    if b"huggingface" not in (schema.metadata or {}):
         return {}
+    from datasets import ClassLabel, Features
+
     try:
-        features = json.loads(raw)["info"]["features"]
-        found = {column: _names(feature) for column, feature in features.items()}
+        features = Features.from_arrow_schema(schema)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{where}: its 'huggingface' metadata cannot be read ({error!r})") from None
-    return {column: names for column, names in found.items() if names}
+    found = {}
+    for column, feature in features.items():
+        while hasattr(feature, "feature"):
+            feature = feature.feature
+        if isinstance(feature, ClassLabel) and feature.names:
+            found[column] = tuple(feature.names)
+    return found
 
 
 def read_parquet(files: Sequence[Path]) -> tuple[pa.Table, dict[str, tuple[str, ...]]]:
@@ -192,14 +197,3 @@ def _read(d: Dataset, table: pa.Table, rows: Sequence[int], names: RowLabels, wh
 def _dicts(table: pa.Table) -> Iterable[dict[str, Any]]:
     for batch in table.to_batches(max_chunksize=4096):
         yield from batch.to_pylist()
-
-
-def _names(feature: Any) -> tuple[str, ...]:
-    """ClassLabel names of a feature or of its elements; lists were written in three ways over the years."""
-    if isinstance(feature, list):
-        return _names(feature[0]) if feature else ()
-    if not isinstance(feature, dict):
-        return ()
-    if feature.get("_type") == "ClassLabel":
-        return tuple(str(name) for name in feature["names"])
-    return _names(feature.get("feature")) if feature.get("_type") in ("List", "LargeList", "Sequence") else ()

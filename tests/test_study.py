@@ -1,0 +1,232 @@
+"""Whole studies on Ray, from the command to the report: about two minutes, since every trial starts its own processes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from study.best import read_recipe, recipe_toml
+from study.plan import scored_languages
+from study.record import Record
+from study.store import Store
+from trainables import pocket
+from trainables.catalogue import dataset
+from trainables.sources import open_source
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+FIRST = ["--space", "intermediate_tasks", "--name", "first", "--encoder", "pretrain:nano", "--scale", "0.01"]
+FIRST += ["--intermediate", "mnli,mlm", "--targets", "xnli,tatoeba,panx"]
+SEARCH = ["--space", "intermediate_tasks", "--name", "search", "--encoder", "pretrain:nano", "--scale", "0.01"]
+SEARCH += ["--intermediate", "mnli", "--targets", "tatoeba,udpos", "--trials", "3"]
+WORKERS = min(2, os.cpu_count() or 1)
+
+
+def verb(name: str, *argv: str, home: Path) -> Any:
+    """What a verb prints with --json; Ray is down again afterwards."""
+    import ray
+
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert importlib.import_module(f"study.{name}").main([*argv, "--home", str(home), "--json"]) == 0
+    assert not ray.is_initialized()
+    return json.loads(out.getvalue())
+
+
+def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in report["matrix"]}
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails a test that starts Ray although nothing is left to run."""
+    monkeypatch.setattr("study.run.start_ray", lambda address: pytest.fail("Ray was started"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def first(home: Path) -> Any:
+    """The report of a grid: the baseline, one task, and the task with masked LM."""
+    return verb("launch", *FIRST, home=home)
+
+
+def test_the_report_has_what_other_tools_rely_on(first: Any, home: Path) -> None:
+    wanted: dict[str, Any] = {"study": "first", "space": "intermediate_tasks", "source": "pocket", "encoder": "pretrain:nano"}
+    wanted |= {"seeds": 1, "selection": "english_dev", "scale": 0.01}
+    assert wanted.items() <= first.items()
+    assert first["trials"] == {"complete": 3, "pruned": 0, "failed": 0, "running": 0}
+    assert first["stages"]["run"] == 1 + 2 + 3 * (2 + 3)  # pretrain, intermediates, target trainings and evaluations
+    assert first["stages"]["reused"] == 0
+    assert first["stages"]["train_steps"] > 0
+    assert [row["name"] for row in first["matrix"]] == ["no intermediate task", "MNLI", "MNLI + MLM"]
+    assert first["baseline"] == first["matrix"][0]
+    assert first["baseline"]["gain"] == 0
+    for row in first["matrix"]:
+        assert row["status"] == "complete"
+        assert row["recipe"]["targets"] == ["tatoeba", "panx", "xnli"]
+        gains = [cell["gain"] for cell in row["targets"].values()]
+        assert row["gain"] == pytest.approx(sum(gains) / 3)
+        assert row["average"] == pytest.approx(first["baseline"]["average"] + row["gain"])
+    best = first["best"]
+    assert best["address"] in {row["address"] for row in first["matrix"]}
+    file = home / "studies" / "first" / "report" / "best.toml"
+    assert best["command"] == f"python -m study.launch --recipe {file}"
+    assert read_recipe(str(file))[0].address == best["address"]
+
+
+def test_every_language_of_every_target_is_scored(first: Any) -> None:
+    for row in first["matrix"]:
+        assert set(row["targets"]) == {"tatoeba", "panx", "xnli"}
+        for target, cell in row["targets"].items():
+            d = dataset(target)
+            assert set(cell["languages"]) == {tag for tag, _ in scored_languages(open_source("pocket"), d)}
+            for metrics in cell["languages"].values():
+                assert set(metrics) == set(d.metrics)
+                assert all(0 <= value <= 100 for value in metrics.values())
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_the_same_command_again_trains_nothing_and_says_the_same(first: Any, home: Path) -> None:
+    again = verb("launch", *FIRST, home=home)
+    assert again["stages"] == {"run": 0, "reused": first["stages"]["run"], "train_steps": 0}
+    assert (again["matrix"], again["best"]) == (first["matrix"], first["best"])
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_report_status_and_sync_agree(first: Any, home: Path, tmp_path: Path) -> None:
+    assert verb("report", "first", "--out", str(tmp_path / "out"), home=home)["matrix"] == first["matrix"]
+    made = {"report.json", "report.md", "matrix.csv", "matrix.svg", "best.toml", "index.html"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == made
+    found = next(s for s in verb("status", home=home)["studies"] if s["study"] == "first")
+    assert found["counts"] == {"complete": 3}
+    assert [trial["name"] for trial in found["trials"]] == [row["name"] for row in first["matrix"]]
+    assert verb("sync", "first", home=home)["runs"] == 4  # one per trial, and the report
+
+
+def test_mlflow_was_written_while_the_study_ran(first: Any, home: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("first")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    by_name = {run.info.run_name: run for run in runs}
+    for name, row in rows(first).items():
+        assert by_name[name].info.status == "FINISHED"
+        for target, cell in row["targets"].items():
+            for language, metrics in cell["languages"].items():
+                for metric, value in metrics.items():
+                    assert by_name[name].data.metrics[f"{target}/{language}/{metric}"] == pytest.approx(value)
+
+
+def test_resume_makes_only_what_was_deleted(first: Any, home: Path) -> None:
+    trial = Record(home, "first").trials()[rows(first)["MNLI"]["address"]]
+    shutil.rmtree(Store(home).folder(trial.evaluations["panx"][0]))
+    again = verb("resume", "first", home=home)
+    assert again["stages"] == {"run": 1, "reused": first["stages"]["run"] - 1, "train_steps": 0}
+    assert again["matrix"] == first["matrix"]
+
+
+@pytest.fixture(scope="module")
+def search(first: Any, home: Path) -> Any:
+    """The report of a search in the same home with other targets: two published rows, and one that Optuna proposed."""
+    return verb("launch", *SEARCH, home=home)
+
+
+def test_a_search_reuses_the_stages_of_another_study(search: Any, first: Any) -> None:
+    assert search["trials"]["complete"] + search["trials"]["pruned"] == 3
+    assert search["trials"]["failed"] == search["trials"]["running"] == 0
+    assert search["stages"]["reused"] >= 4  # the encoder, MNLI, and both evaluations of Tatoeba
+    assert search["stages"]["train_steps"] > 0
+    for name in ("no intermediate task", "MNLI"):
+        assert rows(search)[name]["targets"]["tatoeba"] == rows(first)[name]["targets"]["tatoeba"]
+    proposed = search["matrix"][-1]["recipe"]
+    assert proposed.get("intermediate", ["mnli"]) == ["mnli"]
+    assert len({row["address"] for row in search["matrix"]}) == 3
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_search_that_has_its_trials_adds_none(search: Any, home: Path) -> None:
+    again = verb("launch", *SEARCH, home=home)
+    assert (again["stages"]["run"], again["stages"]["train_steps"]) == (0, 0)
+    assert again["matrix"] == search["matrix"]
+
+
+def test_a_recipe_file_runs_again_beside_the_baseline(first: Any, home: Path, tmp_path: Path) -> None:
+    row = rows(first)["MNLI + MLM"]
+    file = tmp_path / "recipe.toml"
+    file.write_text(recipe_toml(row["recipe"], Record(home, "first").settings, row["name"]))
+    again = verb("launch", "--recipe", str(file), home=home)
+    assert again["stages"]["train_steps"] == again["stages"]["run"] == 0
+    assert rows(again) == {name: row for name, row in rows(first).items() if name != "MNLI"}
+
+
+@pytest.fixture(scope="module")
+def broken(first: Any, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The report of a study, two workers a trial, on a mirror in which one row of MNLI breaks its schema."""
+    folder = tmp_path_factory.mktemp("mirror")
+    for name, language, split, place in (
+        ("tatoeba", "de", "validation", "google/xtreme/tatoeba.deu"),
+        ("mnli", "en", "train", "nyu-mll/glue/mnli"),
+        ("qqp", "en", "train", "nyu-mll/glue/qqp"),
+    ):
+        table = pocket.table(name, language, split)
+        assert table is not None
+        table = table.slice(0, 100)
+        if name == "mnli":
+            table = pa.Table.from_pylist(
+                [r | ({"label": 7} if i == 70 else {}) for i, r in enumerate(table.to_pylist())]
+            )
+        (folder / place).mkdir(parents=True)
+        pq.write_table(table, folder / place / f"{split}.parquet")
+    encoder = next(p for p in home.glob("stages/*/*/encoder") if '"pretrain"' in (p.parent / "stage.json").read_text())
+    options = [
+        "--space",
+        "intermediate_tasks",
+        "--name",
+        "broken",
+        "--source",
+        f"mirror:{folder}",
+        "--profile",
+        "small",
+    ]
+    options += ["--encoder", str(encoder), "--intermediate", "mnli,qqp", "--targets", "tatoeba"]
+    return verb("launch", *options, "--trials", "3", "--workers", str(WORKERS), home=home)
+
+
+def test_a_failing_trial_is_recorded_and_the_study_goes_on(broken: Any) -> None:
+    assert {name: row["status"] for name, row in rows(broken).items()} == {
+        "no intermediate task": "complete",
+        "MNLI": "failed",
+        "QQP": "complete",
+    }
+    (failure,) = broken["failures"]
+    assert failure["name"] == "MNLI"
+    assert failure["reason"].startswith("DataError: mnli/en/train row 70: label 7 is not one of 0..2 (entailment, ")
+    assert failure["traceback"].startswith("Traceback")
+    assert "trainables/readers.py" in failure["traceback"]
+    assert rows(broken)["MNLI"]["average"] is rows(broken)["MNLI"]["gain"] is None
+    assert broken["best"]["name"] != "MNLI"
+    assert broken["selection"] == "target_dev"
+
+
+def test_the_trial_after_it_was_trained_by_all_workers(broken: Any, home: Path) -> None:
+    store = Store(home)
+    trial = Record(home, "broken").trials()[rows(broken)["QQP"]["address"]]
+    info = store.info(store.info(trial.evaluations["tatoeba"][0])["parent"])
+    assert info["kind"] == "intermediate"
+    assert info["machine"]["workers"] == WORKERS
+    assert info["summary"]["steps"] > 0
