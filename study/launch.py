@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     report = launch.run()
     if options.json:
         print_json(report)
-    return 0
+    return 1 if report["trials"]["running"] else 0
 
 
 def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +17,7 @@ from study.best import best_recipe
 from study.record import Record, Settings, Trial
 from study.statistics import gain_resamples, interval, read_scores, resampled_mean
 from study.store import Store
-from trainables.catalogue import dataset
+from trainables.catalogue import Dataset, dataset
 from trainables.errors import BadInput
 from trainables.languages import describe
 from trainables.scoring import main_score
@@ -49,6 +50,8 @@ def build(record: Record, store: Store) -> Report:
     baseline = next((t for t in trials if t.recipe.is_baseline), None)
     base = scored[baseline.address] if baseline else {}
     rows = [_row(t, scored[t.address], base, settings, store) for t in trials]
+    for row in rows:
+        row["run_id"] = record.mlflow_runs().get(row["address"])
     empty: dict[str, Any] = {
         "name": "no intermediate task",
         "recipe": {},
@@ -113,15 +116,27 @@ def _read(target: str, trial: Trial, store: Store) -> Scored:
         language: {m: float(np.mean([s["languages"][language][m] for s in per_seed])) for m in metrics}
         for language, metrics in per_seed[0]["languages"].items()
     }
-    tables = [read_scores(store.folder(a) / "scores.parquet") for a in trial.evaluations[target]]
     selection = [s["selection"] for s in per_seed if s["selection"] is not None]
     return Scored(
         languages,
         float(np.mean([main_score(d, metrics) for metrics in languages.values()])),
-        resampled_mean(d, tables),
+        np.stack([_resampled(d, a, store) for a in trial.evaluations[target]]),
         per_seed[0]["splits"],
         float(np.mean(selection)) if selection else None,
     )
+
+
+def _resampled(d: Dataset, address: str, store: Store) -> np.ndarray:
+    """The resampled means of one evaluation, kept beside the store: a large one takes seconds and never changes."""
+    path = store.home / "resampled" / f"{address}.npy"
+    if not path.exists():
+        found = resampled_mean(d, read_scores(store.folder(address) / "scores.parquet"))
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.part")
+        with open(temporary, "wb") as file:
+            np.save(file, found, allow_pickle=False)
+        os.replace(temporary, path)
+    return np.asarray(np.load(path, allow_pickle=False))
 
 
 def _row(

@@ -102,7 +102,10 @@ class Planner:
         return found
 
     def _with_dev(self, name: str) -> list[tuple[str, str, str]]:
-        has_dev = "en" in self.source.languages(dataset(name), "validation")
+        """English train rows, and dev rows for early stopping unless they are what is reported."""
+        d = dataset(name)
+        reported = "target" in d.roles and ("en", "validation") in scored_languages(self.source, d)
+        has_dev = "en" in self.source.languages(d, "validation") and not reported
         return [(name, "en", "train")] + ([(name, "en", "validation")] if has_dev else [])
 
     def _pretrain(self, recipe: Recipe) -> Pretrain:

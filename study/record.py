@@ -150,6 +150,15 @@ class Record:
             found[values["address"]] = Trial(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
         return found
 
+    def mlflow_runs(self) -> dict[str, str]:
+        """Recipe address -> MLflow run id, as far as MLflow was written."""
+        path = self.folder / "mlflow.json"
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def keep_mlflow_runs(self, runs: Mapping[str, str]) -> None:
+        """Notes what `mlflow_runs` returns."""
+        (self.folder / "mlflow.json").write_text(json.dumps(runs, indent=1))
+
     def last_launch(self) -> dict[str, int]:
         """Stages run and reused and optimiser steps trained by the last launch or resume that ended."""
         counts = {"run": 0, "reused": 0, "train_steps": 0}

@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     report = launch.run()
     if options.json:
         print_json(report)
-    return 0
+    return 1 if report["trials"]["running"] else 0
 
 
 if __name__ == "__main__":

@@ -33,10 +33,11 @@ RAY_ENV = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TOKENIZERS_PARALLELISM": "false",
-    "RAY_AIR_NEW_OUTPUT": "0",
     # Ray warns of a node on which four times as many processes were started; a trial alone has four.
     "RAY_worker_maximum_startup_concurrency": str(2 * (os.cpu_count() or 1)),
 }
+# Read when ray is imported: a Ray that may not form a cluster takes 127.0.0.1 as its address and listens nowhere else.
+LOOPBACK_ONLY = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 MLFLOW_PATIENCE_S = 60.0
 # One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
 LOGICAL_CPUS = (os.cpu_count() or 1) + 1
@@ -123,6 +124,8 @@ class Launch:
         self._count(log)
         report = write_report(self.record, self.store)
         self._mlflow(uri, report)
+        if report["trials"]["running"]:
+            self.say(f"stopped before the end; `python -m study.resume {self.record.name}` goes on from here")
         if not self.quiet:
             print_report(report, self.console)
             self.say(f"\nreport  {self.record.folder / 'report' / 'index.html'}")
@@ -133,6 +136,8 @@ class Launch:
     def _tune(self, rows: list[tuple[Recipe, dict[str, Value]]], budget: int, log: Path, writer: Any) -> None:
         """Starts or joins Ray and lets Tune run the trials."""
         os.environ.update({k: os.environ.get(k, v) for k, v in RAY_ENV.items()})
+        if not self.address:
+            os.environ.setdefault(*LOOPBACK_ONLY)
         import logging
 
         import ray
@@ -329,7 +334,7 @@ def start_ray(address: str | None) -> None:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
     else:
-        init(include_dashboard=False, _node_ip_address="127.0.0.1", num_cpus=LOGICAL_CPUS)
+        init(include_dashboard=False, num_cpus=LOGICAL_CPUS)
 
 
 def capacity(resources: Mapping[str, float], workers: int) -> tuple[bool, int]:

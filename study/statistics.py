@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def read_scores(path: Path) -> dict[str, dict[str, np.ndarray]]:
     return {str(lang): {n: v[languages == lang] for n, v in columns.items()} for lang in dict.fromkeys(languages)}
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _counts(examples: int) -> np.ndarray:
     """float32 [RESAMPLES, examples]: how often each example is in each resample.
 
@@ -42,23 +42,20 @@ def _counts(examples: int) -> np.ndarray:
     return counts.reshape(RESAMPLES, examples).astype(np.float32)
 
 
-def resampled_mean(d: Dataset, seeds: Sequence[Tables]) -> np.ndarray:
-    """float64 [seeds, RESAMPLES]: the target's mean over languages in every resample of its examples."""
-    rows = []
-    for tables in seeds:
-        by_language = []
-        for columns in tables.values():
-            examples = len(next(iter(columns.values())))
-            by_language.append(np.asarray(main_score(d, aggregate(d, columns, _counts(examples)))))
-        rows.append(np.mean(by_language, axis=0))
-    return np.asarray(rows, dtype=np.float64)
+def resampled_mean(d: Dataset, tables: Tables) -> np.ndarray:
+    """float64 [RESAMPLES]: the target's mean over languages in every resample of its examples."""
+    by_language = []
+    for columns in tables.values():
+        examples = len(next(iter(columns.values())))
+        by_language.append(np.asarray(main_score(d, aggregate(d, columns, _counts(examples)))))
+    return np.asarray(np.mean(by_language, axis=0), dtype=np.float64)
 
 
 def gain_resamples(row: np.ndarray, baseline: np.ndarray) -> np.ndarray:
     """float64 [RESAMPLES]: differences from the baseline on the same seeds and examples, seeds resampled as well.
 
     Args:
-        row, baseline: [seeds, RESAMPLES] from `resampled_mean`, of equal shape.
+        row, baseline: [seeds, RESAMPLES], one line of `resampled_mean` per seed, of equal shape.
     """
     seeds = len(row)
     rng: Any = generator(0, "bootstrap seeds", seeds)

@@ -18,6 +18,7 @@ from typing import Any
 from study.best import recipe_toml
 from study.matrix import code_version, curves
 from study.record import Record, Trial
+from study.report import write_files
 from study.store import Store
 from trainables.catalogue import dataset
 from trainables.scoring import main_score
@@ -180,7 +181,11 @@ class Writer:
 
 
 def sync(uri: str, record: Record, store: Store, report: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """Brings MLflow up to date with the record and the report; returns recipe address -> run id."""
+    """Brings MLflow up to date with the record, writes the report's files with their run ids, and uploads them.
+
+    Returns:
+        recipe address -> run id, also kept in the study's `mlflow.json` for later reports.
+    """
     view = MlflowView(uri, record, store)
     rows = {row["address"]: row for row in report["matrix"]}
     for trial in record.trials().values():
@@ -188,6 +193,9 @@ def sync(uri: str, record: Record, store: Store, report: Mapping[str, Any], fold
         gains = {f"{t}/gain": v["gain"] for t, v in row.get("targets", {}).items() if v["gain"] is not None}
         gains |= {key: row[key] for key in ("gain", "selection") if row.get(key) is not None}
         view.write_trial(trial, gains)
-    if folder.is_dir():
-        view.write_report(folder, report["headline"])
+    record.keep_mlflow_runs(view.runs)
+    for address, row in rows.items():
+        row["run_id"] = view.runs.get(address)
+    write_files(report, folder)
+    view.write_report(folder, report["headline"])
     return view.runs

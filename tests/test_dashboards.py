@@ -70,7 +70,7 @@ def report(
             "address": best["address"], "command": "python -m study.launch --recipe best.toml --source hub --seeds 3",
         },
         "failures": [{"name": "CCG", "address": "4f" * 16, "reason": "non-finite loss at step 412",
-                      "traceback": 'Traceback (most recent call last):\n  File "loop.py", line 88, in train\nFloatingPointError: loss is nan'}],
+                      "traceback": 'Traceback:\n  File "loop.py", line 88, in train\nFloatingPointError: loss is nan'}],
         "notes": ["CCG is not free to copy: a part-of-speech task stands in for it.", "MLQA was not run.",
                   "Recipes were chosen on English development scores only."],
         "created": "2025-11-21T01:00:00+00:00", "version": "0.1.0",

@@ -64,7 +64,12 @@ def first(home: Path) -> Any:
 
 
 def test_the_report_has_what_other_tools_rely_on(first: Any, home: Path) -> None:
-    wanted: dict[str, Any] = {"study": "first", "space": "intermediate_tasks", "source": "pocket", "encoder": "pretrain:nano"}
+    wanted: dict[str, Any] = {
+        "study": "first",
+        "space": "intermediate_tasks",
+        "source": "pocket",
+        "encoder": "pretrain:nano",
+    }
     wanted |= {"seeds": 1, "selection": "english_dev", "scale": 0.01}
     assert wanted.items() <= first.items()
     assert first["trials"] == {"complete": 3, "pruned": 0, "failed": 0, "running": 0}

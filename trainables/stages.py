@@ -233,7 +233,7 @@ def _dev_score(
     parts = []
     for task in tasks:
         d = dataset(task.name)
-        if "en" in context.source.languages(d, "validation"):
+        if f"{d.name}/en/validation" in data.fingerprints:
             encoded = data.encoded(
                 d, "en", "validation", max_length=task.max_length, doc_stride=task.doc_stride, first=config.dev_examples
             )
