@@ -42,7 +42,11 @@ def train_worker(config: dict[str, Any]) -> None:
     import ray.train
     from ray.train.torch import get_device
 
-    run_stages(config["job"], ray.train.report, str(get_device()))
+    try:
+        run_stages(config["job"], ray.train.report, str(get_device()))
+    except Exception as error:
+        error.add_note(traceback.format_exc())  # Train hands the exception over, but not its traceback
+        raise
 
 
 def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
@@ -173,7 +177,8 @@ def explain(error: BaseException) -> tuple[str, str]:
         inner = next(iter(failures.values()))
     while isinstance(getattr(inner, "cause", None), BaseException):
         inner = inner.cause  # type: ignore[attr-defined]
-    trace = "".join(traceback.format_exception(inner))
+    notes = [note for note in getattr(inner, "__notes__", []) if note.startswith("Traceback")]
+    trace = notes[-1] if notes else "".join(traceback.format_exception(inner))
     lines = [line for line in str(inner).strip().splitlines() if line.strip()]
     kind = type(inner).__name__
     if "out of memory" in str(inner).lower() or isinstance(inner, MemoryError):
