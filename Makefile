@@ -4,8 +4,10 @@ BIN := .venv/bin
 
 .PHONY: study test check clean
 
+# A small default: nine recipes, five targets, eight languages. Without the two lists all tasks and targets run.
 study: .venv/ready
-	$(BIN)/python -m study.launch --space intermediate_tasks --name pocket
+	$(BIN)/python -m study.launch --space intermediate_tasks --name pocket \
+		--intermediate mnli,squad,ccg,mlm --targets tatoeba,panx,udpos,xquad,xnli
 
 test: .venv/ready
 	$(BIN)/python -m pytest

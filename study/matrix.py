@@ -280,12 +280,24 @@ def headline(report: Mapping[str, Any]) -> str:
         return f"No recipe is complete yet ({report['trials']['failed']} failed)."
     if not best["recipe"].get("intermediate"):
         chosen_by = CHOSEN_BY[report["selection"]]
-        return f"No intermediate task beats training on the target alone, as far as {chosen_by} tell ({seeds})."
+        return (
+            f"No intermediate task beats training on the target alone, as far as {chosen_by} tell ({seeds})."
+            + _hindsight(report)
+        )
     low, high = best["interval"]
     sure = "" if low > 0 or high < 0 else "; the interval includes 0, so this may be noise"
     pocket = "Pocket data: " if report["pocket"] else ""
     return (
         f"{pocket}{best['name']} first, chosen on {CHOSEN_BY[report['selection']]}: {best['gain']:+.1f} points on average "
         f"over {len(report['targets'])} target{'s' if len(report['targets']) > 1 else ''} "
-        f"(95 % interval {low:+.1f} to {high:+.1f}, {seeds}){sure}."
+        f"(95 % interval {low:+.1f} to {high:+.1f}, {seeds}){sure}.{_hindsight(report)}"
     )
+
+
+def _hindsight(report: Mapping[str, Any]) -> str:
+    """A second sentence where another row has the higher average, which choosing was not allowed to see."""
+    rows = [row for row in report["matrix"] if row["status"] == "complete" and row["gain"] is not None]
+    top = max(rows, key=lambda row: row["gain"], default=None)
+    if top is None or top["address"] == report["best"]["address"]:
+        return ""
+    return f" In hindsight the highest average is that of {top['name']} ({top['gain']:+.1f})."

@@ -23,12 +23,12 @@ from trainables import pocket
 from trainables.catalogue import dataset
 from trainables.sources import open_source
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-FIRST = ["--space", "intermediate_tasks", "--name", "first", "--encoder", "pretrain:nano", "--scale", "0.01"]
-FIRST += ["--intermediate", "mnli,mlm", "--targets", "xnli,tatoeba,panx"]
-SEARCH = ["--space", "intermediate_tasks", "--name", "search", "--encoder", "pretrain:nano", "--scale", "0.01"]
-SEARCH += ["--intermediate", "mnli", "--targets", "tatoeba,udpos", "--trials", "3"]
+NANO = "--space intermediate_tasks --encoder pretrain:nano --scale 0.01"
+FIRST = f"{NANO} --name first --intermediate mnli,mlm --targets xnli,tatoeba,panx".split()
+SEARCH = f"{NANO} --name search --intermediate mnli --targets tatoeba,udpos --trials 3".split()
+BROKEN = "--space intermediate_tasks --name broken --profile small --intermediate mnli,qqp --targets tatoeba".split()
 WORKERS = min(2, os.cpu_count() or 1)
 
 
@@ -196,9 +196,8 @@ def broken(first: Any, home: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         (folder / place).mkdir(parents=True)
         pq.write_table(table, folder / place / f"{split}.parquet")
     encoder = next(p for p in home.glob("stages/*/*/encoder") if '"pretrain"' in (p.parent / "stage.json").read_text())
-    options = f"--space intermediate_tasks --name broken --source mirror:{folder} --profile small".split()
-    options += ["--encoder", str(encoder), "--intermediate", "mnli,qqp", "--targets", "tatoeba"]
-    return verb("launch", *options, "--trials", "3", "--workers", str(WORKERS), home=home)
+    options = [*BROKEN, "--source", f"mirror:{folder}", "--encoder", str(encoder), "--trials", "3"]
+    return verb("launch", *options, "--workers", str(WORKERS), home=home)
 
 
 def test_a_failing_trial_is_recorded_and_the_study_goes_on(broken: Any) -> None:

@@ -101,7 +101,7 @@ SMALL = Profile(
     name="small",
     cite="Stepstone's own numbers for encoders of a few million parameters",
     fits={"": Fit(batch=32, epochs=2, max_length=128), "squad": Fit(batch=32, epochs=2, max_length=256)},
-    target_fits={"": Fit(batch=32, epochs=2, max_length=128), "squad": Fit(batch=32, epochs=2, max_length=256)},
+    target_fits={"": Fit(batch=32, epochs=1.5, max_length=128), "squad": Fit(batch=32, epochs=1.5, max_length=256)},
     lr=5e-4,
     lr_mlm=5e-4,
     target_lr=5e-4,
