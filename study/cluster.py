@@ -1,0 +1,72 @@
+"""Ray: the local cluster or an existing one, and how many trials fit on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+from trainables.errors import BadInput
+
+# Train looks after its workers every 2 s by default, which is most of the run time of a small trial.
+RAY_ENV = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the other output prints boxes at any verbosity
+    # Ray warns of a node on which four times as many processes were started; a trial alone has four.
+    "RAY_worker_maximum_startup_concurrency": str(2 * (os.cpu_count() or 1)),
+}
+# Read when ray is imported: a Ray that may not form a cluster takes 127.0.0.1 as its address and listens nowhere else.
+LOOPBACK_ONLY = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+# One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
+LOGICAL_CPUS = (os.cpu_count() or 1) + 1
+
+
+@contextmanager
+def start_ray(address: str | None) -> Iterator[dict[str, float]]:
+    """Joins the cluster at `address`, or starts one on this machine that listens on 127.0.0.1 only.
+
+    Yields the cluster's resources. A Ray that runs in this process already is used and left running.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in RAY_ENV.items()})
+    if not address:
+        os.environ.setdefault(*LOOPBACK_ONLY)
+    import ray
+
+    if ray.is_initialized():
+        yield ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return
+    init = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
+    if address:
+        try:
+            init(address=address, runtime_env={"env_vars": RAY_ENV})
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
+    else:
+        init(include_dashboard=False, num_cpus=LOGICAL_CPUS)
+    try:
+        yield ray.cluster_resources()  # type: ignore[no-untyped-call]
+    finally:
+        ray.shutdown()
+
+
+def capacity(resources: Mapping[str, float], workers: int) -> tuple[bool, int]:
+    """Whether trials train on GPUs, and how many fit at once; BadInput when not even one does.
+
+    One CPU of the cluster is left to the drivers of the trials, each of which asks for 0.01.
+    """
+    gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+    have, kind = (gpus, "GPUs") if gpus else (cpus - 1, "CPUs")
+    if workers > have:
+        raise BadInput(f"--workers {workers} needs {workers} {kind}, and the cluster has {have}")
+    return bool(gpus), have // workers
+
+
+def this_machine() -> dict[str, float]:
+    """The resources that a cluster started here will have."""
+    import torch
+
+    return {"CPU": LOGICAL_CPUS, "GPU": torch.cuda.device_count()}
