@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,14 @@ class Data:
     scale: float
     fingerprints: Mapping[str, str]  # "dataset/language/split" -> content hash, from the stage's config
 
-    def examples(self, d: Dataset, language: str, split: str) -> list[Example]:
+    @cached_property
+    def _tokenizer_hash(self) -> str:
+        return digest(self.tokenizer.backend_tokenizer.to_str())
+
+    def examples(self, d: Dataset, language: str, split: str, at_most: int | None = None) -> list[Example]:
         """The validated rows of a split at this scale; raises DataError for a broken row or when there are none."""
-        rows = self.source.examples(d, language, split, take=self._take(d, language, split))
+        take = self._take(d, language, split)
+        rows = self.source.examples(d, language, split, take=take if at_most is None else min(take, at_most))
         if not rows:
             raise DataError(f"{d.name}/{language}/{split}: no rows are left after those without a label were dropped")
         return rows
@@ -47,7 +53,7 @@ class Data:
             "format": FORMAT_VERSION,
             "dataset": d.name,
             "rows": [language, split, self.fingerprints[f"{d.name}/{language}/{split}"], self.scale, first],
-            "tokenizer": digest(self.tokenizer.backend_tokenizer.to_str()),
+            "tokenizer": self._tokenizer_hash,
             "cut": [max_length, doc_stride],
         }
         path = self.cache / f"{digest(key)}.npz"

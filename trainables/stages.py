@@ -104,11 +104,13 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
     limit = math.ceil(config.mixing_limit * config.scale)  # a rehearsal keeps the proportions of the real mix
     share = 0.0
     if config.mlm is not None:
-        text = {lang: data.examples(DATASETS["mlm"], lang, "train") for lang in config.mlm.languages}
+        sentences = math.ceil(config.mlm.sentences * config.scale)
+        each = math.ceil(sentences / len(config.mlm.languages))
+        text = {lang: data.examples(DATASETS["mlm"], lang, "train", each) for lang in config.mlm.languages}
         lines = sum(len(examples) for examples in text.values())
         streams["mlm"] = _text_stream(text, tokenizer, config.mlm.batch, config.mlm.max_length, config.mlm.alpha)
         if config.mlm_ratio == "by_size":
-            sizes["mlm"] = min(math.ceil(config.mlm.sentences * config.scale), lines)
+            sizes["mlm"] = min(sentences, lines)
             share = mixing_probabilities(sizes, limit)["mlm"]
         else:
             share = float(config.mlm_ratio)
