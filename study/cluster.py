@@ -46,7 +46,8 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
     else:
-        init(include_dashboard=False, num_cpus=LOGICAL_CPUS)
+        # "local": without it Ray joins whatever cluster runs on this machine already.
+        init(address="local", include_dashboard=False, num_cpus=LOGICAL_CPUS)
     try:
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
     finally:
