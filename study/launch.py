@@ -168,7 +168,7 @@ def _targets(names: tuple[str, ...] | None, source: Source) -> tuple[str, ...]:
         d = dataset(name)
         if not scored_languages(source, d):
             raise BadInput(
-                f"source {source.spec!r} has no rows of target {name!r} (it has: {', '.join(_served(source))})"
+                f"source {source.spec!r} has no rows of target {name!r} (it has: {', '.join(_served(source)) or 'none'})"
             )
         if d.train_on and not _trains(source, dataset(d.train_on)):
             raise BadInput(

@@ -270,6 +270,11 @@ def _notes(settings: Settings, trials: Sequence[Trial]) -> list[str]:
     return notes
 
 
+def signed(value: float | None) -> str:
+    """A difference with its sign, one decimal."""
+    return "-" if value is None else f"{round(value, 1) or 0.0:+.1f}"
+
+
 def headline(report: Mapping[str, Any]) -> str:
     """The answer in a sentence, with its interval and number of seeds."""
     best = report["best"]
@@ -278,19 +283,19 @@ def headline(report: Mapping[str, Any]) -> str:
         return f"The baseline is {report['baseline']['status']} and has no complete scores: nothing can be compared."
     if best is None:
         return f"No recipe is complete yet ({report['trials']['failed']} failed)."
+    pocket = "Pocket data: " if report["pocket"] else ""
     if not best["recipe"].get("intermediate"):
         chosen_by = CHOSEN_BY[report["selection"]]
         return (
-            f"No intermediate task beats training on the target alone, as far as {chosen_by} tell ({seeds})."
+            f"{pocket}No intermediate task beats training on the target alone, as far as {chosen_by} tell ({seeds})."
             + _hindsight(report)
         )
     low, high = best["interval"]
     sure = "" if low > 0 or high < 0 else "; the interval includes 0, so this may be noise"
-    pocket = "Pocket data: " if report["pocket"] else ""
     return (
-        f"{pocket}{best['name']} first, chosen on {CHOSEN_BY[report['selection']]}: {best['gain']:+.1f} points on average "
+        f"{pocket}{best['name']} first, chosen on {CHOSEN_BY[report['selection']]}: {signed(best['gain'])} points on average "
         f"over {len(report['targets'])} target{'s' if len(report['targets']) > 1 else ''} "
-        f"(95 % interval {low:+.1f} to {high:+.1f}, {seeds}){sure}.{_hindsight(report)}"
+        f"(95 % interval {signed(low)} to {signed(high)}, {seeds}){sure}.{_hindsight(report)}"
     )
 
 
@@ -298,6 +303,6 @@ def _hindsight(report: Mapping[str, Any]) -> str:
     """A second sentence where another row has the higher average, which choosing was not allowed to see."""
     rows = [row for row in report["matrix"] if row["status"] == "complete" and row["gain"] is not None]
     top = max(rows, key=lambda row: row["gain"], default=None)
-    if top is None or top["address"] == report["best"]["address"]:
+    if top is None or signed(top["gain"]) == signed(report["best"]["gain"]):
         return ""
-    return f" In hindsight the highest average is that of {top['name']} ({top['gain']:+.1f})."
+    return f" In hindsight the highest average is that of {top['name']} ({signed(top['gain'])})."

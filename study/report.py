@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study.matrix import build
+from study.matrix import build, signed
 from study.options import Parser, home_of, names_of, print_json, run_verb
 from study.record import Record
 from study.store import Store
@@ -78,11 +78,6 @@ def write_files(report: Report, out: Path) -> None:
         (out / "best.toml").write_text(report["best"]["toml"])
     (out / "matrix.svg").write_text(to_svg(report))
     (out / "index.html").write_text(render(report))
-
-
-def signed(value: float | None) -> str:
-    """A difference with its sign, one decimal."""
-    return "-" if value is None else f"{round(value, 1) or 0.0:+.1f}"
 
 
 def cells(report: Report, row: Mapping[str, Any]) -> list[str]:

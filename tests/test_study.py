@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from study.best import read_recipe, recipe_toml
+from study.options import run_verb
 from study.plan import scored_languages
 from study.record import Record
 from study.store import Store
@@ -34,10 +35,10 @@ WORKERS = min(2, os.cpu_count() or 1)
 
 def verb(name: str, *argv: str, home: Path) -> Any:
     """What a verb prints with --json; Ray is down again afterwards."""
-    import ray
-
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert importlib.import_module(f"study.{name}").main([*argv, "--home", str(home), "--json"]) == 0
+    import ray  # a launch imports it after it has said where Ray may listen
+
     assert not ray.is_initialized()
     return json.loads(out.getvalue())
 
@@ -119,6 +120,12 @@ def test_report_status_and_sync_agree(first: Any, home: Path, tmp_path: Path) ->
     assert found["counts"] == {"complete": 3}
     assert [trial["name"] for trial in found["trials"]] == [row["name"] for row in first["matrix"]]
     assert verb("sync", "first", home=home)["runs"] == 4  # one per trial, and the report
+
+
+def test_a_misspelt_language_is_refused(first: Any, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run_verb(importlib.import_module("study.report").main, ["first", "--languages", "dee", "--home", str(home)])
+    assert capsys.readouterr().err.startswith("error: unknown language 'dee', did you mean 'de'? (allowed: de, en, ")
 
 
 def test_mlflow_was_written_while_the_study_ran(first: Any, home: Path) -> None:
