@@ -21,6 +21,7 @@ from trainables.catalogue import dataset
 from trainables.scoring import main_score
 
 Report = Callable[[dict[str, Any]], None]
+NO_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU and on a CPU
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def explain(error: BaseException) -> tuple[str, str]:
     trace = notes[-1] if notes else "".join(traceback.format_exception(inner))
     lines = [line for line in str(inner).strip().splitlines() if line.strip()]
     kind = type(inner).__name__
-    if "out of memory" in str(inner).lower() or isinstance(inner, MemoryError):
+    if isinstance(inner, MemoryError) or any(words in str(inner).lower() for words in NO_MEMORY):
         kind = "OutOfMemory"
     return f"{kind}: {lines[-1] if lines else 'no message'}", trace
 

@@ -1,0 +1,48 @@
+"""How a trial's failure becomes one line and a traceback: an exception, a loss that is not finite, no memory left."""
+
+from __future__ import annotations
+
+import pytest
+
+from study.trial import explain
+from trainables.errors import DataError
+from trainables.loop import NonFiniteLoss
+
+torch = pytest.importorskip("torch")
+
+
+def raised(error: BaseException) -> BaseException:
+    """The error with a traceback, as if a worker had raised it."""
+    try:
+        raise error
+    except BaseException as caught:
+        return caught
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (DataError("xnli/de/test row 3: no label"), "DataError: xnli/de/test row 3: no label"),
+        (NonFiniteLoss("loss is nan at step 7"), "NonFiniteLoss: loss is nan at step 7"),
+        (MemoryError("cannot allocate 9 GiB"), "OutOfMemory: cannot allocate 9 GiB"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+            "OutOfMemory: CUDA out of memory. Tried to allocate",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "OutOfMemory: "),
+        (ValueError(), "ValueError: no message"),
+    ],
+)
+def test_the_reason_names_the_kind_and_the_traceback_the_place(error: BaseException, reason: str) -> None:
+    line, trace = explain(raised(error))
+    assert line.startswith(reason)
+    assert "in raised" in trace
+
+
+def test_the_first_workers_own_error_is_told_not_its_wrapping() -> None:
+    class WorkerGroupError(Exception):
+        worker_failures = {1: raised(NonFiniteLoss("loss is inf at step 2")), 0: raised(RuntimeError("peer is gone"))}
+
+    line, trace = explain(WorkerGroupError("Training failed due to worker errors"))
+    assert line == "NonFiniteLoss: loss is inf at step 2"
+    assert "peer is gone" not in trace
