@@ -1,6 +1,6 @@
 """Make the encoder that ships with the package, by the project's own pretrain stage, and write its card.
 
-    python -m benchmarks.pocket_encoder [--home DIR] [--size pocket] [--scale 1]
+python -m benchmarks.pocket_encoder [--home DIR] [--size pocket] [--scale 1]
 """
 
 from __future__ import annotations

@@ -47,7 +47,12 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
             raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
     else:
         # "local": without it Ray joins whatever cluster runs on this machine already.
-        init(address="local", include_dashboard=False, num_cpus=LOGICAL_CPUS)
+        local = partial(init, address="local", include_dashboard=False, num_cpus=LOGICAL_CPUS)
+        try:
+            local()
+        except Exception:  # on a busy machine Ray's processes may miss the deadline that they give each other
+            ray.shutdown()
+            local()
     try:
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
     finally:

@@ -11,6 +11,8 @@ from trainables.errors import BadInput, unknown
 from trainables.pretrain import SIZES, size
 from trainables.recipe import digest
 
+# What most people mean by a name without an owner, which the hub no longer resolves.
+KNOWN_HUB_IDS = ("FacebookAI/xlm-roberta-base", "FacebookAI/xlm-roberta-large")
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
 
 
@@ -46,7 +48,8 @@ def resolve(encoder: str) -> Weights | None:
         return _folder(Path(encoder).resolve())
     if encoder.count("/") == 1 and not encoder.startswith((".", "/", "~")):
         return _hub(encoder)
-    raise unknown("encoder", encoder, ["pocket", *(f"pretrain:{name}" for name in SIZES), "<owner>/<name>", "<folder>"])
+    made_here = ["pocket", *(f"pretrain:{name}" for name in SIZES)]
+    raise unknown("encoder", encoder, [*made_here, *KNOWN_HUB_IDS, "any other <owner>/<name>", "a folder"])
 
 
 def _folder(folder: Path) -> Weights:

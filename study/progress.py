@@ -3,49 +3,50 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.markup import escape
 
-from study.record import Trial
+from study.record import Record, Trial
+from study.store import Store
 from study.trial import Job
 from trainables.catalogue import DATASETS
 from trainables.recipe import Recipe, title
-
-if TYPE_CHECKING:
-    from study.run import Launch
 
 TITLES = {name: d.title for name, d in DATASETS.items()}
 
 
 class Progress:
-    """Follows the trials in the driver: the record, MLflow and a line per event."""
+    """Follows the trials in the driver: the record, MLflow and a line per event.
 
-    def __init__(self, launch: Launch, writer: Any, log: Path, gpu: bool, budget: int) -> None:
-        self.launch, self.writer, self.log, self.gpu, self.budget = launch, writer, log, gpu, budget
+    Args:
+        job_of: what a recipe's workers need, its plan among it.
+        put: hands the present state of a trial to the writer of MLflow.
+        say: prints a line.
+        budget: how many trials there will be.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        store: Store,
+        job_of: Callable[[Recipe], Job],
+        put: Callable[[Trial], None],
+        say: Callable[[str], None],
+        budget: int,
+    ) -> None:
+        self.record, self.store, self.job_of, self.put, self.say, self.budget = record, store, job_of, put, say, budget
         self.done = 0
         self.started: dict[str, float] = {}
         self.params: dict[str, dict[str, Any]] = {}
 
     def start(self, recipe: Recipe, params: dict[str, Any]) -> dict[str, Any]:
         """The Tune config of a new trial, which is recorded as running."""
-        plan = self.launch.plan(recipe)
         self.started[recipe.address], self.params[recipe.address] = time.time(), params
         self._note(recipe, "running")
-        settings = self.launch.settings
-        job = Job(
-            plan=plan,
-            home=str(self.launch.home),
-            source=settings.source,
-            log=str(self.log),
-            selection=settings.selection,
-            workers=self.launch.workers,
-            gpu=self.gpu,
-            cpus=1,
-        )
-        return {"recipe": recipe.to_dict(), "job": job}
+        return {"recipe": recipe.to_dict(), "job": self.job_of(recipe)}
 
     def callback(self) -> Any:
         """The Tune callback that calls `ended`."""
@@ -82,12 +83,11 @@ class Progress:
             self._note(recipe, "complete")
 
     def _note(self, recipe: Recipe, status: Any, reason: str = "", trace: str = "") -> None:
-        launch = self.launch
         seconds = time.time() - self.started[recipe.address]
         found = {
             target: addresses
-            for target, addresses in launch.plan(recipe).evaluations().items()
-            if all(launch.store.has(a) for a in addresses)
+            for target, addresses in self.job_of(recipe).plan.evaluations().items()
+            if all(self.store.has(a) for a in addresses)
         }
         trial = Trial(
             address=recipe.address,
@@ -101,10 +101,10 @@ class Progress:
             seconds=round(seconds, 1),
             at=time.time(),
         )
-        launch.record.add_trial(trial)
-        self.writer.put(trial)
+        self.record.add_trial(trial)
+        self.put(trial)
         if status == "running":
             return
         self.done += 1
         ending = f": {reason}" if reason else ""
-        launch.say(escape(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}"))
+        self.say(escape(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}"))

@@ -12,17 +12,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from search_spaces import space
 from search_spaces.space import Given, Setting, Value
 from study.cluster import capacity, start_ray, this_machine
-from study.plan import Plan, Planner, missing
+from study.plan import Plan, Planner, missing, selection_rows
 from study.progress import TITLES, Progress
 from study.record import Record, Settings, Trial
 from study.report import print_report, write_report
 from study.store import Store
-from study.trial import selection_score
+from study.trial import Job, selection_scores
+from trainables.catalogue import dataset
 from trainables.configs import Evaluate
 from trainables.recipe import Recipe, title
 
@@ -96,11 +98,12 @@ class Launch:
             capacity(this_machine(), self.workers)
         for recipe, _ in self.rows():
             self.plan(recipe)
-        self.record.open(self.settings)
         rows, budget = self.todo()
         log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
         self.say(f"study [bold]{self.record.name}[/] in {self.home}: {budget} trials to run")
-        if budget:
+        if not budget:
+            self.record.open(self.settings)
+        else:
             writer = Writer(uri, self.record, self.store)
             with redirect_stdout(sys.stderr):  # where Ray prints warnings of its own; --json is one object
                 self._tune(rows, budget, log, writer)
@@ -131,7 +134,10 @@ class Launch:
 
             logging.getLogger("ray.tune").setLevel(logging.ERROR)
             gpu, concurrent = capacity(resources, self.workers)
-            progress = Progress(self, writer, log, gpu, budget)
+            self.record.open(self.settings)  # from here on nothing is bad input
+            progress = Progress(
+                self.record, self.store, lambda recipe: self._job(recipe, gpu, log), writer.put, self.say, budget
+            )
             optuna = open_optuna(self.record.folder, self.record.name)
             searcher = RecipeSearcher(
                 self.space, self.setting, optuna, rows, budget, self.finished(), self._score, progress.start
@@ -140,7 +146,7 @@ class Launch:
                 tune.with_resources(tune.with_parameters(tune_trial, storage=scratch), {"CPU": 0.01}),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
-                    scheduler=None if self.settings.grid else Rungs(len(self.settings.targets)),
+                    scheduler=None if self.settings.grid else Rungs(self._num_rungs()),
                     num_samples=budget,
                     max_concurrent_trials=concurrent,
                 ),
@@ -150,9 +156,28 @@ class Launch:
             )
             tuner.fit()
 
+    def _num_rungs(self) -> int:
+        """How many targets have rows that choosing may look at."""
+        if self.settings.selection != "english_dev":
+            return len(self.settings.targets)
+        return sum(bool(selection_rows(self.planner.source, dataset(t))[0]) for t in self.settings.targets)
+
+    def _job(self, recipe: Recipe, gpu: bool, log: Path) -> Job:
+        return Job(
+            plan=self.plan(recipe),
+            home=str(self.home),
+            source=self.settings.source,
+            log=str(log),
+            selection=self.settings.selection,
+            workers=self.workers,
+            gpu=gpu,
+            cpus=1,
+        )
+
     def _score(self, trial: Trial) -> float:
         """What Optuna is told of a complete trial."""
-        return selection_score(self.plan(trial.recipe), len(trial.recipe.targets), self.store, self.settings.selection)
+        plan, done = self.plan(trial.recipe), len(trial.recipe.targets)
+        return float(np.mean(selection_scores(plan, done, self.store, self.settings.selection)))
 
     def _scratch(self) -> Path:
         folder = self.home / "ray"

@@ -177,22 +177,19 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
 
 
 class Rungs(AsyncHyperBandScheduler):  # type: ignore[misc]
-    """Successive halving whose rungs are the target tasks in order of cost; the baseline always runs to its end."""
+    """Successive halving whose rungs are the targets in order of cost, as far as they have rows to choose by.
 
-    def __init__(self, num_targets: int) -> None:
+    The baseline always runs to its end.
+    """
+
+    def __init__(self, num_rungs: int) -> None:
         super().__init__(
-            time_attr="targets_done",
-            metric="score",
-            mode="max",
-            max_t=max(1, num_targets),
-            grace_period=1,
-            reduction_factor=2,
+            time_attr="rung", metric="score", mode="max", max_t=max(1, num_rungs), grace_period=1, reduction_factor=2
         )
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Stops the lower half at each rung."""
-        if "failed" in result or Recipe.from_dict(trial.config["recipe"]).is_baseline:
+        """Stops the lower half at each rung; a trial at its last rung ends by itself, and counts as complete."""
+        exempt = "failed" in result or Recipe.from_dict(trial.config["recipe"]).is_baseline
+        if exempt or result["rung"] == 0 or result["rung"] >= self._max_t:
             return str(TrialScheduler.CONTINUE)
-        if result["targets_done"] >= self._max_t:
-            return str(TrialScheduler.CONTINUE)  # it ends by itself, and counts as complete
         return str(super().on_trial_result(controller, trial, result))

@@ -85,9 +85,8 @@ class MlflowView:
             tags["reason"] = trial.reason[:500]
         params = {k: json.dumps(v) if isinstance(v, list) else str(v) for k, v in trial.recipe.to_dict().items()}
         params["seeds"] = str(settings.seeds)
-        self._log(
-            run_id, [*scores(trial, self.store), *curve_points(trial, self.store), *(gains or {}).items()], params, tags
-        )
+        points = [*scores(trial, self.store), *curve_points(trial, self.store), *(gains or {}).items()]
+        self._log(run_id, points, params, tags, ended_ms)
         if trial.status == "running":
             self.client.update_run(run_id, status="RUNNING")
             return run_id
@@ -101,7 +100,7 @@ class MlflowView:
         """The run that holds the report's files; it stands first by its name."""
         run_id = self._run("report", REPORT, "report", None)
         self.client.set_experiment_tag(self.experiment, NOTE, headline)
-        self._log(run_id, [], {}, {NOTE: headline, "study": self.record.name, "status": "complete"})
+        self._log(run_id, [], {}, {NOTE: headline, "study": self.record.name, "status": "complete"}, 0)
         self.client.log_artifacts(run_id, str(folder))
         self.client.set_terminated(run_id)
 
@@ -111,11 +110,14 @@ class MlflowView:
             self.runs[key] = run.info.run_id
         return self.runs[key]
 
-    def _log(self, run_id: str, points: Iterable[Any], params: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    def _log(
+        self, run_id: str, points: Iterable[Any], params: Mapping[str, str], tags: Mapping[str, str], time_ms: int
+    ) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        # One fixed time per point: MLflow keeps a metric once per (key, step, time, value), so writing again adds nothing.
-        metrics = iter([Metric(p[0], float(p[1]), 0, int(p[2]) if len(p) > 2 else 0) for p in points])
+        # The trial's own time: MLflow keeps a metric once per (key, step, time, value), so writing again adds nothing,
+        # and what a later trial of the same recipe found counts as the latest.
+        metrics = iter([Metric(p[0], float(p[1]), time_ms, int(p[2]) if len(p) > 2 else 0) for p in points])
         self.client.log_batch(
             run_id,
             params=[Param(k, v[:6000]) for k, v in islice(params.items(), PARAMS_PER_BATCH)],

@@ -21,6 +21,7 @@ from trainables.catalogue import dataset
 from trainables.scoring import main_score
 
 Report = Callable[[dict[str, Any]], None]
+PEER_LOST = ("Connection closed by peer", "Connection reset", "gloo", "NCCL")
 NO_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU and on a CPU
 
 
@@ -77,7 +78,7 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
             run_node(node, store, context, Path(job.log))
         if node.address in ends:  # the last evaluation of a target
             done += 1
-            report({"targets_done": done, "score": selection_score(job.plan, done, store, job.selection)})
+            report(_progress(job.plan, done, store, job.selection))
 
 
 def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
@@ -118,22 +119,29 @@ def _start_of(node: Node, store: Store, check: bool) -> Path | None:
     return store.folder(node.parent)
 
 
-def selection_score(plan: Plan, targets_done: int, store: Store, selection: str) -> float:
-    """Mean over the first targets and all seeds of the score that choosing looks at, in percent.
+def selection_scores(plan: Plan, targets_done: int, store: Store, selection: str) -> list[float]:
+    """For each of the first targets, the mean over seeds of the score that choosing looks at, in percent.
 
-    `english_dev` reads the English dev score; `target_dev` (an oracle) the mean over languages.
+    `english_dev` reads the English dev score, and leaves out targets without one; `target_dev` (an oracle) reads the mean
+    over languages.
     """
     scores = []
     for target, addresses in list(plan.evaluations().items())[:targets_done]:
-        for address in addresses:
-            metrics = store.metrics(address)
-            if selection == "english_dev":
-                if metrics["selection"] is not None:
-                    scores.append(metrics["selection"])
-            else:
-                d = dataset(target)
-                scores.append(float(np.mean([main_score(d, m) for m in metrics["languages"].values()])))
-    return float(np.mean(scores)) if scores else 0.0
+        metrics = [store.metrics(address) for address in addresses]
+        if selection == "english_dev":
+            found = [m["selection"] for m in metrics if m["selection"] is not None]
+        else:
+            d = dataset(target)
+            found = [float(np.mean([main_score(d, own) for own in m["languages"].values()])) for m in metrics]
+        if found:
+            scores.append(float(np.mean(found)))
+    return scores
+
+
+def _progress(plan: Plan, targets_done: int, store: Store, selection: str) -> dict[str, Any]:
+    """What a trial reports: `score`, the mean over the targets that count, and `rung`, how many of those there are."""
+    scores = selection_scores(plan, targets_done, store, selection)
+    return {"targets_done": targets_done, "rung": len(scores), "score": float(np.mean(scores)) if scores else 0.0}
 
 
 def tune_trial(config: dict[str, Any], *, storage: str) -> None:
@@ -167,7 +175,7 @@ def tune_trial(config: dict[str, Any], *, storage: str) -> None:
         trainer.fit()
     except Exception as error:  # whatever it was becomes the trial's recorded reason; nothing is decided here
         reason, trace = explain(error)
-        tune.report({"failed": reason, "traceback": trace, "targets_done": 0, "score": float("nan")})
+        tune.report({"failed": reason, "traceback": trace, "targets_done": 0, "rung": 0, "score": float("nan")})
 
 
 def explain(error: BaseException) -> tuple[str, str]:
@@ -175,7 +183,8 @@ def explain(error: BaseException) -> tuple[str, str]:
     inner: BaseException = error
     failures = getattr(error, "worker_failures", None)
     if failures:
-        inner = next(iter(failures.values()))
+        # The workers that waited for the broken one fail too, of a lost connection.
+        inner = min(failures.values(), key=lambda failure: any(words in str(failure) for words in PEER_LOST))
     while isinstance(getattr(inner, "cause", None), BaseException):
         inner = inner.cause  # type: ignore[attr-defined]
     notes = [note for note in getattr(inner, "__notes__", []) if note.startswith("Traceback")]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from study.cluster import LOOPBACK_ONLY
 from tests.small import quiet, run_stage, small_source, stages_of
 from trainables.sources import Source
 
 if TYPE_CHECKING:
     from trainables.loop import Machine
 
+os.environ.setdefault(*LOOPBACK_ONLY)  # Ray reads it when it is imported, which some tests do early
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers fork and spawn beside the tokenizer's threads
 
 

@@ -65,6 +65,6 @@ def test_a_study_runs_on_an_existing_cluster(tmp_path: Path) -> None:
         command += ["--address", cluster.address]
         done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=200)
     finally:
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["trials"] == {"complete": 2, "pruned": 0, "failed": 0, "running": 0}

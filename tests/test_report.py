@@ -21,7 +21,7 @@ from study.best import read_recipe
 from study.matrix import build
 from study.options import run_verb
 from study.record import Record, Settings, Trial
-from study.run import TITLES
+from study.progress import TITLES
 from study.store import Store
 from trainables.recipe import Recipe, digest, title
 

@@ -240,7 +240,7 @@ class FakeTrial:
 
 
 def report(rungs: Any, trial: FakeTrial, done: int, score: float, **more: Any) -> str:
-    return str(rungs.on_trial_result(None, trial, {"targets_done": done, "score": score, **more}))
+    return str(rungs.on_trial_result(None, trial, {"targets_done": done, "rung": done, "score": score, **more}))
 
 
 def test_the_lower_half_stops_at_a_rung_and_the_baseline_never() -> None:
@@ -254,8 +254,8 @@ def test_the_lower_half_stops_at_a_rung_and_the_baseline_never() -> None:
     assert [report(rungs, baseline, done, 1.0) for done in (1, 2, 3, 4)] == ["CONTINUE"] * 4
     assert report(rungs, others[0], 4, 1.0) == "CONTINUE"  # it ends by itself, as complete
     assert report(rungs, others[1], 0, NAN, failed="OutOfMemory: no") == "CONTINUE"
-    rungs.on_trial_complete(None, others[1], {"targets_done": 0, "score": NAN, "failed": "OutOfMemory: no"})
-    rungs.on_trial_complete(None, baseline, {"targets_done": 4, "score": 1.0})
+    rungs.on_trial_complete(None, others[1], {"targets_done": 0, "rung": 0, "score": NAN, "failed": "OutOfMemory: no"})
+    rungs.on_trial_complete(None, baseline, {"targets_done": 4, "rung": 4, "score": 1.0})
     assert report(rungs, others[3], 2, 70.0) == "CONTINUE"
 
 

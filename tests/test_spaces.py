@@ -12,7 +12,7 @@ import pytest
 import search_spaces
 from search_spaces import names, space
 from search_spaces.space import Domain, Given, Log, Setting
-from study.run import TITLES
+from study.progress import TITLES
 from trainables.errors import BadInput
 from trainables.profiles import PROFILES
 from trainables.recipe import Recipe, title
