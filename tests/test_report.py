@@ -20,8 +20,8 @@ from study import report as verb
 from study.best import read_recipe
 from study.matrix import build
 from study.options import run_verb
-from study.record import Record, Settings, Trial
 from study.progress import TITLES
+from study.record import Record, Settings, Trial
 from study.store import Store
 from trainables.recipe import Recipe, digest, title
 
