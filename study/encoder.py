@@ -49,7 +49,7 @@ def resolve(encoder: str) -> Weights | None:
     if encoder.count("/") == 1 and not encoder.startswith((".", "/", "~")):
         return _hub(encoder)
     made_here = ["pocket", *(f"pretrain:{name}" for name in SIZES)]
-    raise unknown("encoder", encoder, [*made_here, *KNOWN_HUB_IDS, "any other <owner>/<name>", "a folder"])
+    raise unknown("encoder", encoder, [*made_here, *KNOWN_HUB_IDS, "<owner>/<name>", "<folder>"])
 
 
 def _folder(folder: Path) -> Weights:
