@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from study.record import Record, Trial
 from study.store import Store
 from study.trial import Job
@@ -107,4 +105,4 @@ class Progress:
             return
         self.done += 1
         ending = f": {reason}" if reason else ""
-        self.say(escape(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}"))
+        self.say(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}")

@@ -100,7 +100,7 @@ class Launch:
             self.plan(recipe)
         rows, budget = self.todo()
         log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
-        self.say(f"study [bold]{self.record.name}[/] in {self.home}: {budget} trials to run")
+        self.say(f"study {self.record.name} in {self.home}: {budget} trials to run")
         if not budget:
             self.record.open(self.settings)
         else:
@@ -212,7 +212,8 @@ class Launch:
             self.say(f"MLflow is behind ({type(error).__name__}); `python -m study.sync {self.record.name}` mends it")
 
     def say(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True)
+        """Prints a line as it is: names and paths are not markup."""
+        self.console.print(text, soft_wrap=True, markup=False)
 
 
 def dry_run(launch: Launch) -> int:
