@@ -92,7 +92,6 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
     _check_words(encoder, source)
     targets = _targets(names_of(options.targets), source)
     tasks, mlm = _tasks(names_of(options.intermediate), source)
-    selectable = any(selection_rows(source, dataset(t))[0] for t in targets)
     settings = Settings(
         space=options.space,
         source=source.spec,
@@ -103,7 +102,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         mlm=mlm,
         seeds=options.seeds or 1,
         scale=1.0 if options.scale is None else options.scale,
-        selection="english_dev" if selectable else "target_dev",
+        selection=_selection(targets, source),
         trials=options.trials or 0,
         grid=options.trials is None,
     )
@@ -127,7 +126,6 @@ def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
         raise BadInput(f"'mlm' is not an intermediate task in recipe {options.recipe!r}: set mlm_ratio")
     targets = _targets(recipe.targets, source)
     tasks, mlm = _tasks(recipe.intermediate, source) if recipe.intermediate else ((), False)
-    selectable = any(selection_rows(source, dataset(t))[0] for t in targets)
     settings = Settings(
         space=space_name,
         source=source.spec,
@@ -138,7 +136,7 @@ def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
         mlm=mlm or bool(recipe.mlm_ratio),
         seeds=int(seeds),
         scale=recipe.scale,
-        selection="english_dev" if selectable else "target_dev",
+        selection=_selection(targets, source),
         trials=0,
         grid=True,
         recipe=replace(recipe, targets=targets).to_dict(),  # targets in order of cost, as in every recipe of a space
@@ -149,6 +147,11 @@ def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
 def _check_words(encoder: str, source: Source) -> None:
     if encoder == "pocket" and source.spec != "pocket":
         raise BadInput(f"encoder 'pocket' knows only the pocket world's words: give --encoder for {source.spec!r}")
+
+
+def _selection(targets: tuple[str, ...], source: Source) -> str:
+    """English dev scores where any target has them; else only the reported scores are left to choose by."""
+    return "english_dev" if any(selection_rows(source, dataset(t))[0] for t in targets) else "target_dev"
 
 
 def _absolute(encoder: str) -> str:

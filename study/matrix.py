@@ -50,8 +50,9 @@ def build(record: Record, store: Store) -> Report:
     baseline = next((t for t in trials if t.recipe.is_baseline), None)
     base = scored[baseline.address] if baseline else {}
     rows = [_row(t, scored[t.address], base, settings, store) for t in trials]
+    runs = record.mlflow_runs()
     for row in rows:
-        row["run_id"] = record.mlflow_runs().get(row["address"])
+        row["run_id"] = runs.get(row["address"])
     empty: dict[str, Any] = {
         "name": "no intermediate task",
         "recipe": {},

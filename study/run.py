@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from study.store import Store
 from study.trial import Job, selection_scores
 from trainables.catalogue import dataset
 from trainables.configs import Evaluate
-from trainables.recipe import Recipe, title
+from trainables.recipe import Recipe, title, without_intermediate
 
 MLFLOW_PATIENCE_S = 60.0
 
@@ -64,7 +64,7 @@ class Launch:
         """The published rows, or the one recipe of a file; the baseline first."""
         if self.settings.recipe:
             recipe = Recipe.from_dict(self.settings.recipe)
-            rows: list[tuple[Recipe, dict[str, Value]]] = [(replace(recipe, intermediate=()), {}), (recipe, {})]
+            rows: list[tuple[Recipe, dict[str, Value]]] = [(without_intermediate(recipe), {}), (recipe, {})]
         else:
             rows = [(self.space.recipe(Given(p), self.setting), p) for p in self.space.published(self.setting)]
         unique: dict[str, tuple[Recipe, dict[str, Value]]] = {}

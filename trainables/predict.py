@@ -67,8 +67,9 @@ def retrieval_layer(num_layers: int) -> int:
 
 
 def _shares(encoded: Encoded, pad_id: int, machine: Machine) -> Iterator[tuple[np.ndarray, Batch]]:
-    order = np.argsort(item_lengths(encoded), kind="stable")
-    lengths = item_lengths(encoded)[order]
+    lengths = item_lengths(encoded)
+    order = np.argsort(lengths, kind="stable")
+    lengths = lengths[order]
     budget, pieces, first = TOKENS_AT_ONCE[machine.device.type], [], 0
     for last in range(1, len(order) + 1):
         rows = (last + 1 - first) * encoded.rows_per_item
