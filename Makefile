@@ -7,7 +7,7 @@ BIN := .venv/bin
 # A small default: nine recipes, five targets, eight languages. Without the two lists all tasks and targets run.
 study: .venv/ready
 	$(BIN)/python -m study.launch --space intermediate_tasks --name pocket \
-		--intermediate mnli,squad,ccg,mlm --targets tatoeba,panx,udpos,xquad,xnli
+		--intermediate mnli,squad,ccg,cola,mlm --targets tatoeba,panx,udpos,xquad,xnli $(MORE)
 
 test: .venv/ready
 	$(BIN)/python -m pytest

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import unicodedata
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -27,6 +28,7 @@ from trainables.pocket.frames import (
     Frame,
     change,
     frames,
+    means_at_least,
     negate,
     relation,
 )
@@ -244,6 +246,30 @@ def test_inference_labels_hold_for_the_frames(dataset: str, split: str, n: int) 
     assert len(made) == len(rows(dataset, "en", split))
     for pair in made:
         assert relation(pair.first.frame, pair.second.frame) == pairs.NLI_LABELS[pair.label], pair
+
+
+@pytest.mark.parametrize(("dataset", "split", "n"), [("mnli", "train", 4000), ("xnli", "test", 300)])
+def test_inference_labels_hold_in_every_world(dataset: str, split: str, n: int) -> None:
+    """A world settles every filler that either statement names: as the one says, as the other says, or as neither."""
+
+    def holds(frame: Frame, world: dict[str, str]) -> bool:
+        told = all(means_at_least(world[slot], filler) for slot, filler in fillers(frame).items())
+        return told != frame.negated
+
+    def fillers(frame: Frame) -> dict[str, str]:
+        slots = [f.name for f in fields(Frame) if f.name not in ("topic", "negated")]
+        return {slot: filler for slot in slots if (filler := getattr(frame, slot)) is not None}
+
+    for pair in pairs.nli(dataset, split, n):
+        one, other = pair.first.frame, pair.second.frame
+        values = {
+            slot: {fillers(f).get(slot, "nothing of it") for f in (one, other)} | {"nothing of it"}
+            for slot in {**fillers(one), **fillers(other)}
+        }
+        worlds = [dict(zip(values, world, strict=True)) for world in product(*values.values())]
+        verdicts = {holds(other, world) for world in worlds if holds(one, world)}
+        found = {(True,): "entailment", (False,): "contradiction"}.get(tuple(verdicts), "neutral")
+        assert verdicts and found == pairs.NLI_LABELS[pair.label], pair
 
 
 def test_relation_by_example() -> None:

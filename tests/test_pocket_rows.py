@@ -442,15 +442,15 @@ def test_another_process_makes_the_same_rows() -> None:
     assert json.loads(told.stdout) == fingerprints()
 
 
-OLD = "03d8da9a3b27597b40ec81f0c8ffb38977cccd6a1ddda5c83e50f02cbb8ed2d8"
+OLD = "688be466177980969b766978090670abbc326379388628239bed2ee6167d042a"
 
 
 def test_the_rows_beside_which_the_shipped_encoder_was_made_stay_what_they_are() -> None:
-    """All but raw text: a change here changes every number that was found with the shipped encoder."""
+    """A change here changes every number that was found with the shipped encoder."""
     content = hashlib.sha256()
     for name in FIRST:
         for split, languages in pocket.splits(name).items():
-            for language in ("en", "tr", "zh") if name != "mlm" else ():
+            for language in ("en", "tr", "zh"):
                 if language in languages:
                     rows = stored(name, language, split)
                     content.update(json.dumps([name, split, language, rows], ensure_ascii=False).encode())

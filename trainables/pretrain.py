@@ -36,7 +36,7 @@ class Size:
 SIZES = {
     "nano": Size(layers=2, width=64, heads=2, vocabulary=2000, steps=400, batch=32, max_length=48, lr=2e-3),
     "pocket": Size(
-        layers=3, width=128, heads=4, vocabulary=4000, steps=8000, batch=64, max_length=32, lr=1.5e-3, mask=0.3
+        layers=3, width=128, heads=4, vocabulary=4000, steps=12000, batch=64, max_length=32, lr=1.5e-3, mask=0.3
     ),
     "tiny": Size(layers=3, width=128, heads=4, vocabulary=8000, steps=6000, batch=64, max_length=64, lr=1e-3),
     "small": Size(layers=6, width=256, heads=4, vocabulary=24_000, steps=40_000, batch=128, max_length=128, lr=7e-4),

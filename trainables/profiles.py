@@ -258,20 +258,23 @@ JIANT = based_on(
 )
 
 # For encoders of a few million parameters that were pretrained here: they need steps and learning rates of another order.
+# Targets train briefly, so that what an intermediate phase brings can be seen.
+_SMALL_QA = "squad squad_v2 tydiqa"
 SMALL = Profile(
     name="small",
     cite="Stepstone's own numbers for encoders of a few million parameters",
     fits={
-        "": Fit(batch=32, epochs=2, max_length=128),
-        **_each("squad squad_v2 tydiqa", Fit(batch=32, epochs=2, max_length=256)),
+        "": Fit(batch=32, epochs=3, max_length=128),
+        **_each(_SMALL_QA, Fit(batch=32, epochs=3, max_length=256)),
     },
     target_fits={
         "": Fit(batch=32, epochs=1.5, max_length=128),
-        **_each("squad squad_v2 tydiqa", Fit(batch=32, epochs=1.5, max_length=256)),
+        "mnli": Fit(batch=32, epochs=0.5, max_length=128),
+        **_each(_SMALL_QA, Fit(batch=32, epochs=0.375, max_length=256)),
         **_each(_INTENTS, Fit(batch=32, epochs=4, max_length=128)),  # dozens of labels to learn from few rows
     },
-    phase=Phase(lr=5e-4, patience=3),
-    lr_mlm=5e-4,
+    phase=Phase(lr=2e-4, patience=3),
+    lr_mlm=2e-4,
     target_phase=Phase(lr=5e-4, patience=3),
     mlm=Fit(batch=32, epochs=1, max_length=64),
     eval_max_length=128,

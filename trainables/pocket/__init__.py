@@ -22,7 +22,17 @@ from trainables.pocket import again, dialogue, english, glue, inference, reading
 from trainables.pocket.frames import TOPICS
 from trainables.pocket.languages import BY_CODE, LANGUAGES, OTHERS
 from trainables.pocket.pairs import NLI_LABELS
-from trainables.pocket.table import ANSWERS, ENGLISH_ONLY, FROM_ENGLISH, LABEL, TAGS, TEXT, WORDS, Table, in_english
+from trainables.pocket.table import (
+    ANSWERS,
+    ENGLISH_ONLY,
+    FEW_IN_ENGLISH,
+    LABEL,
+    TAGS,
+    TEXT,
+    WORDS,
+    Table,
+    in_english,
+)
 
 __all__ = ["DATASETS", "LANGUAGES", "label_names", "splits", "table"]
 
@@ -83,13 +93,13 @@ _FIRST = {
     "udpos": Table(
         rows=tables.udpos,
         columns={"tokens": WORDS, "pos_tags": TAGS},
-        splits=FROM_ENGLISH,
+        splits=FEW_IN_ENGLISH,
         labels={"pos_tags": tables.UPOS},
     ),
     "panx": Table(
         rows=tables.panx,
         columns={"tokens": WORDS, "ner_tags": TAGS, "langs": WORDS},
-        splits=FROM_ENGLISH,
+        splits=FEW_IN_ENGLISH,
         labels={"ner_tags": tables.ENTITIES},
     ),
     "commonsense_qa": Table(

@@ -25,6 +25,7 @@ TRAIN, DEV, TEST = 2400, 240, 300
 PARALLEL_TRAIN = 2000  # in eight languages
 IN_ENGLISH: Splits = {"train": (ENGLISH_ONLY, TRAIN), "validation": (ENGLISH_ONLY, TEST)}
 FROM_ENGLISH: Splits = {"train": (ENGLISH_ONLY, TRAIN), "validation": (LANGUAGES, DEV), "test": (LANGUAGES, TEST)}
+FEW_IN_ENGLISH: Splits = {**FROM_ENGLISH, "train": (ENGLISH_ONLY, 600)}  # what other tasks teach shows on few rows
 NOT_TRAINED: Splits = {"validation": (LANGUAGES, DEV), "test": (LANGUAGES, TEST)}
 
 

@@ -250,20 +250,18 @@ def mlm(language: Language, split: str, n: int) -> list[Row]:
         if len(lines) == (n if language.code == "en" else n * 2 // 3):
             break
         way = rng.random()
-        if rng.random() < language.mixed:
-            order = "fronted" if frame.time and rng.random() < 0.3 else None
-            text = say(frame, mixed(language, ENGLISH, rng), order).text
-        elif language.code == "en" and way < 0.25:
+        spoken = mixed(language, ENGLISH, rng) if rng.random() < language.mixed else language
+        if language.code == "en" and way < 0.25:
             text = english.story(rng, frame)
-        elif way < 0.5:
-            text = _vary(rng, frame, 0.15, 0.15).say(language).text
+        elif way < 0.4:
+            text = _vary(rng, frame, 0.15, 0.15).say(spoken).text
         elif way < 0.75:
             pair = pairs.nli_pair(rng, frame, rng.choice((0, 2)), fronted=0.5)
-            text = language.space.join((pair.first.text(language), pair.second.text(language)))
+            text = language.space.join((pair.first.text(spoken), pair.second.text(spoken)))
         else:
             slot = rng.choice([s for s in ASKABLE if frame.filler(s)])
-            told, question = say(frame, language), say(frame, language, asked=slot)
-            text = language.space.join((told.text, question.text, _answer(told, slot, language)))
+            told, question = say(frame, spoken), say(frame, spoken, asked=slot)
+            text = language.space.join((told.text, question.text, _answer(told, slot, spoken)))
         if in_split(text, split):
             lines.append({"text": text})
     return lines
