@@ -48,14 +48,14 @@ def main() -> int:
             time.sleep(EVERY)
         seconds = time.monotonic() - started
         time.sleep(2)
-        left = [pid for pid in processes() if pid != os.getpid()]
+        left = [name for pid in processes() if pid != os.getpid() and (name := command_of(pid))]
     found = {
         "command": " ".join(COMMAND),
         "exit": study.returncode,
         "seconds": round(seconds),
         "peak_gb": round(max(pss for pss, _ in samples) / 1e6, 2),
         "processes_at_most": max(count for _, count in samples),
-        "processes_left": len(left),
+        "processes_left": left,
         "interfaces": [name for _, name in socket.if_nameindex()],
         "cores": len(os.sched_getaffinity(0)),
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
@@ -76,6 +76,14 @@ def loopback_up() -> None:
 def processes() -> list[int]:
     """All processes of the namespace."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; "" for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+    except OSError:
+        return ""
 
 
 def memory() -> tuple[int, int]:

@@ -14,6 +14,7 @@ from trainables.errors import BadInput
 RAY_ENV = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_AIR_NEW_OUTPUT": "0",  # the other output prints boxes at any verbosity
     # Ray warns of a node on which four times as many processes were started; a trial alone has four.

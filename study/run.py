@@ -25,7 +25,7 @@ from study.progress import TITLES, Progress
 from study.record import Record, Settings, Trial
 from study.report import print_report, write_report
 from study.store import Store
-from study.trial import Job, selection_scores
+from study.trial import Job, alone, selection_scores
 from trainables.catalogue import dataset
 from trainables.configs import Evaluate
 from trainables.numbers import lines, numbers, sources
@@ -150,6 +150,8 @@ class Launch:
             gpu, concurrent = capacity(resources, self.workers)
             self.record.open(self.settings)  # from here on nothing is bad input
             clean(self.record.folder)
+            # A trial whose work is done by a group of workers only waits.
+            own_share = 1 if alone(self.workers, gpu) else 0.01
             progress = Progress(
                 self.record,
                 self.store,
@@ -164,7 +166,7 @@ class Launch:
                 self.space, self.setting, optuna, rows, budget, self.finished(), self._score, progress.start
             )
             tuner = tune.Tuner(
-                tune.with_resources(tune.with_parameters(tune_trial, storage=scratch), {"CPU": 0.01}),
+                tune.with_resources(tune.with_parameters(tune_trial, storage=scratch), {"CPU": own_share}),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     scheduler=None if self.settings.grid else Rungs(self._num_rungs()),

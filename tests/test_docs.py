@@ -40,3 +40,10 @@ def test_commands_name_verbs_and_options_that_exist(path: Path) -> None:
         source = (ROOT / "study" / f"{verb}.py").read_text() + (ROOT / "study" / "options.py").read_text()
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest):
             assert f'"{option}"' in source, f"study.{verb} {option}"
+
+
+def test_the_pocket_figures_in_the_readme_are_those_of_the_benchmark() -> None:
+    results = (ROOT / "benchmarks" / "results" / "pocket_matrix.md").read_text()
+    shown = re.findall(r"^\| [^|]+ \|(?: [-+~.\d]+ \|){6}$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(shown) > 5 and all(line in results.splitlines() for line in shown)
+    assert "| NO |" not in results

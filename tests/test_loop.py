@@ -64,12 +64,12 @@ def differing(one: State, other: State) -> set[str]:
 
 @pytest.mark.parametrize("task", KINDS)
 def test_every_kind_of_dataset_learns_its_rows(task: str, train: Callable[..., History]) -> None:
-    steps = 120 if task in ("mnli", "sib200") else 40  # a pooled head on a narrow encoder starts slowly
+    steps = 40 if task in ("squad", "ccg") else 120  # a pooled head on a narrow encoder starts slowly
     history = train(task, steps=steps)
     assert history.tasks == [task] * steps
     assert history.steps == len(history.losses) == history.best_step == steps
     share = 0.95 if task == "mlm" else 0.6  # masked LM hides other tokens at every step
-    assert np.mean(history.losses[-10:]) < share * np.mean(history.losses[:5])
+    assert np.mean(history.losses[-15:]) < share * np.mean(history.losses[:15])
 
 
 def test_a_step_changes_only_what_its_task_uses(net: Net, train: Callable[..., History]) -> None:

@@ -18,7 +18,7 @@ from trainables.model import Net
 from trainables.schedule import Schedule, generator, learning_rate, mask_tokens
 
 # Machine facts, never part of a recipe: how many padded tokens go through the model at once.
-TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 65_536}
+TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 65_536}
 CHECK_EVERY = 25  # steps between looks at the loss; a look waits for the device
 
 
