@@ -34,8 +34,8 @@ SETTINGS = Settings(
     intermediate=("mnli", "squad"), mlm=False, seeds=2, scale=0.5, selection="english_dev", trials=0, grid=True,
 )  # fmt: skip
 BASE = Recipe(encoder="pretrain:nano", profile="small", targets=TARGETS, scale=0.5)
-MNLI = replace(BASE, intermediate=("mnli",), epochs=1.0, lr=5e-4)
-SQUAD = replace(BASE, intermediate=("squad",), epochs=1.0, lr=5e-4)
+MNLI = replace(BASE, intermediate=("mnli",), epochs=1.0, lr=2e-4)
+SQUAD = replace(BASE, intermediate=("squad",), epochs=1.0, lr=2e-4)
 BOTH = replace(SQUAD, intermediate=("mnli", "squad"), mixing_limit=2**13)
 BROKEN = replace(SQUAD, lr=0.01)
 # Examples (of 40) that a recipe gets right in English with seed 0, and its English dev score: MNLI is better in what is

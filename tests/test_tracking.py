@@ -92,7 +92,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Store]:
     record, store = Record(home, "first"), Store(home)
     record.open(SETTINGS)
     for tasks, status, targets in ENDS:
-        mix = {"intermediate": tasks, "mlm_ratio": 0.25, "epochs": 1.0, "lr": 5e-4} if tasks else {}
+        mix = {"intermediate": tasks, "mlm_ratio": 0.25, "epochs": 1.0, "lr": 2e-4} if tasks else {}
         recipe = Recipe(**{**BASELINE.to_dict(), "targets": BASELINE.targets, **mix})
         found = {t: [evaluation(store, t, recipe, seed) for seed in (0, 1)] for t in SETTINGS.targets[:targets]}
         ended: dict[str, Any] = (
