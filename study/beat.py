@@ -6,13 +6,14 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from study.plan import Node
+from study.record import Trial
 
 EVERY_S = 1.0
 # A file that was not written for this long is of a killed process. A living one writes while it loads or encodes, too.
@@ -147,6 +148,17 @@ def states(study: Path) -> dict[str, State]:
             if time.time() - state.updated < STALE_S:
                 found[path.stem] = state
     return dict(sorted(found.items(), key=lambda item: item[1].started))
+
+
+def settled(trials: Mapping[str, Trial], study: Path) -> dict[str, Trial]:
+    """The trials as they are now: one that is recorded as running, but shows no life, was stopped."""
+    alive, now = states(study), time.time()
+    return {
+        address: replace(trial, status="stopped", reason="its launch was killed")
+        if trial.status == "running" and address not in alive and now - trial.at > STALE_S
+        else trial
+        for address, trial in trials.items()
+    }
 
 
 def forget(study: Path, address: str) -> None:

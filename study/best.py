@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from study.record import Settings
 from trainables.errors import BadInput, unknown
 from trainables.numbers import lines, numbers, sources
 from trainables.recipe import Recipe
+from trainables.toml_file import read_toml
 
 STUDY_KEYS = ("space", "source", "seeds")
 
@@ -48,12 +48,7 @@ def recipe_toml(recipe: Mapping[str, Any], settings: Settings, name: str) -> str
 
 def read_recipe(path: str) -> tuple[Recipe, dict[str, Any]]:
     """The recipe of a TOML file and its `[study]` table; BadInput naming what is wrong with it."""
-    try:
-        values = tomllib.loads(Path(path).read_text())
-    except OSError as error:
-        raise BadInput(f"recipe file {path!r} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"recipe file {path!r} is not TOML: {error}") from error
+    values = read_toml(path, f"recipe file {path!r}")
     for key in values:
         if key not in ("study", "recipe"):
             raise unknown(f"table of recipe file {path!r}:", key, ["study", "recipe"])

@@ -16,7 +16,8 @@ VERBS = {
     "sync": "bring MLflow up to date",
     "submission": "write the best predictions in XTREME's layout",
     "score": "score a folder in XTREME's layout",
-    "doctor": "check what a source of data has",
+    "doctor": "check this installation, or what a source of data has",
+    "gc": "what uses the space, and free what nobody needs",
 }
 
 

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from trainables.errors import BadInput
 
@@ -16,6 +18,7 @@ RAY_ENV = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "TOKENIZERS_PARALLELISM": "false",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # what Ctrl-C does is the launch's own affair (interrupt.py)
     "RAY_AIR_NEW_OUTPUT": "0",  # the other output prints boxes at any verbosity
     # Ray warns of a node on which four times as many processes were started; a trial alone has four.
     "RAY_worker_maximum_startup_concurrency": str(2 * (os.cpu_count() or 1)),
@@ -24,6 +27,11 @@ RAY_ENV = {
 LOOPBACK_ONLY = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 # One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
 LOGICAL_CPUS = (os.cpu_count() or 1) + 1
+
+# What a trial's own process asks for, which only waits: a place on Ray's head, whose loss no trial survives anyway.
+DRIVER_SHARE = {"node:__internal_head__": 0.001}
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("study", "trainables", "search_spaces", "dashboards")
 
 
 @contextmanager
@@ -43,7 +51,7 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
     init = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     if address:
         try:
-            init(address=address, runtime_env={"env_vars": RAY_ENV})
+            init(address=address, runtime_env=_runtime_env())
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
     else:
@@ -60,10 +68,20 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
         ray.shutdown()
 
 
+def _runtime_env() -> dict[str, Any]:
+    """What a cluster's workers are given: this process's packages, whatever their nodes have, and the settings above."""
+    packages = [str(ROOT / name) for name in PACKAGES]
+    return {
+        "env_vars": {name: os.environ[name] for name in RAY_ENV},
+        "py_modules": packages,
+        "excludes": ["__pycache__"],
+    }
+
+
 def capacity(resources: Mapping[str, float], workers: int) -> tuple[bool, int]:
     """Whether trials train on GPUs, and how many fit at once; BadInput when not even one does.
 
-    One CPU of the cluster is left to the drivers of the trials, each of which asks for 0.01.
+    One CPU of the cluster is left to the drivers of the trials, which wait and ask for none.
     """
     gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
     have, kind = (gpus, "GPUs") if gpus else (cpus - 1, "CPUs")

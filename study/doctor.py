@@ -1,7 +1,8 @@
-"""Checks what a source of data has: which datasets, whole or in part, and whether every row can be read."""
+"""Check this installation and its home, or, with --data, what a source of data has and whether every row can be read."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -9,13 +10,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from study.checks import Check, check_all
 from study.data_check import SPLITS, Finding, check_data
-from study.options import Parser, names_of, print_json, run_verb
+from study.options import Parser, home_of, names_of, print_json, run_verb
+from study.safe import SafeConsole
 from trainables.catalogue import DATASETS, dataset
+from trainables.errors import BadInput
 from trainables.sources import open_source
 
 COLOURS = {
     "ok": "green",
+    "warning": "yellow",
     "partial": "green",
     "stand-in": "yellow",
     "differs": "yellow",
@@ -25,21 +30,62 @@ COLOURS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry point; returns the exit status: 1 if something that is there cannot be read."""
+    """Entry point; returns the exit status: 1 if something that is there cannot be read, or does not work."""
     parser = Parser("doctor", __doc__)
-    parser.add_argument("--data", default="pocket", help="the source to check: pocket, mirror:FOLDER, hub, or A+B")
+    parser.add_argument("--data", help="the source to check: pocket, mirror:FOLDER, hub, or A+B")
     parser.add_argument("--datasets", help="only these, comma-separated (default: the whole catalogue)")
     parser.add_argument("--read", action="store_true", help="download and read rows of the hub too, not only its lists")
+    parser.add_argument("--encoder", help="of the installation: whether this encoder can be had (default: pocket)")
+    parser.add_argument("--address", help="of the installation: whether a Ray cluster answers there")
+    parser.add_argument("--mlflow-uri", help="of the installation: MLflow server or store (default: the home's)")
+    parser.add_argument("--ray", action="store_true", help="of the installation: start Ray, or join --address")
     options = parser.parse_args(argv)
+    if not (options.data or options.datasets or options.read):
+        return _installation(options)
+    for name in ("encoder", "address", "mlflow_uri", "ray"):
+        if getattr(options, name):
+            raise BadInput(
+                f"--{name.replace('_', '-')} checks the installation: leave --data, --datasets and --read out"
+            )
+    return _data(options)
+
+
+def _installation(options: argparse.Namespace) -> int:
+    try:
+        home = home_of(options)
+    except BadInput as error:
+        found = [Check("home", "broken", str(error), "choose another --home")]
+    else:
+        asked = {"encoder": options.encoder or "pocket", "address": options.address, "mlflow_uri": options.mlflow_uri}
+        found = check_all(home, **asked, ray=options.ray)
+    if options.json:
+        print_json({"checks": [check.to_dict() for check in found]})
+    else:
+        _print_checks(found, SafeConsole(highlight=False))
+    return 1 if any(check.state == "broken" for check in found) else 0
+
+
+def _print_checks(found: Sequence[Check], console: Console) -> None:
+    grid = Table.grid(padding=(0, 2))
+    for column in ("state", "name", "said"):
+        grid.add_column(column, overflow="fold")
+    for check in found:
+        grid.add_row(f"[{COLOURS[check.state]}]{check.state}[/]", check.name, escape(check.said))
+        if check.mend:
+            grid.add_row("", "", f"[bold]mend:[/] {escape(check.mend)}")
+    console.print(grid)
+
+
+def _data(options: argparse.Namespace) -> int:
     names = names_of(options.datasets)
     datasets = [dataset(name) for name in names] if names else list(DATASETS.values())
-    source = open_source(options.data)
+    source = open_source(options.data or "pocket")
     found = check_data(source, datasets, read_hub=options.read)
     unread = source.unread()
     if options.json:
         print_json({"source": source.spec, "unread": list(unread), "datasets": [f.to_dict() for f in found]})
     else:
-        _print(found, unread, Console(highlight=False))
+        _print(found, unread, SafeConsole(highlight=False))
     return 1 if any(f.state == "broken" for f in found) else 0
 
 

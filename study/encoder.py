@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.errors import BadInput, unknown
+from trainables.errors import BadInput, check_path, unknown
 from trainables.pretrain import SIZES, size
 from trainables.recipe import digest
 
 # What most people mean by a name without an owner, which the hub no longer resolves.
 KNOWN_HUB_IDS = ("FacebookAI/xlm-roberta-base", "FacebookAI/xlm-roberta-large")
+CODE_FILES = ("config.json", "tokenizer_config.json", "processor_config.json")  # where "auto_map" may stand
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
 
 
@@ -30,7 +32,9 @@ class Weights:
         from huggingface_hub import snapshot_download
 
         name, commit = self.location.removeprefix("hub:").rsplit("@", 1)
-        return Path(snapshot_download(name, revision=commit, allow_patterns=list(HUB_FILES)))
+        folder = Path(snapshot_download(name, revision=commit, allow_patterns=list(HUB_FILES)))
+        _check(folder, f"encoder {name!r}")
+        return folder
 
 
 def resolve(encoder: str) -> Weights | None:
@@ -42,6 +46,7 @@ def resolve(encoder: str) -> Weights | None:
     if encoder.startswith("pretrain:"):
         size(encoder.removeprefix("pretrain:"))
         return None
+    check_path("encoder", encoder)
     if encoder == "pocket":
         return _folder(Path(str(importlib.resources.files("trainables.pocket") / "encoder")))
     if Path(encoder).is_dir():
@@ -61,12 +66,35 @@ def _folder(folder: Path) -> Weights:
         pickled = sorted(n for n in names if n.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt")))
         why = f"; {pickled[0]} is a pickle, which is not loaded: convert it to safetensors" if pickled else ""
         raise BadInput(f"encoder folder {str(folder)!r} has no .safetensors weights{why}")
+    _check(folder, f"encoder folder {str(folder)!r}")
     sums = {}
     for path in files:
         if path.suffix in (".json", ".safetensors", ".model", ".txt"):
             with open(path, "rb") as file:
                 sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return Weights(digest(sums), str(folder))
+
+
+def _check(folder: Path, what: str) -> None:
+    """BadInput where a checkpoint asks for code of its own, or its list of weight files leads out of the folder.
+
+    There is no option to allow such code: a model that needs it can be saved again with a class of transformers.
+    """
+    for path in sorted(folder.glob("*.json")):
+        if path.name not in CODE_FILES and not path.name.endswith(".index.json"):
+            continue
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadInput(f"{what}: {path.name} is not JSON that can be read ({error})") from None
+        if not isinstance(values, dict):
+            raise BadInput(f"{what}: {path.name} is no JSON object")
+        if values.get("auto_map") or values.get("custom_pipelines"):
+            raise BadInput(f"{what}: {path.name} asks for Python code of its own (auto_map), which is never run")
+        shards = values.get("weight_map", {})
+        for shard in shards.values() if isinstance(shards, dict) else [shards]:
+            if not isinstance(shard, str) or Path(shard).name != shard or not (folder / shard).is_file():
+                raise BadInput(f"{what}: {path.name} names weights that are not in it: {shard!r}")
 
 
 def _hub(name: str) -> Weights:
@@ -85,6 +113,8 @@ def _hub(name: str) -> Weights:
         raise BadInput(
             f"encoder {name!r}: the hub cannot be reached ({type(error).__name__}); give a folder"
         ) from error
+    if (info.config or {}).get("auto_map"):
+        raise BadInput(f"encoder {name!r}: config.json asks for Python code of its own (auto_map), which is never run")
     if not any(s.rfilename.endswith(".safetensors") for s in info.siblings or []):
         raise BadInput(f"encoder {name!r} has no .safetensors weights on the hub; pickled weights are not loaded")
     return Weights(digest({"hub": name, "commit": info.sha}), f"hub:{name}@{info.sha}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 from search_spaces import space
 from study.best import read_recipe
 from study.encoder import resolve
-from study.options import Parser, home_of, names_of, print_json, run_verb
+from study.options import Parser, add_running, home_of, names_of, print_json, run_verb, running_of
 from study.plan import Planner, scored_languages, selection_rows
 from study.record import Record, Settings
+from study.remote import check_url
 from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
-from trainables.errors import BadInput, unknown
+from trainables.errors import BadInput, check_path, unknown
 from trainables.profiles import PROFILES, default_profile
 from trainables.recipe import CHOICES, check_number
 from trainables.sources import Source, open_source
@@ -40,7 +42,6 @@ def parser() -> Parser:
     made.add_argument("--grid", action="store_true", help="exactly the published rows (the default without --trials)")
     made.add_argument("--recipe", help="run the recipe of a TOML file, beside the baseline")
     made.add_argument("--profile", help=f"training numbers: {', '.join(PROFILES)} (default: by encoder)")
-    made.add_argument("--workers", type=int, default=1, help="data-parallel workers per trial (default: 1)")
     made.add_argument("--seeds", type=int, help="seeds per recipe; gains are paired by seed (default: 1)")
     made.add_argument("--scale", type=float, help="fraction of all rows and steps, for a rehearsal (default: 1)")
     made.add_argument("--layer", type=int, help="hidden state that retrieval reads (default: 14 of 24, 8 of 12)")
@@ -48,8 +49,10 @@ def parser() -> Parser:
     made.add_argument("--direction", choices=CHOICES["direction"], help="who looks for whom (default: en_to_xx)")
     made.add_argument("--bare-prefix", choices=CHOICES["bare_prefix"], help="lone word-boundary pieces in tagging")
     made.add_argument("--sweep-layers", action="store_true", help="score retrieval at every layer too, as a report")
-    made.add_argument("--address", help="an existing Ray cluster (default: start one on this machine)")
-    made.add_argument("--mlflow-uri", help="MLflow server or store (default: a SQLite file in the home)")
+    made.add_argument(
+        "--store", metavar="URL", help="share finished stages at s3://, gs:// or file:// (default: $STEPSTONE_STORE)"
+    )
+    add_running(made)
     made.add_argument("--dry-run", action="store_true", help="print what would run, and stop")
     return made
 
@@ -57,21 +60,22 @@ def parser() -> Parser:
 def main(argv: Sequence[str]) -> int:
     """Entry point; returns the exit status."""
     options = parser().parse_args(argv)
-    home = home_of(options)
+    home, running = home_of(options), running_of(options)
     settings, source = settings_of(options)
     planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
     record = Record(home, settings.default_name if options.name is None else options.name)
     record.check(settings)
+    settings = replace(settings, store=_store(options, record))
 
-    from study.run import Launch, dry_run
+    from study.run import Launch, dry_run, unfinished
 
-    launch = Launch(home, record, settings, planner, options.workers, options.address, options.mlflow_uri, options.json)
+    launch = Launch(home, record, settings, planner, **running)
     if options.dry_run:
         return dry_run(launch)
     report = launch.run()
     if options.json:
         print_json(report)
-    return 1 if report["trials"]["running"] else 0
+    return 1 if unfinished(report) else 0
 
 
 def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
@@ -80,7 +84,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         raise BadInput("--recipe runs one recipe: leave --space, --trials and --grid out")
     if options.trials is not None and options.grid:
         raise BadInput("--trials searches and --grid runs the published rows: give one of them")
-    for name in ("trials", "workers", "seeds"):
+    for name in ("trials", "seeds"):
         value = getattr(options, name)
         if value is not None:
             check_number(f"--{name}", value, at_least=1)
@@ -92,6 +96,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         raise BadInput("--space is missing: which question? (or --recipe FILE)")
     space(options.space)
     encoder = options.encoder or "pocket"
+    check_path("--encoder", encoder)
     profile = options.profile or default_profile(encoder)
     if profile not in PROFILES:
         raise unknown("profile", profile, PROFILES)
@@ -116,6 +121,12 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         sweep_layers=options.sweep_layers,
     )
     return settings, source
+
+
+def _store(options: argparse.Namespace, record: Record) -> str:
+    """The URL of the option or the environment, or the one that the study already has."""
+    url = options.store or os.environ.get("STEPSTONE_STORE") or (record.settings.store if record.exists else "")
+    return check_url(url) if url else ""
 
 
 def _reading(options: argparse.Namespace) -> dict[str, Any]:

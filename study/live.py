@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from study.beat import State
+from study.safe import visible
 
 LINE_EVERY_S = 60.0
 REFRESH_PER_S = 2
@@ -113,4 +114,4 @@ def _cells(state: State | str) -> tuple[str, str, str, str]:
 
 def _short(text: str) -> Text:
     """Text as it is, cut where there is no room for it: no markup, no second line."""
-    return Text(text.replace("\n", " "), no_wrap=True, overflow="ellipsis")
+    return Text(visible(text.replace("\n", " ")), no_wrap=True, overflow="ellipsis")

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from search_spaces import space
+from study.beat import settled
 from study.best import best_recipe
 from study.layers import layers
-from study.record import Record, Settings, Trial, in_order
+from study.record import UNFINISHED, Record, Settings, Trial, in_order
 from study.statistics import gain_resamples, interval, read_scores, resampled_mean
 from study.store import Store
 from trainables.catalogue import Dataset, dataset
@@ -47,7 +48,7 @@ def build(record: Record, store: Store) -> Report:
     """The report of a study as one dictionary of literals; `study.report --json` prints it."""
     settings = record.settings
     standins, trouble = _standins(settings)
-    trials = in_order(record.trials())
+    trials = in_order(settled(record.trials(), record.folder))
     scored = {
         t.address: {name: _read(name, t, store) for name in settings.targets if finished(t, name, store)}
         for t in trials
@@ -78,7 +79,7 @@ def build(record: Record, store: Store) -> Report:
         "seeds": settings.seeds,
         "selection": settings.selection,
         "pocket": settings.source == "pocket",
-        "trials": {s: statuses.count(s) for s in ("complete", "pruned", "failed", "running")},
+        "trials": {s: statuses.count(s) for s in ("complete", "pruned", "failed", "stopped", "running")},
         "stages": record.last_launch(),
         "targets": [_target(name, scored) for name in settings.targets],
         "languages": {tag: _language(tag) for tag in _languages(scored)},
@@ -190,10 +191,10 @@ def curves(trial: Trial, store: Store) -> dict[str, Any]:
     addresses = [a[0] for a in trial.evaluations.values() if a and store.has(a[0])]
     while addresses:
         address = addresses.pop(0)
-        if not address or not (store.folder(address) / "DONE").exists():
+        if not address or not (store.small(address) / "stage.json").exists():
             continue
         info = store.info(address)
-        history = store.folder(address) / "history.json"
+        history = store.small(address) / "history.json"
         if info["kind"] in ("intermediate", "target") and info["label"] not in found and history.exists():
             found[info["label"]] = _thin(json.loads(history.read_text()))
         if info["kind"] != "intermediate":
@@ -308,7 +309,7 @@ def _notes(
         notes.append(
             f"At chance level in English, so that training may have failed (a lower lr may help): {', '.join(at_chance)}."
         )
-    waiting = [t.name for t in trials if t.status == "running"]
+    waiting = [t.name for t in trials if t.status in UNFINISHED]
     if waiting:
         notes.append(f"Not finished: {', '.join(waiting)}.")
     return notes

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from trainables.errors import BadInput, unknown
+from study.safe import json_text, redact, told
+from trainables.errors import BadInput, DataError, check_path, unknown
+from trainables.recipe import check_number
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,7 +39,9 @@ class Parser(argparse.ArgumentParser):
 
 def home_of(options: argparse.Namespace) -> Path:
     """The absolute home; BadInput when it is not a folder that can be written."""
-    home = Path(options.home or os.environ.get("STEPSTONE_HOME") or ".stepstone").expanduser().resolve()
+    name = options.home or os.environ.get("STEPSTONE_HOME") or ".stepstone"
+    check_path("--home", name)
+    home = Path(os.path.expanduser(name)).resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,6 +49,33 @@ def home_of(options: argparse.Namespace) -> Path:
     if not os.access(home, os.W_OK):
         raise BadInput(f"home {str(home)!r} cannot be written")
     return home
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """The options on how a study is run, which no result depends on; see `running_of`."""
+    parser.add_argument("--workers", type=int, default=1, help="data-parallel workers per trial (default: 1)")
+    parser.add_argument("--address", help="an existing Ray cluster (default: start one on this machine)")
+    parser.add_argument("--mlflow-uri", help="MLflow server or store (default: a SQLite file in the home)")
+    parser.add_argument(
+        "--checkpoint-every", type=float, default=60.0, help="seconds between checkpoints (default: 60)"
+    )
+    parser.add_argument("--max-bytes", help="size of the home, such as 20GB: weights that no trial needs make room")
+
+
+def running_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a `Launch` that `add_running` asks for; raises BadInput."""
+    from study.disk import parse_size
+
+    check_number("--workers", options.workers, at_least=1)
+    check_number("--checkpoint-every", options.checkpoint_every, at_least=0)
+    return {
+        "workers": options.workers,
+        "address": options.address,
+        "mlflow_uri": options.mlflow_uri,
+        "quiet": options.json,
+        "checkpoint_every": options.checkpoint_every,
+        "max_bytes": None if options.max_bytes is None else parse_size(options.max_bytes),
+    }
 
 
 def names_of(value: str | None) -> tuple[str, ...] | None:
@@ -64,15 +95,26 @@ def run_verb(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = 
     try:
         sys.exit(main(sys.argv[1:] if argv is None else argv))
     except BadInput as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
+    except DataError as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; `python -m study.resume NAME` goes on from here", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
+    except Exception:  # a fault of ours: its traceback may quote data and the environment
+        print(told(traceback.format_exc()), end="", file=sys.stderr)
+        sys.exit(1)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line that is safe to print."""
+    return told(" ".join(redact(str(error)).split()))
 
 
 def print_json(value: Any) -> None:
     """One JSON object on standard output."""
-    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    print(json_text(value))

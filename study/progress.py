@@ -11,6 +11,7 @@ from typing import Any
 from study.beat import forget, states
 from study.live import View, clock
 from study.record import Record, Trial
+from study.safe import told
 from study.store import Store
 from study.trial import Job
 from trainables.catalogue import DATASETS
@@ -28,6 +29,7 @@ class Progress:
         say: prints a line.
         budget: how many trials there will be.
         concurrent: how many run at once.
+        after: called when a trial has ended and is recorded.
     """
 
     def __init__(
@@ -39,18 +41,22 @@ class Progress:
         say: Callable[[str], None],
         budget: int,
         concurrent: int,
+        after: Callable[[], None] = lambda: None,
     ) -> None:
         self.record, self.store, self.job_of, self.put, self.say, self.budget = record, store, job_of, put, say, budget
-        self.concurrent, self.done = concurrent, 0
+        self.concurrent, self.after, self.done = concurrent, after, 0
         self.running: dict[str, str] = {}  # address -> name
         self.seen: set[str] = set()  # trials whose workers have begun
         self.took: list[float] = []  # seconds of the trials that ended well
         self.started: dict[str, float] = {}
         self.params: dict[str, dict[str, Any]] = {}
+        self.recipes: dict[str, Recipe] = {}
+        self.retries: dict[str, int] = {}
 
     def start(self, recipe: Recipe, params: dict[str, Any]) -> dict[str, Any]:
         """The Tune config of a new trial, which is recorded as running."""
         self.started[recipe.address], self.params[recipe.address] = time.time(), params
+        self.recipes[recipe.address] = recipe
         self._note(recipe, "running")
         return {"recipe": recipe.to_dict(), "job": self.job_of(recipe)}
 
@@ -79,7 +85,11 @@ class Progress:
         """Records how a trial ended."""
         recipe = Recipe.from_dict(trial.config["recipe"])
         result: Mapping[str, Any] = trial.last_result or {}
-        if error or "failed" in result or "score" not in result:
+        # Those that the trial's process lived to count, and those that it died of itself.
+        self.retries[recipe.address] = int(result.get("retries", 0)) + trial.num_failures - bool(error)
+        if str(result.get("failed", "")).startswith("Stopped:"):
+            self._note(recipe, "stopped", str(result["failed"]).removeprefix("Stopped: "))
+        elif error or "failed" in result or "score" not in result:
             lines = error.strip().splitlines()
             reason = str(result.get("failed") or (lines[-1] if lines else "no result"))
             self._note(recipe, "failed", reason, str(result.get("traceback") or error))
@@ -87,6 +97,11 @@ class Progress:
             self._note(recipe, "pruned", f"stopped after {result['targets_done']} of {len(recipe.targets)} targets")
         else:
             self._note(recipe, "complete")
+
+    def stop_rest(self) -> None:
+        """Records the trials that the end of the launch cut short."""
+        for recipe in [self.recipes[address] for address in self.running]:
+            self._note(recipe, "stopped", "the launch ended before the trial did")
 
     def view(self) -> View:
         """Where the study and its running trials are."""
@@ -121,8 +136,9 @@ class Progress:
             evaluations=self._finished(plan.evaluations()),
             sweeps=self._finished(plan.sweeps()),
             params=self.params[recipe.address],
-            reason=reason,
-            traceback=trace,
+            reason=told(reason),
+            traceback=told(trace),
+            retries=self.retries.get(recipe.address, 0),
             seconds=round(seconds, 1),
             at=time.time(),
         )
@@ -134,9 +150,11 @@ class Progress:
         self.running.pop(recipe.address, None)
         forget(self.record.folder, recipe.address)
         self.done += 1
-        self.took += [seconds] if status != "failed" else []
-        ending = f": {reason}" if reason else ""
+        self.took += [seconds] if status in ("complete", "pruned") else []
+        ending = f", {trial.retries} lost workers or nodes" if trial.retries else ""
+        ending += f": {told(reason)}" if reason else ""
         self.say(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}")
+        self.after()
 
     def _finished(self, addresses: Mapping[str, list[str]]) -> dict[str, list[str]]:
         return {target: found for target, found in addresses.items() if all(self.store.has(a) for a in found)}

@@ -15,7 +15,9 @@ from typing import Any, Literal
 from trainables.errors import BadInput, unknown
 from trainables.recipe import Recipe, digest
 
-Status = Literal["running", "complete", "pruned", "failed"]
+# stopped: gave way or was interrupted before its end; a resume goes on with it.
+Status = Literal["running", "stopped", "complete", "pruned", "failed"]
+UNFINISHED = ("running", "stopped")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -38,6 +40,7 @@ class Settings:
     recipe: dict[str, Any] | None = None  # a single recipe to run beside the baseline (`--recipe`)
     reading: dict[str, Any] = field(default_factory=dict)  # recipe keys on how encoders are read, if not as published
     sweep_layers: bool = False
+    store: str = ""  # URL where finished stages are kept too (`--store`)
 
     @property
     def default_name(self) -> str:
@@ -75,6 +78,7 @@ class Trial:
     sweeps: dict[str, list[str]] = field(default_factory=dict)  # target -> layer sweep per seed
     reason: str = ""
     traceback: str = ""
+    retries: int = 0  # how often it started again because workers or nodes were lost
     seconds: float = 0.0  # since it started
     at: float = 0.0  # when this was written, in seconds since the epoch
 

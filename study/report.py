@@ -18,8 +18,9 @@ from study.matrix import build, signed
 from study.options import Parser, home_of, names_of, print_json, run_verb
 from study.published import compare, footnotes, texts
 from study.record import Record
+from study.safe import SafeConsole, spreadsheet_cell, visible
 from study.store import Store
-from trainables.errors import BadInput, unknown
+from trainables.errors import BadInput, check_path, unknown
 
 Report = Mapping[str, Any]
 WIDE = 100  # columns of a terminal from which the matrix shows intervals
@@ -37,8 +38,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     home = home_of(options)
     record = Record(home, options.name)
-    record.settings  # noqa: B018  raises BadInput for an unknown study
-    report = build(record, Store(home))
+    report = build(record, Store(home, record.settings.store))
     if options.compare is not None:
         report["published"] = compare(report, options.compare)
     wanted = names_of(options.languages) if options.languages else None
@@ -46,6 +46,7 @@ def main(argv: Sequence[str]) -> int:
         if language not in report["languages"]:
             raise unknown("language", language, report["languages"])
     if options.out:
+        check_path("--out", options.out)
         out = Path(options.out)
         if out.exists() and not out.is_dir():
             raise BadInput(f"--out {options.out!r} is a file, not a folder")
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     if options.json:
         print_json(report)
     else:
-        console = Console(highlight=False)
+        console = SafeConsole(highlight=False)
         print_report(report, console)
         if options.compare is not None:
             print_comparison(report, console)
@@ -62,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
                 for table in language_tables(report, target, wanted, console.width):
                     console.print(table)
         if options.out:
-            console.print(f"written to {options.out}")
+            console.print(escape(f"written to {options.out}"))
     return 0
 
 
@@ -82,10 +83,10 @@ def write_files(report: Report, out: Path) -> None:
     (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
     (out / "report.md").write_text(markdown(report))
     with open(out / "matrix.csv", "w", newline="") as file:
-        csv.writer(file).writerows(csv_rows(report))
+        csv.writer(file).writerows([list(map(spreadsheet_cell, row)) for row in csv_rows(report)])
     if report["layers"]:
         with open(out / "layers.csv", "w", newline="") as file:
-            csv.writer(file).writerows(layer_rows(report))
+            csv.writer(file).writerows([list(map(spreadsheet_cell, row)) for row in layer_rows(report)])
     if report["best"]:
         (out / "best.toml").write_text(report["best"]["toml"])
     (out / "matrix.svg").write_text(to_svg(report))
@@ -195,11 +196,14 @@ def _score(metrics: Mapping[str, float], target: Mapping[str, Any]) -> str:
     return "/".join(f"{metrics[name]:.1f}" for name in target["main"])
 
 
+def plain(value: str) -> str:
+    """Text of one line for Markdown: no HTML, no links, pictures or code in it."""
+    escaped = visible(value).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
+    return " ".join(escaped.replace("[", "\\[").replace("`", "\\`").split())
+
+
 def markdown(report: Report) -> str:
     """The report as Markdown."""
-
-    def plain(value: str) -> str:
-        return " ".join(value.replace("&", "&amp;").replace("<", "&lt;").split())
 
     def line(values: Sequence[str]) -> str:
         return "| " + " | ".join(plain(v).replace("|", "\\|") for v in values) + " |"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from study.encoder import resolve
-from study.options import Parser, home_of, print_json, run_verb
+from study.options import Parser, add_running, home_of, print_json, run_verb, running_of
 from study.plan import Planner
 from study.record import Record
-from trainables.recipe import check_number
 from trainables.sources import open_source
 
 
@@ -16,23 +15,20 @@ def main(argv: Sequence[str]) -> int:
     """Entry point; returns the exit status."""
     parser = Parser("resume", __doc__)
     parser.add_argument("name", help="the study")
-    parser.add_argument("--workers", type=int, default=1, help="data-parallel workers per trial (default: 1)")
-    parser.add_argument("--address", help="an existing Ray cluster (default: start one on this machine)")
-    parser.add_argument("--mlflow-uri", help="MLflow server or store (default: a SQLite file in the home)")
+    add_running(parser)
     options = parser.parse_args(argv)
-    check_number("--workers", options.workers, at_least=1)
-    home = home_of(options)
+    home, running = home_of(options), running_of(options)
     record = Record(home, options.name)
     settings = record.settings
     planner = Planner(open_source(settings.source), resolve(settings.encoder), settings.sweep_layers)
 
-    from study.run import Launch
+    from study.run import Launch, unfinished
 
-    launch = Launch(home, record, settings, planner, options.workers, options.address, options.mlflow_uri, options.json)
+    launch = Launch(home, record, settings, planner, **running)
     report = launch.run()
     if options.json:
         print_json(report)
-    return 1 if report["trials"]["running"] else 0
+    return 1 if unfinished(report) else 0
 
 
 if __name__ == "__main__":

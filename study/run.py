@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import tempfile
 import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -13,23 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from search_spaces import space
-from search_spaces.space import Given, Setting, Value
+from search_spaces.space import Value
+from study.agenda import rows_of, setting_of
 from study.beat import clean, forget
-from study.cluster import capacity, start_ray, this_machine
+from study.cluster import DRIVER_SHARE, capacity, start_ray, this_machine
+from study.disk import scratch
+from study.gc import Budget
+from study.interrupt import giving_way
 from study.live import shown
+from study.lost import MAX_LOST
 from study.plan import Plan, Planner, missing, selection_rows
 from study.progress import TITLES, Progress
-from study.record import Record, Settings, Trial
+from study.record import UNFINISHED, Record, Settings, Trial
 from study.report import print_report, write_report
+from study.safe import SafeConsole, told
 from study.store import Store
-from study.trial import Job, alone, selection_scores
+from study.trial import Job, alone, selection_scores, stop_file
 from trainables.catalogue import dataset
 from trainables.configs import Evaluate
 from trainables.numbers import lines, numbers, sources
-from trainables.recipe import Recipe, title, without_intermediate
+from trainables.recipe import Recipe, title
 
 MLFLOW_PATIENCE_S = 60.0
 
@@ -46,22 +50,15 @@ class Launch:
     address: str | None
     mlflow_uri: str | None
     quiet: bool
+    checkpoint_every: float = 60.0  # seconds
+    max_bytes: int | None = None
     plans: dict[str, Plan] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.store = Store(self.home)
+        self.store = Store(self.home, self.settings.store)
         self.space = space(self.settings.space)
-        self.console = Console(file=sys.stderr if self.quiet else sys.stdout, highlight=False)
-        s = self.settings
-        self.setting = Setting(
-            encoder=s.encoder,
-            profile=s.profile,
-            targets=s.targets,
-            tasks=s.intermediate,
-            mlm=s.mlm,
-            scale=s.scale,
-            reading=s.reading,
-        )
+        self.console = SafeConsole(file=sys.stderr if self.quiet else sys.stdout, highlight=False)
+        self.setting = setting_of(self.settings)
 
     def plan(self, recipe: Recipe) -> Plan:
         """The recipe's plan, made once."""
@@ -71,15 +68,7 @@ class Launch:
 
     def rows(self) -> list[tuple[Recipe, dict[str, Value]]]:
         """The published rows, or the one recipe of a file; the baseline first."""
-        if self.settings.recipe:
-            recipe = Recipe.from_dict(self.settings.recipe)
-            rows: list[tuple[Recipe, dict[str, Value]]] = [(without_intermediate(recipe), {}), (recipe, {})]
-        else:
-            rows = [(self.space.recipe(Given(p), self.setting), p) for p in self.space.published(self.setting)]
-        unique: dict[str, tuple[Recipe, dict[str, Value]]] = {}
-        for recipe, params in rows:
-            unique.setdefault(recipe.address, (recipe, params))
-        return list(unique.values())
+        return rows_of(self.settings)
 
     def finished(self) -> dict[str, Trial]:
         """The record's trials that need not run: ended, and if complete, with every score still in the store."""
@@ -129,7 +118,7 @@ class Launch:
         self._count(log)
         report = write_report(self.record, self.store)
         self._mlflow(uri, report)
-        if report["trials"]["running"]:
+        if unfinished(report):
             self.say(f"stopped before the end; `python -m study.resume {self.record.name}` goes on from here")
         if not self.quiet:
             print_report(report, self.console)
@@ -140,7 +129,7 @@ class Launch:
 
     def _tune(self, rows: list[tuple[Recipe, dict[str, Value]]], budget: int, log: Path, writer: Any) -> None:
         """Lets Tune run the trials, on the cluster that there is."""
-        with start_ray(self.address) as resources, tempfile.TemporaryDirectory(dir=self._scratch()) as scratch:
+        with start_ray(self.address) as resources, scratch(self.home) as folder:
             from ray import tune
 
             from study.search import RecipeSearcher, Rungs, open_optuna
@@ -151,7 +140,7 @@ class Launch:
             self.record.open(self.settings)  # from here on nothing is bad input
             clean(self.record.folder)
             # A trial whose work is done by a group of workers only waits.
-            own_share = 1 if alone(self.workers, gpu) else 0.01
+            own_share = {"CPU": 1.0} if alone(self.workers, gpu) else DRIVER_SHARE
             progress = Progress(
                 self.record,
                 self.store,
@@ -160,13 +149,14 @@ class Launch:
                 self.say,
                 budget,
                 concurrent,
+                Budget(self.home, self.max_bytes, self.say),
             )
             optuna = open_optuna(self.record.folder, self.record.name)
             searcher = RecipeSearcher(
                 self.space, self.setting, optuna, rows, budget, self.finished(), self._score, progress.start
             )
             tuner = tune.Tuner(
-                tune.with_resources(tune.with_parameters(tune_trial, storage=scratch), {"CPU": own_share}),
+                tune.with_resources(tune.with_parameters(tune_trial, storage=folder), own_share),
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
                     scheduler=None if self.settings.grid else Rungs(self._num_rungs()),
@@ -174,11 +164,26 @@ class Launch:
                     max_concurrent_trials=concurrent,
                 ),
                 run_config=tune.RunConfig(
-                    name="tune", storage_path=scratch, verbose=0, callbacks=[progress.callback()]
+                    name="tune",
+                    storage_path=folder,
+                    verbose=0,
+                    callbacks=[progress.callback()],
+                    # Of the trials' own processes: what their workers lose is `study.lost`'s.
+                    failure_config=tune.FailureConfig(max_failures=MAX_LOST),
                 ),
             )
-            with shown(self.console, progress.view, plain=self.quiet):
-                tuner.fit()
+
+            def asked() -> None:
+                searcher.left = 0
+                self.say("stopping: running stages write their state (again: stop at once)")
+
+            try:
+                with giving_way(stop_file(log), asked), shown(self.console, progress.view, plain=self.quiet):
+                    tuner.fit()
+            except KeyboardInterrupt:
+                self.say("stopped at once")
+            finally:
+                progress.stop_rest()
 
     def _num_rungs(self) -> int:
         """How many targets have rows that choosing may look at."""
@@ -196,17 +201,14 @@ class Launch:
             workers=self.workers,
             gpu=gpu,
             cpus=1,
+            store=self.settings.store,
+            checkpoint_every=self.checkpoint_every,
         )
 
     def _score(self, trial: Trial) -> float:
         """What Optuna is told of a complete trial."""
         plan, done = self.plan(trial.recipe), len(trial.recipe.targets)
         return float(np.mean(selection_scores(plan, done, self.store, self.settings.selection)))
-
-    def _scratch(self) -> Path:
-        folder = self.home / "ray"
-        folder.mkdir(exist_ok=True)
-        return folder
 
     def _count(self, log: Path) -> None:
         """Records how many stages this launch ran and how many it found finished."""
@@ -225,7 +227,6 @@ class Launch:
                 "train_steps": sum(r["steps"] for r in ran),
             },
         )
-        log.unlink(missing_ok=True)
 
     def _mlflow(self, uri: str, report: dict[str, Any]) -> None:
         from study.tracking import sync
@@ -237,7 +238,12 @@ class Launch:
 
     def say(self, text: str) -> None:
         """Prints a line as it is: names and paths are not markup."""
-        self.console.print(text, soft_wrap=True, markup=False)
+        self.console.print(told(text), soft_wrap=True, markup=False)
+
+
+def unfinished(report: dict[str, Any]) -> int:
+    """How many trials a resume would go on with."""
+    return sum(int(report["trials"][status]) for status in UNFINISHED)
 
 
 def _length(recipe: Recipe) -> tuple[bool, int, bool]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from study import xtreme
 from study.options import Parser, print_json, run_verb
+from study.safe import SafeConsole
 from study.xtreme import FULL_POOL, TASKS, TATOEBA_POOL, Sentence, Task, Version, groups_of, tasks_of
 from trainables.errors import BadInput, unknown
 from trainables.metrics import (
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     if options.json:
         print_json(found)
     else:
-        print_scores(found, Console(highlight=False))
+        print_scores(found, SafeConsole(highlight=False))
     return 0
 
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study.beat import State, states
+from study.beat import State, settled, states
 from study.live import table
 from study.options import Parser, home_of, print_json, run_verb
 from study.record import Record, in_order, studies
+from study.safe import SafeConsole
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     going: dict[str, list[tuple[str, State | str]]] = {}
     for name in names:
         record = Record(home, name)
-        settings, trials = record.settings, record.trials()
+        settings, trials = record.settings, settled(record.trials(), record.folder)
         running = {address: t.name for address, t in trials.items() if t.status == "running"}
         now = {address: state for address, state in states(record.folder).items() if address in running}
         going[name] = [(running[address], state) for address, state in now.items()]
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     if options.json:
         print_json({"home": str(home), "studies": found})
         return 0
-    console = Console(highlight=False)
+    console = SafeConsole(highlight=False)
     if not found:
         console.print(f"no studies in {home}")
     for study in found:

@@ -16,6 +16,7 @@ from rich.table import Table
 from study.matrix import CHOSEN_BY, build, code_version, finished
 from study.options import Parser, home_of, print_json, run_verb
 from study.record import Record, Trial
+from study.safe import SafeConsole
 from study.store import Store
 from study.xtreme import TASKS, VERSIONS, Task, Version, json_text, known_languages, lines_text, squad_text, tags_text
 from trainables.catalogue import Dataset, dataset
@@ -62,17 +63,17 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     home = home_of(options)
     record = Record(home, options.name)
-    record.settings  # noqa: B018  raises BadInput for an unknown study
+    store = Store(home, record.settings.store)
     out = Path(options.out).expanduser().resolve()
     folders = (out, out.with_name(f"{out.name}-labels")) if options.labels else (out,)
     for folder in folders:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise BadInput(f"{str(folder)!r} exists and is not an empty folder")
-    found = write(record, Store(home), *folders)
+    found = write(record, store, *folders)
     if options.json:
         print_json(found)
     else:
-        print_submission(found, Console(highlight=False))
+        print_submission(found, SafeConsole(highlight=False))
     return 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from study.options import Parser, home_of, print_json, run_verb
 from study.record import Record
 from study.report import write_report
+from study.safe import redact, visible
 from study.store import Store
 
 
@@ -18,17 +19,18 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     home = home_of(options)
     record = Record(home, options.name)
-    record.settings  # noqa: B018  raises BadInput for an unknown study
+    settings = record.settings
 
     from study.tracking import default_uri, sync
 
     uri = options.mlflow_uri or default_uri(home)
-    store = Store(home)
+    shown = redact(uri)
+    store = Store(home, settings.store)
     runs = sync(uri, record, store, write_report(record, store), record.folder / "report")
     if options.json:
-        print_json({"study": record.name, "uri": uri, "runs": len(runs)})
+        print_json({"study": record.name, "uri": shown, "runs": len(runs)})
     else:
-        print(f"{len(runs)} runs of {record.name} are up to date at {uri}")
+        print(f"{len(runs)} runs of {record.name} are up to date at {visible(shown)}")
     return 0
 
 

@@ -15,16 +15,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from study.beat import settled
 from study.best import recipe_toml
 from study.matrix import code_version, curves
 from study.record import Record, Trial
-from study.report import write_files
+from study.report import plain, write_files
+from study.safe import told
 from study.store import Store
 from trainables.catalogue import dataset
 from trainables.scoring import main_score
 
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
-RUN_STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+RUN_STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "stopped": "KILLED"}
 ADDRESS, REPORT = "stepstone.recipe", "stepstone.report"
 NOTE, KIND = "mlflow.note.content", "mlflow.experimentKind"  # the second makes the UI show runs, not traces
 
@@ -53,10 +55,13 @@ class MlflowView:
             location = (record.home / "mlartifacts" / record.name).as_uri() if local else None
             self.experiment = self.client.create_experiment(record.name, location, {KIND: "custom_model_development"})
         self.runs: dict[str, str] = {}
+        self.failed: set[str] = set()  # runs that say why an earlier attempt failed
         for run in self._all_runs():
             for tag in (ADDRESS, REPORT):
                 if tag in run.data.tags:
                     self.runs.setdefault(run.data.tags[tag], run.info.run_id)
+            if "reason" in run.data.tags:
+                self.failed.add(run.info.run_id)
 
     def _all_runs(self) -> Iterator[Any]:
         token = None
@@ -83,6 +88,9 @@ class MlflowView:
         }
         if trial.reason:
             tags["reason"] = trial.reason[:500]
+        elif run_id in self.failed and trial.status == "complete":
+            self.client.delete_tag(run_id, "reason")
+            self.failed.discard(run_id)
         params = {k: json.dumps(v) if isinstance(v, list) else str(v) for k, v in trial.recipe.to_dict().items()}
         params["seeds"] = str(settings.seeds)
         params |= {f"retrieval.{key}": str(value) for key, value in self._reading(trial).items()}
@@ -186,7 +194,8 @@ class Writer:
                 view = view or MlflowView(uri, record, store)
                 view.write_trial(trial)
             except Exception as error:  # a view may fail in any way; the study goes on and says so at its end
-                self.error = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                said = told(str(error)).splitlines()  # a server's address may hold a password
+                self.error = f"{type(error).__name__}: {said[0] if said else ''}"
 
 
 def sync(uri: str, record: Record, store: Store, report: Mapping[str, Any], folder: Path) -> dict[str, str]:
@@ -197,7 +206,7 @@ def sync(uri: str, record: Record, store: Store, report: Mapping[str, Any], fold
     """
     view = MlflowView(uri, record, store)
     rows = {row["address"]: row for row in report["matrix"]}
-    for trial in record.trials().values():
+    for trial in settled(record.trials(), record.folder).values():
         row = rows.get(trial.address, {})
         gains = {f"{t}/gain": v["gain"] for t, v in row.get("targets", {}).items() if v["gain"] is not None}
         gains |= {key: row[key] for key in ("gain", "selection") if row.get(key) is not None}
@@ -206,5 +215,5 @@ def sync(uri: str, record: Record, store: Store, report: Mapping[str, Any], fold
     for address, row in rows.items():
         row["run_id"] = view.runs.get(address)
     write_files(report, folder)
-    view.write_report(folder, report["headline"])
+    view.write_report(folder, plain(report["headline"]))
     return view.runs

@@ -7,23 +7,26 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from study.beat import Beat, file_of
+from study.lost import GROUP_WAIT_S, PEER_LOST, through_losses, wait_together
 from study.plan import Node, Plan, missing
+from study.room import is_full
+from study.safe import redact, told
 from study.store import Store
 from trainables.catalogue import dataset
+from trainables.errors import is_out_of_memory
 from trainables.scoring import main_score
 
 Report = Callable[[dict[str, Any]], None]
-PEER_LOST = ("Connection closed by peer", "Connection reset", "gloo", "NCCL")
-NO_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU and on a CPU
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,13 @@ class Job:
     workers: int
     gpu: bool
     cpus: int
+    checkpoint_every: float = 60.0  # seconds
+    store: str = ""  # URL of finished stages, beside the home
+
+
+def stop_file(log: Path) -> Path:
+    """While it is there, the workers of the launch with this log write their state and give way."""
+    return log.with_suffix(".stop")
 
 
 def alone(workers: int, gpu: bool) -> bool:
@@ -51,16 +61,22 @@ def train_worker(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     try:
-        run_stages(config["job"], ray.train.report, str(get_device()))
+        report = partial(_report_with, ray.train.report, config["retries"])
+        run_stages(config["job"], report, str(get_device()))
     except Exception as error:
-        error.add_note(traceback.format_exc())  # Train hands the exception over, but not its traceback
+        error.add_note(redact(traceback.format_exc()))  # Train hands the exception over, but not its traceback
         raise
+
+
+def _report_with(report: Report, retries: int, values: dict[str, Any]) -> None:
+    report({**values, "retries": retries})
 
 
 def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
     """Runs what the plan lacks and reports after every target; all workers call this with the same job."""
     import torch
 
+    from trainables.checkpoint import Checkpoints, Stopped
     from trainables.comm import Comm
     from trainables.context import Context
     from trainables.loop import Machine
@@ -74,21 +90,27 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
     _quiet()
     machine = Machine(device, Comm())
     home = Path(job.home)
-    store = Store(home)
-    lacking = machine.comm.from_first(missing(job.plan, store.has))
+    store = Store(home, job.store)
+    # The first worker alone looks, and copies from a URL what the stages start from: a network file system remembers for
+    # a while on each machine what it did not find.
+    lacking = machine.comm.from_first(missing(job.plan, store.fetch) if machine.comm.is_first else None)
     needed, log = {node.address for node in lacking}, Path(job.log)
     shows = machine.comm.is_first and bool(lacking)
     beat = Beat(file_of(log.parent, job.plan.recipe.address), lacking, log) if shows else None
     watch = beat.watch if beat else lambda *_: None
     context = Context(open_source(job.source), home / "encoded", machine, watch)
     done = 0
+    stop = partial(os.path.exists, stop_file(log))
     ends = {addresses[-1] for addresses in job.plan.evaluations().values()}
     with beat or nullcontext():
         for node in job.plan.nodes:
             if node.address in needed:
                 if beat:
                     beat.enter(node)
-                run_node(node, store, context, log)
+                if machine.comm.from_first(stop()):
+                    raise Stopped(f"gave way before {node.label}")
+                checkpoints = Checkpoints(home / "checkpoints" / node.address, machine.comm, job.checkpoint_every, stop)
+                run_node(node, store, replace(context, checkpoints=checkpoints), log)
             if node.address in ends:  # the last evaluation of a target
                 done += 1
                 report(_progress(job.plan, done, store, job.selection))
@@ -101,8 +123,7 @@ def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
     comm = context.machine.comm
     started = time.time()
     with ExitStack() as stack:
-        work = stack.enter_context(store.claim(node.address)) if comm.is_first else None
-        folder = comm.from_first(str(work) if work else "")
+        folder = wait_together(comm, lambda: str(stack.enter_context(store.claim(node.address)) or ""))
         if folder:
             summary = run(node.config, _start_of(node, store, comm.is_first), Path(folder), context)
             if comm.is_first:
@@ -118,6 +139,8 @@ def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
                     "machine": _machine(context),
                 }
                 store.publish(node.address, Path(folder), info)
+                if context.checkpoints:
+                    context.checkpoints.clear()
                 shared = {"label": node.label, "seconds": info["seconds"]}
                 _log(log, {"address": node.address, "kind": node.config.kind, "steps": summary["steps"], **shared})
         comm.from_first(None)  # the others wait until the stage is visible
@@ -135,7 +158,7 @@ def _start_of(node: Node, store: Store, check: bool) -> Path | None:
         return node.weights.folder()
     if not node.parent:
         return None
-    if check and not store.has(node.parent):
+    if check and not store.fetch(node.parent):
         raise FileNotFoundError(f"the stage {node.parent} that {node.label!r} starts from is gone or damaged")
     return store.folder(node.parent)
 
@@ -146,8 +169,13 @@ def selection_scores(plan: Plan, targets_done: int, store: Store, selection: str
     `english_dev` reads the English dev score, and leaves out targets without one; `target_dev` (an oracle) reads the mean
     over languages.
     """
+    return scores_of(dict(list(plan.evaluations().items())[:targets_done]), store, selection)
+
+
+def scores_of(evaluations: Mapping[str, Sequence[str]], store: Store, selection: str) -> list[float]:
+    """The same for the evaluations of any targets: target -> the address for every seed."""
     scores = []
-    for target, addresses in list(plan.evaluations().items())[:targets_done]:
+    for target, addresses in evaluations.items():
         metrics = [store.metrics(address) for address in addresses]
         if selection == "english_dev":
             found = [m["selection"] for m in metrics if m["selection"] is not None]
@@ -166,50 +194,75 @@ def _progress(plan: Plan, targets_done: int, store: Store, selection: str) -> di
 
 
 def tune_trial(config: dict[str, Any], *, storage: str) -> None:
-    """The Tune trainable: fits a Ray Train trainer, or runs the stages itself where there is one worker without a GPU.
+    """The Tune trainable: runs the stages on a group of Ray Train workers, or itself where there is one without a GPU.
 
-    A failure is reported as data, so that its reason and traceback reach the record; Tune goes on with the next trial.
+    A failure is reported as data, so that its reason and traceback reach the record; Tune goes on with the next trial. Lost
+    workers and nodes are no failure until `study.lost` says so: what was finished stays, and the rest starts again.
     """
     from ray import tune
 
     job: Job = config["job"]
-    if alone(job.workers, job.gpu) or not missing(job.plan, Store(Path(job.home)).has):
-        try:
+    has, retries = Store(Path(job.home), job.store).has, 0
+
+    def fit(lost: int) -> None:
+        nonlocal retries
+        retries = lost
+        _trainer(job, storage, lost).fit()
+
+    try:
+        if alone(job.workers, job.gpu) or not missing(job.plan, has):
             run_stages(job, tune.report)
-        except Exception as error:
-            tune.report(failure(error))
-        return
+        else:
+            through_losses(fit, lambda: len(missing(job.plan, has)), lambda: _has_room(job))
+    except Exception as error:  # whatever it was becomes the trial's recorded reason; nothing is decided here
+        reason, trace = explain(error)
+        failed = {"failed": reason, "traceback": trace, "retries": retries}
+        tune.report({**failed, "targets_done": 0, "rung": 0, "score": float("nan")})
+
+
+def _trainer(job: Job, storage: str, lost: int) -> Any:
+    """The trainer of one attempt; its name is new each time, because Train takes up the state of a run of the same name."""
     import ray.train
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
-    resources = {"CPU": job.cpus, "GPU": 1} if job.gpu else {"CPU": job.cpus}
-    trainer = TorchTrainer(
+    # Train's own answer to a loss is off: it cannot tell a lost worker from a broken row, and waits for a node for ever.
+    once = ray.train.FailureConfig(
+        max_failures=0,
+        controller_failure_limit=0,  # type: ignore[call-arg]  # the types are of Train's first version
+        max_preemption_failures=0,
+    )
+    return TorchTrainer(
         train_worker,
-        train_loop_config={"job": job},
+        train_loop_config={"job": job, "retries": lost},
+        torch_config=TorchConfig(timeout_s=GROUP_WAIT_S),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources
+            num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=_resources(job)
         ),
         run_config=ray.train.RunConfig(
-            name=job.plan.recipe.address[:16],
+            name=f"{job.plan.recipe.address[:16]}-{lost}",
             storage_path=storage,
             callbacks=[TuneReportCallback()],  # type: ignore[list-item, no-untyped-call]
+            failure_config=once,
         ),
     )
-    try:
-        trainer.fit()
-    except Exception as error:
-        tune.report(failure(error))
 
 
-def failure(error: BaseException) -> dict[str, Any]:
-    """What a trial reports when it failed: whatever it was becomes the recorded reason; nothing is decided here."""
-    reason, trace = explain(error)
-    return {"failed": reason, "traceback": trace, "targets_done": 0, "rung": 0, "score": float("nan")}
+def _resources(job: Job) -> dict[str, float]:
+    return {"CPU": job.cpus, "GPU": 1} if job.gpu else {"CPU": job.cpus}
+
+
+def _has_room(job: Job) -> bool:
+    """Whether the nodes that are alive could hold the trial's workers, were they idle."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    places = (min(int(node.get(name, 0) // share) for name, share in _resources(job).items()) for node in nodes)
+    return sum(places) >= job.workers
 
 
 def explain(error: BaseException) -> tuple[str, str]:
-    """One line and the traceback of a failure; a worker's own exception when Train wraps one."""
+    """One line and the traceback of a failure, without secrets; a worker's own exception when Train wraps one."""
     inner: BaseException = error
     failures = getattr(error, "worker_failures", None)
     if failures:
@@ -219,11 +272,13 @@ def explain(error: BaseException) -> tuple[str, str]:
         inner = inner.cause  # type: ignore[attr-defined]
     notes = [note for note in getattr(inner, "__notes__", []) if note.startswith("Traceback")]
     trace = notes[-1] if notes else "".join(traceback.format_exception(inner))
-    lines = [line for line in str(inner).strip().splitlines() if line.strip()]
+    lines = [line for line in told(str(inner)).strip().split("\n") if line.strip()]
     kind = type(inner).__name__
-    if isinstance(inner, MemoryError) or any(words in str(inner).lower() for words in NO_MEMORY):
+    if is_out_of_memory(inner):
         kind = "OutOfMemory"
-    return f"{kind}: {lines[-1] if lines else 'no message'}", trace
+    elif is_full(inner):
+        kind = "DiskFull"
+    return f"{kind}: {lines[-1] if lines else 'no message'}", told(trace)
 
 
 def _machine(context: Any) -> dict[str, Any]:

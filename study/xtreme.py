@@ -125,7 +125,9 @@ def look(folder: Path, version: Version) -> Folder:
     if not folder.is_dir():
         raise BadInput(f"{str(folder)!r} is not a folder")
     found = Folder({}, [])
+    root = folder.resolve()
     for path in _visible(folder):
+        _inside(path, root)
         if not path.is_dir():
             continue
         if path.name not in TASKS:
@@ -136,6 +138,7 @@ def look(folder: Path, version: Version) -> Folder:
             continue
         found.files[task.name] = {}
         for file in _visible(path):
+            _inside(file, root)
             language = _language(task, file)
             if language in task.languages[version]:
                 found.files[task.name][language] = file
@@ -146,6 +149,12 @@ def look(folder: Path, version: Version) -> Folder:
 
 def _visible(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+
+
+def _inside(path: Path, root: Path) -> None:
+    """BadInput for a link that leads out of the folder: messages quote what files hold."""
+    if not path.resolve().is_relative_to(root):
+        raise _at(path, "leads out of the folder: copy the file")
 
 
 def _language(task: Task, file: Path) -> str:

@@ -11,7 +11,9 @@ import pyarrow as pa
 from study.encoder import resolve
 from study.plan import Planner
 from trainables import pocket
+from trainables.checkpoint import Checkpoints
 from trainables.configs import StageConfig
+from trainables.context import Watch
 from trainables.recipe import Recipe
 from trainables.sources import Source
 from trainables.sources.pocket import PocketTables
@@ -55,7 +57,14 @@ def stages_of(source: Source, encoder: str, **recipe: Any) -> dict[str, StageCon
     return {node.label: node.config for node in plan.nodes}
 
 
-def run_stage(config: StageConfig, init: Path | None, out: Path, source: Source) -> dict[str, Any]:
+def run_stage(
+    config: StageConfig,
+    init: Path | None,
+    out: Path,
+    source: Source,
+    watch: Watch = lambda *_: None,
+    checkpoints: Checkpoints | None = None,
+) -> dict[str, Any]:
     """Runs a stage in this process, alone or as a worker of its group, into the folder `out`; returns its summary.
 
     Encoded rows are cached beside `out`. Two sources that differ under one fingerprint must not share that folder.
@@ -69,7 +78,7 @@ def run_stage(config: StageConfig, init: Path | None, out: Path, source: Source)
 
     out.mkdir(parents=True, exist_ok=True)
     machine = Machine(torch.device("cpu"), Comm())
-    return run(config, init, out, Context(source, out.parent / "encoded", machine, lambda *_: None))
+    return run(config, init, out, Context(source, out.parent / "encoded", machine, watch, checkpoints))
 
 
 def quiet() -> None:

@@ -67,4 +67,4 @@ def test_a_study_runs_on_an_existing_cluster(tmp_path: Path) -> None:
     finally:
         cluster.shutdown()  # type: ignore[no-untyped-call]
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["trials"] == {"complete": 2, "pruned": 0, "failed": 0, "running": 0}
+    assert json.loads(done.stdout)["trials"] == {"complete": 2, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}

@@ -1,16 +1,32 @@
-"""The doctor tells what a source has, what of it is wrong, and what brings the rest."""
+"""The doctor tells what a source has and whether the installation is sound, what is wrong, and what mends it."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import shutil
+import socket
+import sqlite3
+import threading
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
-from study import doctor
+from study import checks, doctor
+from study.encoder import Weights
+from study.record import Record
+from study.store import Store
+from tests.small import files_of
+from tests.test_report import SETTINGS
 from tests.test_schemas import SCHEMAS, build, recording, write_parquet
 from tests.test_sources import REAL, FakeHub
+from trainables import pocket
 from trainables.catalogue import DATASETS
 from trainables.errors import BadInput
 from trainables.sources.hub import HubTables
@@ -156,6 +172,204 @@ def test_unknown_names_are_bad_input() -> None:
         doctor.main(["--datasets", "xnil"])
     with pytest.raises(BadInput, match="unknown source 'hubb'"):
         doctor.main(["--data", "hubb"])
+
+
+# --- the installation ---
+
+
+def installation(capsys: pytest.CaptureFixture[str], home: Path, *argv: str) -> tuple[int, dict[str, dict[str, str]]]:
+    """(exit status, checks by name) of the JSON form; of several with one name the worst."""
+    status = doctor.main(["--home", str(home), *argv, "--json"])
+    found: dict[str, dict[str, str]] = {}
+    for check in json.loads(capsys.readouterr().out)["checks"]:
+        if found.get(check["name"], {}).get("state") != "broken":
+            found[check["name"]] = check
+    assert all(check["mend"] for check in found.values() if check["state"] != "ok")
+    return status, found
+
+
+@pytest.fixture
+def used(tmp_path: Path) -> Path:
+    """A home with a study, its journal, an MLflow store and a stage."""
+    folder = tmp_path / "studies" / "s"
+    folder.mkdir(parents=True)
+    Record(tmp_path, "s").open(SETTINGS)
+    (folder / "optuna.journal").write_text('{"op_code": 0}\n{"op_code": 4}\n{"op_c')
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as db:
+        db.execute("create table runs (id text)")
+        db.commit()
+    with Store(tmp_path).claim("ab" * 32) as work:
+        assert work is not None
+        Store(tmp_path).publish("ab" * 32, work, {"kind": "evaluate", "parent": ""})
+    return tmp_path
+
+
+def test_of_a_sound_home_nothing_is_broken_and_nothing_changes(used: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files_of(used)
+    status, found = installation(capsys, used)
+    assert status == 0
+    names = ["python", "libraries", "ray", "gpu", "memory", "shared memory", "home", "disk", "leftovers", "studies"]
+    assert list(found) == [*names, "optuna", "mlflow", "encoder"]
+    assert found["mlflow"]["said"].endswith("has 0 runs") and "torch" in found["libraries"]["said"]
+    assert {found[name]["state"] for name in ("studies", "optuna", "mlflow", "encoder", "home", "leftovers")} == {"ok"}
+    assert files_of(used) == before
+
+
+def test_what_is_damaged_or_left_behind_is_named_with_what_mends_it(
+    used: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (used / "studies/s/optuna.journal").write_text('{"op_code": 0}\nnonsense\n{"op_code": 4}\n')
+    (used / "studies/s/study.json").write_text("{")
+    (used / "mlflow.db").write_bytes(b"nonsense" * 100)
+    (used / "damaged/x-1").mkdir(parents=True)
+    lease = used / "leases" / ("cd" * 32)
+    lease.write_text("dead")
+    os.utime(lease, (1e9, 1e9))
+    status, found = installation(capsys, used)
+    assert status == 1
+    assert {name: c["state"] for name, c in found.items() if name in ("optuna", "studies", "mlflow", "leftovers")} == {
+        "optuna": "broken",
+        "studies": "broken",
+        "mlflow": "broken",
+        "leftovers": "warning",
+    }
+    assert found["optuna"]["said"].startswith("line 2 of ") and "study.resume s" in found["optuna"]["mend"]
+    assert found["leftovers"]["said"].startswith("1 damaged stages, 1 leases")
+    assert f"study.gc --home {used}" in found["leftovers"]["mend"] and "study.sync" in found["mlflow"]["mend"]
+
+
+def test_versions_outside_the_wanted_ranges_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [Requirement("rich>=999"), Requirement("numpy>=2"), Requirement("no-such-library>=1")]
+    monkeypatch.setattr(checks, "_requirements", lambda: (wanted, ">=3.99"))
+    status, _ = installation(capsys, tmp_path)
+    python, rich, none, fit = checks.check_versions()
+    assert status == 1 and [c.state for c in (python, rich, none, fit)] == ["broken"] * 3 + ["ok"]
+    assert rich.mend == "pip install 'rich>=999'" and "not installed" in none.said and "1 of 3" in fit.said
+
+
+def test_the_ranges_are_those_of_the_project() -> None:
+    wanted, python = checks._requirements()
+    assert python == ">=3.11" and {"ray", "torch", "optuna", "mlflow"} <= {w.name for w in wanted}
+
+
+class Health(BaseHTTPRequestHandler):
+    """An MLflow server as far as the doctor looks."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+        self.wfile.write(b"OK")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_an_mlflow_server_is_asked_and_one_that_is_down_or_hangs_does_not_hold_the_doctor_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert checks.check_mlflow(url).state == "ok"
+        server.shutdown()
+    down = checks.check_mlflow(url.replace("//", "//me:secret@"))
+    assert down.state == "broken" and "study.sync" in down.mend and "secret" not in down.said
+    monkeypatch.setattr(checks, "LOOK_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert checks.check_mlflow(f"http://127.0.0.1:{silent.getsockname()[1]}").state == "broken"
+
+
+def test_a_ray_address_where_nothing_listens_is_broken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert checks.check_ray(address, start=False).state == "ok"
+    found = checks.check_ray(address, start=False)
+    assert found.state == "broken" and found.mend
+
+
+def test_encoders_that_cannot_be_had_are_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "config.json").write_text("{}")
+    (tmp_path / "bert" / "pytorch_model.bin").write_bytes(b"")
+    status, found = installation(capsys, tmp_path / "home", "--encoder", str(tmp_path / "bert"))
+    assert status == 1 and "is a pickle" in found["encoder"]["said"]
+    assert checks.check_encoder("pretrain:nano").state == checks.check_encoder("pocket").state == "ok"
+    other = tmp_path / "other"
+    shutil.copytree(Path(pocket.__file__).parent / "encoder", other)
+    (other / "model.safetensors").write_bytes(b"other weights")
+    monkeypatch.setattr(checks, "resolve", lambda name: Weights("", str(other)))
+    assert checks.check_encoder("pocket").state == "broken"
+
+
+@pytest.mark.parametrize(
+    ("answer", "hidden", "state", "said"),
+    [
+        ((0, '{"cuda": "12.8", "gpus": [["H100", 80000000000, true]]}'), None, "ok", "1: H100 80.0 GB; CUDA 12.8"),
+        ((0, '{"cuda": "12.8", "gpus": [["T4", 16000000000, false]]}'), None, "ok", "T4 16.0 GB without bf16"),
+        ((0, '{"cuda": null, "gpus": []}'), None, "broken", "built without CUDA, sees none"),
+        ((0, '{"cuda": "12.8", "gpus": []}'), "", "warning", "hidden: CUDA_VISIBLE_DEVICES=''"),
+        ((1, "ImportError: libcuda"), None, "broken", "torch does not start: ImportError: libcuda"),
+    ],
+)
+def test_gpus_that_torch_cannot_use_are_told(
+    answer: tuple[int, str], hidden: str | None, state: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(checks, "_python", lambda code: answer)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    found = checks.check_gpus()
+    assert found.state == state and said in found.said
+
+
+def test_little_room_names_what_frees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, state in ((10**8, "broken"), (10**9, "warning"), (10**12, "ok")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        assert checks.check_room(tmp_path).state == state
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
+    assert "study.gc" in checks.check_room(tmp_path).mend
+    assert (checks.check_shm().state, checks.check_shm().mend) == ("warning", "docker run --shm-size=2g")
+
+
+def test_a_home_that_cannot_be_used_is_broken_and_says_how(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    status, found = installation(capsys, tmp_path / "file" / "home")
+    assert status == 1 and "cannot be made" in found["home"]["said"]
+
+    def no_locks(*args: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    locked = checks.check_home(tmp_path)
+    assert locked.state == "broken" and locked.said.endswith("cannot lock a file: No locks available")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_check_that_fails_in_its_own_way_does_not_end_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "check_memory", lambda: 1 // 0)
+    found = {check.name: check for check in checks.check_all(tmp_path)}
+    assert found["memory"].state == "broken" and "ZeroDivisionError" in found["memory"].said
+    assert found["encoder"].state == "ok"
+
+
+def test_the_installation_and_a_source_are_not_checked_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="--encoder checks the installation"):
+        doctor.main(["--data", "pocket", "--encoder", "pocket"])
+
+
+def test_what_a_check_says_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.main(["--home", str(tmp_path), "--encoder", "[red]x"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "unknown encoder '[red]x'" in said and "mend: give --encoder" in said
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs the folder of real data beside the repository (../shared/hub)")

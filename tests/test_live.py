@@ -246,7 +246,7 @@ class Ended:
     """What Tune tells of a trial."""
 
     def __init__(self, config: dict[str, Any], **result: Any) -> None:
-        self.config, self.last_result = config, result
+        self.config, self.last_result, self.num_failures = config, result, 0
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import torch
 
 from trainables.batch import item_lengths
 from trainables.catalogue import DATASETS, dataset
+from trainables.checkpoint import Checkpoints
+from trainables.comm import Comm
 from trainables.configs import FitConfig
 from trainables.formats import Encoded, encode
 from trainables.loop import CHECK_EVERY, TOKENS_AT_ONCE, History, Machine, NonFiniteLoss, fit, make_optimizer
@@ -21,6 +23,7 @@ from trainables.sources import Source
 
 KINDS = ("mnli", "sib200", "commonsense_qa", "squad", "ccg", "mlm")
 State = dict[str, torch.Tensor]
+NOWHERE = Checkpoints(None, Comm())
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def train(net: Net, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Mac
         streams = {name: Stream(item_lengths(encoded[name]), 4) for name in tasks}
         schedule = make_schedule(streams, {name: 1 / len(tasks) for name in tasks}, steps, seed=0)
         config = FitConfig(**{"lr": 3e-3, **numbers})
-        return fit(net, encoded, schedule, config, tokenizer, machine, dev, watch)
+        return fit(net, encoded, schedule, config, tokenizer, machine, dev, watch, NOWHERE)
 
     return run
 
@@ -194,7 +197,7 @@ def test_training_is_a_function_of_the_seed(
         torch.manual_seed(int(torch.randint(1000, ())))  # whatever state the process is in
         net = Net(load_lm(nano), {"mnli": Head("labelled", ("a", "b", "c"))}, seed=0)  # with the encoder's own dropout
         schedule = make_schedule({"mnli": Stream(item_lengths(encoded["mnli"]), 4)}, {"mnli": 1.0}, 5, seed=0)
-        fit(net, encoded, schedule, FitConfig(lr=1e-3, seed=seed), tokenizer, machine, None, lambda *_: None)
+        fit(net, encoded, schedule, FitConfig(lr=1e-3, seed=seed), tokenizer, machine, None, lambda *_: None, NOWHERE)
         return state_of(net)
 
     first = trained(0)
@@ -218,7 +221,7 @@ def test_smaller_pieces_train_the_same(
         streams = {name: Stream(item_lengths(encoded[name]), 4) for name in heads}
         schedule = make_schedule(streams, {"squad": 0.5, "mlm": 0.5}, 20, seed=0)
         config = FitConfig(lr=5e-4)
-        losses.append(fit(net, encoded, schedule, config, tokenizer, machine, None, lambda *_: None).losses)
+        losses.append(fit(net, encoded, schedule, config, tokenizer, machine, None, lambda *_: None, NOWHERE).losses)
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-4)
 
 
@@ -232,3 +235,31 @@ def test_weight_decay_spares_biases_and_layer_norms(net: Net) -> None:
     )
     assert not any(names[id(p)].endswith("bias") for p in decayed["params"])
     assert len(decayed["params"]) + len(plain["params"]) == len(names)
+
+
+def test_what_does_not_fit_goes_through_in_smaller_pieces_once(
+    net: Net, train: Callable[..., History], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, sizes = net.loss, []
+    short = 0
+
+    def loss(task: str, tensors: Any, rows_per_item: int) -> torch.Tensor:
+        sizes.append(len(tensors["tokens"]))
+        if len(sizes) <= short:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
+        return whole(task, tensors, rows_per_item)
+
+    monkeypatch.setattr(net, "loss", loss)
+    before = state_of(net)
+    expected = train("ccg", steps=3).losses
+    net.load_state_dict(before)
+    sizes.clear()
+    short = 1
+    found = train("ccg", steps=3).losses
+    assert found == pytest.approx(expected, abs=1e-5)
+    net.load_state_dict(before)
+    sizes.clear()
+    short = 2
+    with pytest.raises(torch.OutOfMemoryError):
+        train("ccg", steps=3)
+    assert len(sizes) == 2

@@ -188,7 +188,7 @@ def test_the_best_recipe_is_chosen_by_english_dev_scores_and_not_by_what_is_repo
 
 
 def test_stopped_and_failed_trials_are_listed_with_what_they_have(report: dict[str, Any]) -> None:
-    assert report["trials"] == {"complete": 3, "pruned": 1, "failed": 1, "running": 0}
+    assert report["trials"] == {"complete": 3, "pruned": 1, "failed": 1, "stopped": 0, "running": 0}
     pruned = row(report, BOTH)
     assert pruned["status"] == "pruned" and list(pruned["targets"]) == list(TARGETS[:2])
     assert pruned["average"] is pruned["gain"] is pruned["interval"] is pruned["selection"] is None

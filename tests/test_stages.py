@@ -67,7 +67,8 @@ def history_of(folder: Path) -> dict[str, Any]:
 def target_of(configs: Mapping[str, StageConfig], name: str, **fit: Any) -> Target:
     config = configs[f"target {name}"]
     assert isinstance(config, Target)
-    return replace(config, fit=replace(config.fit, **fit))
+    longer = replace(config.task, epochs=1.5)  # six steps and more, to be looked at
+    return replace(config, task=longer, fit=replace(config.fit, **fit))
 
 
 def evaluation_of(configs: Mapping[str, StageConfig], name: str) -> Evaluate:

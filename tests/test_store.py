@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from study import store as store_module
+from study.lease import Watch
+from study.room import DiskFull, no_room
 from study.store import Store
+from study.trial import explain
 
 ADDRESS = "ab" + "0" * 62
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,11 +63,24 @@ def test_a_finished_stage_is_not_claimed_again(tmp_path: Path) -> None:
         assert work is None
 
 
+def edit_done(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Changes what DONE lists, and nothing else about it."""
+    files = json.loads((folder / "DONE").read_text())
+    edit(files)
+    (folder / "DONE").write_text(json.dumps(files, indent=1))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a file cut short": lambda f: os.truncate(f / "model.bin", 3),
     "a byte changed": lambda f: (f / "model.bin").write_text("weightz"),
     "a file gone": lambda f: (f / "sub" / "history.json").unlink(),
     "its description changed": lambda f: (f / "stage.json").write_text("{}"),
+    "a file too many": lambda f: (f / "sub" / "more.bin").write_text("more"),
+    "DONE has a file too few": lambda f: edit_done(f, lambda files: files.pop("model.bin")),
+    "DONE has a file too many": lambda f: edit_done(f, lambda files: files.update(more=[1, "0" * 64])),
+    "DONE lists no description": lambda f: edit_done(f, lambda files: files.pop("stage.json")),
+    "DONE leads out of the folder": lambda f: edit_done(f, lambda files: files.update({"../x": [1, "0" * 64]})),
+    "DONE is written otherwise": lambda f: (f / "DONE").write_text(json.dumps(json.loads((f / "DONE").read_text()))),
     "DONE is empty": lambda f: (f / "DONE").write_text(""),
     "DONE lists nothing": lambda f: (f / "DONE").write_text("{}"),
     "DONE is something else": lambda f: (f / "DONE").write_text("[1, 2]"),
@@ -75,6 +95,61 @@ def test_a_damaged_stage_is_absent_set_aside_and_made_again(tmp_path: Path, dama
     assert not store.folder(ADDRESS).exists() and len(left(tmp_path, "damaged")) == 1
     make(store)
     assert Store(tmp_path).has(ADDRESS)
+
+
+def flip(path: Path, where: float) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(where * (len(content) - 1))] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", ["model.bin", "sub/history.json", "stage.json", "DONE"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(pytest.param(lambda p, w=w: flip(p, w), id=f"flipped at {w}") for w in (0.0, 0.1, 0.33, 0.5, 0.9, 1.0)),
+        *(
+            pytest.param(lambda p, n=n: os.truncate(p, int(n * p.stat().st_size)), id=f"cut to {n}")
+            for n in (0, 0.5, 0.99)
+        ),
+        pytest.param(lambda p: os.truncate(p, p.stat().st_size + 1), id="longer"),
+        pytest.param(lambda p: p.unlink(), id="gone"),
+    ],
+)
+def test_damage_to_any_file_is_noticed_at_the_next_use_and_made_again_to_the_same(
+    tmp_path: Path, file: str, damage: Callable[[Path], None]
+) -> None:
+    folder = make(Store(tmp_path))
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    damage(folder / file)
+    store = Store(tmp_path)
+    assert not store.has(ADDRESS)
+    assert make(store) == folder and Store(tmp_path).has(ADDRESS)
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+    assert len(left(tmp_path, "damaged")) == 1, "what was damaged is kept aside"
+
+
+def test_every_changed_byte_of_done_is_noticed(tmp_path: Path) -> None:
+    done = make(Store(tmp_path)) / "DONE"
+    content, damaged = done.read_bytes(), tmp_path / "damaged"
+    for at in range(len(content)):
+        done.write_bytes(content[:at] + bytes([content[at] ^ (3 if content[at] == 10 else 32)]) + content[at + 1 :])
+        assert not Store(tmp_path).has(ADDRESS), at
+        os.rename(next(damaged.iterdir()), done.parent)
+    done.write_bytes(content)
+    assert Store(tmp_path).has(ADDRESS)
+
+
+def test_a_whole_stage_stays_where_a_second_one_is_published(tmp_path: Path) -> None:
+    """Two workers may both have made it after a lost lease; the first one's files may be in use."""
+    store = Store(tmp_path)
+    with store.claim(ADDRESS) as work:
+        assert work is not None
+        shutil.copytree(make(Store(tmp_path / "other")), store.folder(ADDRESS))
+        inode = store.folder(ADDRESS).stat().st_ino
+        store.publish(ADDRESS, work, {})
+    assert store.has(ADDRESS) and store.folder(ADDRESS).stat().st_ino == inode
+    assert left(tmp_path, "damaged", "work") == []
 
 
 def test_a_folder_without_done_is_absent_and_gives_way(tmp_path: Path) -> None:
@@ -145,12 +220,12 @@ def test_a_killed_worker_leaves_nothing_visible_and_its_lease_is_taken_over(
     assert Store(tmp_path).has(ADDRESS)
 
 
-def test_a_stale_lease_is_taken_over_by_one_of_several(tmp_path: Path) -> None:
+def test_a_stale_lease_is_taken_over_by_one_of_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lease = tmp_path / "leases" / ADDRESS
     lease.parent.mkdir()
     lease.write_text("elsewhere:1:dead")
-    long_ago = time.time() - 2 * store_module.LEASE_S
-    os.utime(lease, (long_ago, long_ago))
+    monkeypatch.setattr(store_module, "LEASE_S", 1.0)
+    monkeypatch.setattr(store_module, "HEARTBEAT_S", 0.1)
     test_of_two_threads_one_makes_the_stage_and_the_other_finds_it(tmp_path)
     assert left(tmp_path, "leases") == []
 
@@ -158,14 +233,14 @@ def test_a_stale_lease_is_taken_over_by_one_of_several(tmp_path: Path) -> None:
 def test_a_stage_that_was_finished_just_before_the_lease_is_not_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = store_module._take
+    from study.lease import take
 
-    def slowly(lease: Path, owner: str) -> bool:
-        monkeypatch.setattr(store_module, "_take", take)
+    def slowly(lease: Path, owner: str, watch: Watch, lease_s: float) -> bool:
+        monkeypatch.setattr(store_module, "take", take)
         make(Store(tmp_path))  # another worker is done between our look and our lease
-        return take(lease, owner)
+        return take(lease, owner, watch, lease_s)
 
-    monkeypatch.setattr(store_module, "_take", slowly)
+    monkeypatch.setattr(store_module, "take", slowly)
     with Store(tmp_path).claim(ADDRESS) as work:
         assert work is None
     assert left(tmp_path, "work", "leases", "damaged") == []
@@ -238,3 +313,127 @@ def test_what_is_published_can_be_checked_with_other_tools(tmp_path: Path) -> No
     listed = json.loads((folder / "DONE").read_text())
     assert set(listed) == {"model.bin", "stage.json", "sub/history.json"}
     assert listed["model.bin"][0] == len("weights")
+
+
+def test_a_worker_that_was_killed_on_this_machine_is_not_waited_for(tmp_path: Path) -> None:
+    script = "from study.lease import new_owner; print(new_owner())"
+    dead = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lease = tmp_path / "leases" / ADDRESS
+    lease.parent.mkdir()
+    lease.write_text(dead.strip())
+    started = time.monotonic()
+    make(Store(tmp_path))
+    assert time.monotonic() - started < 10 < store_module.LEASE_S
+
+
+@pytest.mark.parametrize("years", [-10, 10])
+def test_a_clock_that_jumps_does_not_end_a_live_lease(
+    tmp_path: Path, years: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The waiting machine's clock is years off; the file server's times are as they were."""
+    monkeypatch.setattr(store_module, "LEASE_S", 1.0)
+    monkeypatch.setattr(store_module, "HEARTBEAT_S", 0.1)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + years * 365 * 86400)
+    got: list[Path | None] = []
+
+    def other() -> None:
+        with Store(tmp_path).claim(ADDRESS) as work:
+            got.append(work)
+
+    store, thread = Store(tmp_path), threading.Thread(target=other)
+    with store.claim(ADDRESS) as work:
+        assert work is not None
+        thread.start()
+        time.sleep(1.5)
+        assert got == []
+        store.publish(ADDRESS, work, {})
+    thread.join()
+    assert got == [None]
+
+
+def test_a_lease_that_another_taker_renewed_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers find the same dead lease; the slower one must not clear away what the faster one took."""
+    from study import lease as lease_module
+
+    lease, rename = tmp_path / ADDRESS, os.rename
+    lease.write_text("elsewhere:1:dead")
+
+    def late(source: Path, to: Path) -> None:
+        lease.write_text("elsewhere:2:alive")
+        rename(source, to)
+
+    monkeypatch.setattr(os, "rename", late)
+    assert not lease_module.take(lease, "us", Watch(), lease_s=-1.0)
+    assert lease.read_text() == "elsewhere:2:alive" and list(tmp_path.iterdir()) == [lease]
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_leaves_nothing_and_says_what_it_needs(
+    tmp_path: Path, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(Store(tmp_path), "ef" + "0" * 62, "w" * 3_000_000)
+    store = Store(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store_module, "write_done", full)
+        with pytest.raises(DiskFull, match=r"needs 30\d{5} bytes \(3.0 MB\) free in .* which has \d+") as caught:
+            make(store)
+    assert not store.has(ADDRESS) and left(tmp_path, "work", "leases", "damaged") == []
+    reason, trace = explain(pickle.loads(pickle.dumps(caught.value)))
+    assert reason.startswith(f"DiskFull: stage {ADDRESS[:12]} needs") and str(tmp_path) in reason and trace
+    make(store)
+
+
+def test_disk_full_is_told_by_what_libraries_say_and_from_other_errors(tmp_path: Path) -> None:
+    said = RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert "needs" in no_room(said, tmp_path) and explain(said)[0].startswith("DiskFull: ")
+    assert no_room(ValueError("no room in the model for 9 labels"), tmp_path) == ""
+
+
+ON_TMPFS = """
+import os, subprocess, sys
+from pathlib import Path
+from study.room import DiskFull
+from study.store import Store
+home = Path(sys.argv[1])
+def make(address, size):
+    store = Store(home)
+    with store.claim(address) as work:
+        (work / "model.bin").write_bytes(b"w" * size)
+        store.publish(address, work, {})
+make("aa" * 32, 1_500_000)
+try:
+    make("bb" * 32, 3_000_000)
+except DiskFull as error:
+    print(error)
+print([p.name for kind in ("work", "leases") for p in (home / kind).iterdir()], Store(home).has("bb" * 32))
+subprocess.run(["mount", "-o", "remount,size=9m", str(home)], check=True)
+make("bb" * 32, 3_000_000)
+print(Store(home).has("aa" * 32), Store(home).has("bb" * 32))
+subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
+try:
+    make("cc" * 32, 10)
+except OSError as error:
+    print(error)
+print(Store(home).has("aa" * 32))
+"""
+
+
+@pytest.mark.skipif(
+    subprocess.run(["sh", "-c", "unshare -rm true"], capture_output=True).returncode != 0,
+    reason="no file system may be mounted here",
+)
+def test_on_a_file_system_that_is_full_and_then_read_only(tmp_path: Path) -> None:
+    """A real one of 4 MB in memory: the stage is refused, made when there is room, and read when nothing can be written."""
+    script = 'mount -t tmpfs -o size=4m none "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-rm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, ON_TMPFS]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert said.returncode == 0, said.stderr
+    full, leftovers, mended, denied, readable = said.stdout.splitlines()
+    assert full.startswith("stage bbbbbbbbbbbb needs ") and f"free in {tmp_path}, which has " in full
+    assert (leftovers, mended, readable) == ("[] False", "True True", "True")
+    assert "Read-only file system" in denied and str(tmp_path) in denied

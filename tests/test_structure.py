@@ -98,7 +98,7 @@ def test_no_modules_import_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["launch", "report", "status", "resume", "sync", "submission", "score", "doctor", "cli"]
+    "verb", ["launch", "report", "status", "resume", "sync", "submission", "score", "doctor", "gc", "cli"]
 )
 def test_a_verb_starts_without_loading_what_only_training_needs(verb: str) -> None:
     code = f"import study.{verb}, sys, json; print(json.dumps(sorted(sys.modules)))"

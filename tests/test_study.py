@@ -73,7 +73,7 @@ def test_the_report_has_what_other_tools_rely_on(first: Any, home: Path) -> None
     }
     wanted |= {"seeds": 1, "selection": "english_dev", "scale": 0.01}
     assert wanted.items() <= first.items()
-    assert first["trials"] == {"complete": 3, "pruned": 0, "failed": 0, "running": 0}
+    assert first["trials"] == {"complete": 3, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}
     assert first["stages"]["run"] == 1 + 2 + 3 * (2 + 3)  # pretrain, intermediates, target trainings and evaluations
     assert first["stages"]["reused"] == 0
     assert first["stages"]["train_steps"] > 0
@@ -159,7 +159,7 @@ def search(first: Any, home: Path) -> Any:
 
 
 def test_a_search_reuses_the_stages_of_another_study(search: Any, first: Any) -> None:
-    assert search["trials"] == {"complete": 3, "pruned": 0, "failed": 0, "running": 0}
+    assert search["trials"] == {"complete": 3, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}
     # Reused: the encoder, MNLI and two evaluations. Run: the third recipe, and three sweeps over the layers.
     assert (search["stages"]["run"], search["stages"]["reused"]) == (2 + 3, 4)
     assert search["selection"] == "target_dev"

@@ -373,7 +373,7 @@ def test_what_cannot_be_submitted_is_exit_2(tmp_path: Path, world: Any, capsys: 
     (folder / "predictions.parquet").unlink()
     sums = json.loads((folder / "DONE").read_text())
     del sums["predictions.parquet"]
-    (folder / "DONE").write_text(json.dumps(sums))
+    (folder / "DONE").write_text(json.dumps(sums, indent=1))
     bad(tmp_path, out)
     assert "predictions.parquet is not there" in capsys.readouterr().err
     for trial in record.trials().values():

@@ -145,7 +145,7 @@ def test_params_are_the_recipe_and_tags_say_what_it_ran_on(client: Any, study: t
         "intermediate": '["mnli"]',
         "mlm_ratio": "0.25",
         "epochs": "1.0",
-        "lr": "0.0005",
+        "lr": "0.0002",
         "scale": "0.5",
         "seeds": "2",
     }

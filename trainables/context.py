@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.checkpoint import Checkpoints
 from trainables.loop import Machine
 from trainables.sources import Source
 
@@ -16,12 +17,14 @@ Watch = Callable[[int, int, float, int], None]
 
 @dataclass(frozen=True)
 class Context:
-    """Where a stage runs: the source of rows, the cache of encoded rows, the machine, and who watches the progress."""
+    """Where a stage runs: the source of rows, the cache of encoded rows, the machine, who watches the progress, and where
+    its state is kept while it trains (None: nowhere, an interrupted stage starts anew)."""
 
     source: Source
     cache: Path
     machine: Machine
     watch: Watch
+    checkpoints: Checkpoints | None = None
 
 
 def encoder_folder(init: Path) -> Path:

@@ -66,18 +66,25 @@ class Data:
         }
         path = self.cache / f"{digest(key)}.npz"
         if self.comm.is_first and not path.exists():
-            made = encode(
-                d.kind,
-                self.examples(d, language, split)[:first],
-                self.tokenizer,
-                max_length=cut.max_length,
-                doc_stride=cut.doc_stride,
-                bare_prefix=cut.bare_prefix,
-                labels=labels,
-            )
-            write_npz(made, path)
+            write_npz(self._encode(d, language, split, cut, labels, first), path)
         self.comm.from_first(None)  # nobody reads before the first worker has written
-        return Encoded.load(path)
+        try:
+            return Encoded.load(path)
+        except FileNotFoundError:  # the cache was cleared in this moment
+            return self._encode(d, language, split, cut, labels, first)
+
+    def _encode(
+        self, d: Dataset, language: str, split: str, cut: Cut, labels: Sequence[str], first: int | None
+    ) -> Encoded:
+        return encode(
+            d.kind,
+            self.examples(d, language, split)[:first],
+            self.tokenizer,
+            max_length=cut.max_length,
+            doc_stride=cut.doc_stride,
+            bare_prefix=cut.bare_prefix,
+            labels=labels,
+        )
 
     def _take(self, d: Dataset, language: str, split: str) -> int:
         if d.kind in POOLED:  # fewer gold pairs over the same pools would be another task

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+NO_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU and on a CPU
 
 
 class BadInput(ValueError):
@@ -20,3 +23,16 @@ def unknown(kind: str, value: str, allowed: Iterable[str]) -> BadInput:
     near = get_close_matches(value, names, n=1, cutoff=0.5)
     hint = f", did you mean {near[0]!r}?" if near else ""
     return BadInput(f"unknown {kind} {value!r}{hint} (allowed: {', '.join(names) or 'none'})")
+
+
+def check_path(what: str, value: str) -> None:
+    """BadInput for a path or name that no file system takes: control characters, or longer than any limit."""
+    if any(unicodedata.category(c) == "Cc" for c in value):
+        raise BadInput(f"{what}: {value[:200]!r} holds control characters")
+    if len(value) > 4000 or any(len(part.encode("utf-8", "replace")) > 255 for part in value.split("/")):
+        raise BadInput(f"{what}: {value[:60]!r}... is too long for a path")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU or the machine has no memory left, by the class or, as torch has none for it on a CPU, by the message."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)

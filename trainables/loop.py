@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from trainables.batch import Batch, collate
+from trainables.checkpoint import Checkpoints, pack, unpack
 from trainables.comm import Comm
 from trainables.configs import FitConfig
+from trainables.errors import is_out_of_memory
 from trainables.formats import Encoded
 from trainables.model import Net
 from trainables.schedule import Schedule, generator, learning_rate, mask_tokens
@@ -24,13 +27,28 @@ CHECK_EVERY = 25  # steps between looks at the loss; a look waits for the device
 
 @dataclass
 class History:
-    """What a phase left behind: the loss of every step, [step, score] of every dev evaluation, and how it ended."""
+    """What a phase left behind: the loss of every step, [step, score] of every dev evaluation, and how it ended; `tokens`
+    are those of all workers, without padding."""
 
     losses: list[float] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
     best_step: int = 0  # whose weights stay
     steps: int = 0
+    tokens: int = 0
+
+    def add_dev(self, step: int, score: float) -> bool:
+        """Notes a dev evaluation; True if it is the best so far."""
+        is_best = score > max((score for _, score in self.dev), default=-math.inf)
+        self.dev.append((step, score))
+        if is_best:
+            self.best_step = step
+        return is_best
+
+    @staticmethod
+    def of(values: Mapping[str, Any]) -> History:
+        """The history that `asdict` made into JSON."""
+        return History(**{**values, "dev": [(step, score) for step, score in values["dev"]]})
 
 
 class NonFiniteLoss(RuntimeError):
@@ -60,53 +78,54 @@ def fit(
     machine: Machine,
     dev_score: Callable[[], float] | None,
     watch: Callable[[int, int, float, int], None],
+    checkpoints: Checkpoints,
 ) -> History:
     """Trains `net` through `schedule` and leaves it with its best weights, or its last where `config.keep` says so.
 
-    Best score and patience are read off the history of this call: a phase that is interrupted starts anew, so no part of
-    their state can be lost.
+    Goes on from the newest checkpoint. Best score and patience are read off the history, which is part of it.
 
     Args:
         data: task -> encoded training rows.
         dev_score: the mean main score of the dev sets, higher is better; None = keep the last weights.
-        watch: called at the start and on every look with (step, steps, mean loss since the last look, tokens so far);
-            the tokens are those of all workers, without padding.
+        watch: called at the start and on every look, see `trainables.context.Watch`.
+        checkpoints: where the state is kept while the phase goes on.
     Raises:
         NonFiniteLoss: at most `CHECK_EVERY` steps after it happened.
+        Stopped: the phase was asked to give way.
     """
     optimizer = make_optimizer(net, config, machine.device)
     special = special_ids(tokenizer)
-    history, best, tokens = History(), None, 0
+    history, best, first = History(), None, 0
+    if saved := checkpoints.latest():
+        first, tensors, values = saved
+        best, history = unpack(tensors, net, optimizer), History.of(values)
     pending: list[torch.Tensor] = []
-    warmup = config.warmup_steps / schedule.steps if config.warmup_steps else config.warmup_frac
+    room = Room(TOKENS_AT_ONCE[machine.device.type])
     eval_every = max(1, min(config.eval_every, math.ceil(schedule.steps / config.min_evals)))
-    watch(0, schedule.steps, math.nan, 0)
-    for step in range(schedule.steps):
+    watch(first, schedule.steps, math.nan, history.tokens)
+    for step in range(first, schedule.steps):
         task, items = schedule.at(step)
         net.train()
         torch.manual_seed(int(generator(config.seed, "dropout", step, machine.comm.rank).integers(2**62)))
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, schedule.steps, config.lr, min(1.0, warmup))
-        batch = collate(data[task], items, tokenizer.pad_token_id)
-        if data[task].kind == "text":
-            batch = mask_batch(batch, special, tokenizer, generator(config.seed, "mask", step), config.mask)
-        pending.append(train_step(net, task, batch, optimizer, config.clip, machine))
+            group["lr"] = learning_rate(step, schedule.steps, config.lr, warmup_of(config, schedule.steps))
+        batch = make_batch(data[task], items, step, config, tokenizer, special)
+        pending.append(train_step(net, task, batch, optimizer, config.clip, machine, room))
         history.tasks.append(task)
-        tokens += int(batch.mask.sum())
+        history.tokens += int(batch.mask.sum())
         done = step + 1
         if done % CHECK_EVERY == 0 or done == schedule.steps:
             history.losses += check_losses(pending, history, machine)
-            watch(done, schedule.steps, float(np.mean(history.losses[-len(pending) :])), tokens)
+            watch(done, schedule.steps, float(np.mean(history.losses[-len(pending) :])), history.tokens)
             pending = []
         if dev_score and (done % eval_every == 0 or done == schedule.steps):
             net.eval()
-            history.dev.append((done, dev_score()))
-            if history.dev[-1][1] > max((score for _, score in history.dev[:-1]), default=-math.inf):
-                history.best_step = done
-                if config.keep == "best":
-                    best = {name: value.detach().to("cpu", copy=True) for name, value in net.state_dict().items()}
+            if history.add_dev(done, dev_score()) and config.keep == "best":
+                best = {name: value.detach().to("cpu", copy=True) for name, value in net.state_dict().items()}
             if config.patience and sum(at > history.best_step for at, _ in history.dev) >= config.patience:
                 break
+        if not pending and done < schedule.steps:
+            checkpoints.look(done, partial(_state, net, optimizer, best, history))
     history.losses += check_losses(pending, history, machine)
     history.steps = len(history.losses)
     if best is not None:
@@ -117,22 +136,73 @@ def fit(
     return history
 
 
+def warmup_of(config: FitConfig, steps: int) -> float:
+    """The share of the steps that warm up."""
+    return min(1.0, config.warmup_steps / steps if config.warmup_steps else config.warmup_frac)
+
+
+def make_batch(
+    encoded: Encoded, items: np.ndarray, step: int, config: FitConfig, tokenizer: Any, special: np.ndarray
+) -> Batch:
+    """The global batch of a step; text is masked."""
+    batch = collate(encoded, items, tokenizer.pad_token_id)
+    if encoded.kind != "text":
+        return batch
+    return mask_batch(batch, special, tokenizer, generator(config.seed, "mask", step), config.mask)
+
+
+def _state(
+    net: Net, optimizer: torch.optim.Optimizer, best: dict[str, torch.Tensor] | None, history: History
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    return pack(net, optimizer, best), asdict(history)
+
+
+@dataclass
+class Room:
+    """How many padded tokens go through the model at once; halved once in a phase, when the memory does not hold them."""
+
+    tokens: int
+    halved: bool = False
+
+    def halve(self) -> bool:
+        """True if there is less to hold now; False if that was tried already."""
+        if self.halved:
+            return False
+        self.tokens, self.halved = max(1, self.tokens // 2), True
+        return True
+
+
 def train_step(
-    net: Net, task: str, batch: Batch, optimizer: torch.optim.Optimizer, clip: float, machine: Machine
+    net: Net, task: str, batch: Batch, optimizer: torch.optim.Optimizer, clip: float, machine: Machine, room: Room
 ) -> torch.Tensor:
     """One optimiser step on the global batch; returns this worker's part of the mean loss, still on the device."""
-    total = torch.zeros((), device=machine.device)
-    share = batch.share(machine.comm.rank, machine.comm.world)
-    for piece in share.pieces(TOKENS_AT_ONCE[machine.device.type]):
-        with machine.autocast:
-            loss = net.loss(task, piece.tensors(machine.device), piece.rows_per_item) / max(1, batch.count)
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
+    try:
+        total = _gradients(net, task, batch, machine, room.tokens)
+    except Exception as error:
+        if not is_out_of_memory(error) or not room.halve():
+            raise
+        error.__traceback__ = None  # its frames hold what is to be freed
+        optimizer.zero_grad(set_to_none=True)
+        if machine.device.type == "cuda":
+            torch.cuda.empty_cache()
+        total = _gradients(net, task, batch, machine, room.tokens)
     trained = list(net.parameters_of(task))
     machine.comm.sum_gradients(trained)
     torch.nn.utils.clip_grad_norm_(trained, clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+    return total
+
+
+def _gradients(net: Net, task: str, batch: Batch, machine: Machine, tokens: int) -> torch.Tensor:
+    """Adds up the gradients of this worker's share of the batch, piece by piece; returns its part of the mean loss."""
+    total = torch.zeros((), device=machine.device)
+    share = batch.share(machine.comm.rank, machine.comm.world)
+    for piece in share.pieces(tokens):
+        with machine.autocast:
+            loss = net.loss(task, piece.tensors(machine.device), piece.rows_per_item) / max(1, batch.count)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
     return total
 
 

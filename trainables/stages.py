@@ -17,6 +17,7 @@ import numpy as np
 
 from trainables.batch import item_lengths
 from trainables.catalogue import DATASETS, Dataset, dataset
+from trainables.checkpoint import Checkpoints
 from trainables.configs import FitConfig, Intermediate, Pretrain, StageConfig, Sweep, Target, TaskFit, steps_of
 from trainables.context import Context, encoder_folder
 from trainables.data import Data
@@ -180,7 +181,8 @@ def _fit(
     plain = {name: s.stream for name, s in streams.items()}
     schedule = make_schedule(plain, probabilities, steps, config.seed)
     encoded = {name: s.encoded for name, s in streams.items()}
-    return fit(net, encoded, schedule, config, tokenizer, context.machine, dev_score, context.watch)
+    checkpoints = context.checkpoints or Checkpoints(None, context.machine.comm)
+    return fit(net, encoded, schedule, config, tokenizer, context.machine, dev_score, context.watch, checkpoints)
 
 
 def _dev_score(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trainables.errors import DataError
+from trainables.sources.guard import check_text_file
 
 # Which part of a fused word gives it its tag when several stand equally high in the tree (the order that XTREME's
 # conversion names for each language). A tag that a list lacks comes last.
@@ -29,6 +30,7 @@ class Block(NamedTuple):
 
 def read_lines(file: Path) -> list[str]:
     """Lines by line feed alone: texts hold other separators, which `splitlines` would cut at. Raises DataError."""
+    check_text_file(file)
     try:
         lines = [line.removesuffix("\r") for line in file.read_text(encoding="utf-8-sig").split("\n")]
     except (UnicodeDecodeError, OSError) as error:

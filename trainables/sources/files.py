@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from trainables.catalogue import Dataset
 from trainables.errors import DataError
+from trainables.sources.guard import open_parquet, read_table
 
 
 def paths_of(paths: Iterable[str], config: str, split: str, *, alone: bool) -> list[str]:
@@ -58,14 +58,14 @@ def read_parquet(files: Sequence[Path]) -> tuple[pa.Table, dict[str, tuple[str, 
     """The files one after another, with the label names that all of them declare. Raises DataError if they disagree."""
     tables, names = [], []
     for file in files:
-        try:
-            tables.append(pq.read_table(file, partitioning=None))
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{file} is not a Parquet file that can be read: {error}") from error
+        tables.append(read_table(file))
         names.append(class_labels(tables[-1].schema, str(file)))
         if names[-1] != names[0] or tables[-1].schema.names != tables[0].schema.names:
             raise DataError(f"{file} has other columns or label names than {files[0]}")
-    return pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0], names[0]
+    try:
+        return pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0], names[0]
+    except pa.ArrowException as error:
+        raise DataError(f"{files[0]} and its other parts have columns of different types: {error}") from None
 
 
 def only(d: Dataset, language: str, table: pa.Table) -> pa.Table:
@@ -75,15 +75,15 @@ def only(d: Dataset, language: str, table: pa.Table) -> pa.Table:
     column, prefixes = d.only
     if column not in table.column_names or language not in prefixes:
         raise DataError(f"{d.name}/{language}: no column {column!r} to choose the rows of the language by")
-    return table.filter(pc.starts_with(table[column].cast(pa.string()), prefixes[language]))
+    try:
+        return table.filter(pc.starts_with(table[column].cast(pa.string()), prefixes[language]))
+    except pa.ArrowException as error:
+        raise DataError(f"{d.name}/{language}: column {column!r} cannot be compared with text: {error}") from None
 
 
 def count_rows(files: Sequence[Path]) -> int:
-    """Rows of some files, from their footers alone."""
-    try:
-        return sum(pq.read_metadata(file).num_rows for file in files)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{error} (in {', '.join(map(str, files))})") from error
+    """Rows of some files, from their footers alone. Raises DataError."""
+    return sum(open_parquet(file).metadata.num_rows for file in files)
 
 
 _hashes: dict[tuple[str, int, int], str] = {}

@@ -8,8 +8,8 @@ from the files of their owners, at <dataset>/... (`originals`).
 from __future__ import annotations
 
 import os
-import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,11 +18,12 @@ from typing import Literal
 import pyarrow as pa
 
 from trainables.catalogue import DATASETS, Dataset, Place
-from trainables.errors import BadInput
+from trainables.errors import BadInput, check_path
 from trainables.readers import RowLabels
 from trainables.sources import originals
 from trainables.sources.files import count_rows, hash_file, join_hashes, only, paths_of, read_parquet
 from trainables.sources.tables import SPLITS
+from trainables.toml_file import read_toml
 
 LAYOUT = "<owner>/<dataset>/<config>/<split>.parquet, for instance facebook/xnli/de/test.parquet"
 
@@ -37,7 +38,8 @@ class Held:
 
 class MirrorTables:
     def __init__(self, folder: str) -> None:
-        path = Path(folder).expanduser()
+        path = Path(os.path.expanduser(folder))
+        check_path("mirror folder", folder)
         if not path.is_dir():
             raise BadInput(
                 f"mirror folder {folder!r} {'is not a folder' if path.exists() else 'does not exist'}{_near(path)}"
@@ -57,6 +59,12 @@ class MirrorTables:
             ):
                 if official := self._official(d, language, table):
                     self._held[d.name, language, table] = Held(official, "hub")
+        for held in self._held.values():
+            for leads in held.files:
+                if not leads.resolve().is_relative_to(self.root):
+                    raise BadInput(
+                        f"{leads} leads out of the mirror, to {leads.resolve()}: copy it, or name that folder"
+                    )
         if not self._held:
             raise BadInput(
                 f"mirror folder {folder!r} holds no dataset of the catalogue (expected {LAYOUT}, or mirror.toml)"
@@ -123,13 +131,23 @@ class MirrorTables:
     def _listing(self, place: Place) -> list[str]:
         if place.hub not in self._listings:
             top = self.root / place.hub
-            self._listings[place.hub] = [
-                (Path(folder) / name).relative_to(top).as_posix()
-                for folder, _, names in os.walk(top, followlinks=True)
-                for name in names
-                if name.endswith(".parquet")
-            ]
+            self._listings[place.hub] = [path.relative_to(top).as_posix() for path in _parquet_below(top)]
         return self._listings[place.hub]
+
+
+def _parquet_below(top: Path) -> Iterator[Path]:
+    """Parquet files below a folder, through links too, but never twice through one folder: links may go in circles."""
+    seen: set[Path] = set()
+    for folder, folders, names in os.walk(top, followlinks=True):
+        folders[:] = [name for name in folders if _first_visit(Path(folder) / name, seen)]
+        yield from (p for name in names if (p := Path(folder) / name).suffix == ".parquet" and p.is_file())
+
+
+def _first_visit(folder: Path, seen: set[Path]) -> bool:
+    real = folder.resolve()
+    new = real not in seen
+    seen.add(real)
+    return new
 
 
 def _standins(root: Path) -> tuple[dict[tuple[str, str, str], Path], tuple[str, ...]]:
@@ -137,10 +155,7 @@ def _standins(root: Path) -> tuple[dict[tuple[str, str, str], Path], tuple[str, 
     file = root / "mirror.toml"
     if not file.is_file():
         return {}, ()
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file} is not valid TOML: {error}") from None
+    content = read_toml(file, str(file))
     found: dict[tuple[str, str, str], Path] = {}
     for name, languages in content.items():
         if name not in DATASETS:
@@ -161,6 +176,7 @@ def _below(root: Path, value: object, key: str) -> Path:
     """The file that a stand-in names; it must lie below the mirror, also when symlinks are followed."""
     if not isinstance(value, str) or not value:
         raise BadInput(f"{key} must be the path of a file below the mirror, not {value!r}")
+    check_path(key, value)
     path = (root / value).resolve()
     if Path(value).is_absolute() or ".." in Path(value).parts or not path.is_relative_to(root):
         raise BadInput(f"{key} leads out of the mirror: {value!r}")

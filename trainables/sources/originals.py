@@ -18,6 +18,7 @@ from trainables.catalogue import DATASETS
 from trainables.errors import DataError
 from trainables.readers import RowLabels
 from trainables.sources.conll import fused, read_lines, spoken
+from trainables.sources.guard import check_text_file
 from trainables.sources.tables import SPLITS
 
 Parsed = tuple[pa.Table, RowLabels]
@@ -59,7 +60,9 @@ def _read(name: str, language: str, table: str, stamps: tuple[tuple[Path, int, i
     files = [file for file, _, _ in stamps]
     try:
         return ORIGINALS[name].parse(files, language, table)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except DataError:
+        raise
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError) as error:
         raise DataError(f"{files[0]} is not in the layout of {name} ({error!r})") from None
 
 
@@ -247,9 +250,10 @@ def _tsv(file: Path, columns: int) -> Iterator[list[str]]:
 
 
 def _json(file: Path) -> Any:
+    check_text_file(file)
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{file} is not JSON: {error}") from None
 
 
@@ -257,7 +261,7 @@ def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(read_lines(file), 1):
         try:
             yield f"{file}:{number}", json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{file}:{number} is not JSON: {error}") from None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from trainables.errors import BadInput, DataError
 from trainables.examples import Bitext, Example, Labelled, Pair, Text, Utterance
 from trainables.readers import Reader, RowLabels, pool_entry
 from trainables.sources.files import join_hashes
+from trainables.sources.guard import MAX_LABELS
 
 SPLITS = ("train", "validation", "test")
 
@@ -99,7 +100,10 @@ class TableSource:
         if d.labels or (d.label_column is None and d.kind != "intent"):
             return d.labels
         if d.name not in self._labels:
-            self._labels[d.name] = self._joint_labels(d) if d.kind == "intent" else self._open_labels(d)
+            found = self._joint_labels(d) if d.kind == "intent" else self._open_labels(d)
+            if len(found) > MAX_LABELS:
+                raise DataError(f"{d.name}: {len(found):,} labels are declared (the limit is {MAX_LABELS:,})")
+            self._labels[d.name] = found
         return self._labels[d.name]
 
     def examples(self, d: Dataset, language: str, split: str, take: int | None = None) -> list[Example]:
@@ -179,7 +183,7 @@ class TableSource:
         """Both ids of every gold pair must stand in their pools, or nobody could find the pair."""
         for side in ("source", "target"):
             table = self.tables.table(d, language, f"{side}_{split}")[0]
-            known = set(table["id"].to_pylist()) if "id" in table.column_names else set()
+            known = set(map(str, table["id"].to_pylist())) if "id" in table.column_names else set()
             for pair in found:
                 id = getattr(pair, side) if isinstance(pair, Pair) else ""
                 if id not in known:
@@ -245,7 +249,7 @@ def _examples(read: Reader, table: pa.Table, rows: Sequence[int], names: RowLabe
         table = table.take(pa.array(rows, pa.int64()))
     found: list[Example] = []
     ids: set[str] = set()
-    for number, row in zip(rows, _dicts(table), strict=True):
+    for number, row in zip(rows, _dicts(table, rows, where), strict=True):
         try:
             example = read(row, names)
         except ValueError as error:
@@ -261,6 +265,14 @@ def _examples(read: Reader, table: pa.Table, rows: Sequence[int], names: RowLabe
     return found
 
 
-def _dicts(table: pa.Table) -> Iterable[dict[str, Any]]:
+def _dicts(table: pa.Table, rows: Sequence[int], where: str) -> Iterator[dict[str, Any]]:
+    """The rows as Python values. Raises DataError for one that has none, such as a date beyond the calendar."""
+    start = 0
     for batch in table.to_batches(max_chunksize=4096):
-        yield from batch.to_pylist()
+        try:
+            found = batch.to_pylist()
+        except (ValueError, OverflowError, TypeError, pa.ArrowException) as error:
+            last = rows[start + batch.num_rows - 1]
+            raise DataError(f"{where} rows {rows[start]} to {last}: a value cannot be read ({error})") from None
+        yield from found
+        start += batch.num_rows

@@ -1,0 +1,323 @@
+"""A study under random kills must end with the report of an undisturbed one.
+
+python -m benchmarks.survive [--kills 100] [--seed 0] [--minutes 60] [--out benchmarks/results/survive.json]
+
+Runs a small pocket study once undisturbed. Then runs it again and again in fresh homes, each time until it is complete, and
+kills at random moments: the driver, a worker, the raylet or the MLflow server, by SIGKILL or SIGTERM; checkpoints are
+written all the time. A driver that ended is followed by `study.resume`. Checked at the end of every round:
+
+- all scores are byte-identical to those of the undisturbed study;
+- no stage was trained to its end twice;
+- no trial is left running in the record, no run in MLflow, no trial in Optuna; no run is doubled;
+- no process outlives its driver.
+
+Exits with 1 if any of this fails or the time runs out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+STUDY = (
+    "--space intermediate_tasks --name s --encoder pocket --scale 0.2 --intermediate mnli,ccg,mlm "
+    "--targets tatoeba,panx,udpos --checkpoint-every 0.5"
+)
+KINDS = {"driver": 0.35, "worker": 0.35, "raylet": 0.15, "mlflow": 0.15}
+PAUSE_S = (0.5, 8.0)  # between two kills
+PATIENCE_S = 180.0  # a driver that shows no life for so long hangs
+GONE_S = 60.0  # processes of dead drivers have so long to end, after the end of the study
+
+
+@dataclass
+class Kill:
+    """One blow: which round, when (seconds since it began), what was hit, how, and which stages ran at that moment."""
+
+    round: int
+    at: float
+    kind: str
+    signal: str
+    running: list[str]
+
+
+@dataclass
+class Found:
+    """What a run of the harness found; everything but the kills should stay empty."""
+
+    kills: list[Kill] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns 0 when every check held."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100, help="at least so many")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of victims and moments")
+    parser.add_argument("--minutes", type=float, default=60.0, help="no new round after so long")
+    parser.add_argument("--study", default=STUDY, help="options of study.launch")
+    parser.add_argument("--out", help="file for the figures and the log of kills")
+    options = parser.parse_args(argv)
+    rng, found, begun = random.Random(options.seed), Found(), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = Round(Path(folder) / "undisturbed", options.study, rng, found, 0)
+        calm_s = quiet.run(kills=0)
+        expected = quiet.scores()
+        quiet.check()
+        while len(found.kills) < options.kills and time.monotonic() - begun < 60 * options.minutes:
+            one = Round(Path(folder) / str(len(found.seconds)), options.study, rng, found, len(found.seconds) + 1)
+            found.seconds.append(one.run(kills=options.kills - len(found.kills)))
+            if one.scores() != expected:
+                found.wrong.append(f"round {one.number}: other scores than undisturbed")
+            one.check()
+            print(f"round {one.number}: {len(found.kills)} kills so far, wrong: {found.wrong or 'nothing'}", flush=True)
+    result = summary(options, found, calm_s)
+    print(json.dumps({key: value for key, value in result.items() if key != "log"}, indent=1))
+    if options.out:
+        Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
+    return 0 if not found.wrong and len(found.kills) >= options.kills else 1
+
+
+def summary(options: argparse.Namespace, found: Found, calm_s: float) -> dict[str, Any]:
+    """The figures: kills by kind, seconds that a kill cost, stages that ran when a kill came, and what went wrong."""
+    lost = sum(found.seconds) - calm_s * len(found.seconds)
+    return {
+        "study": options.study,
+        "seed": options.seed,
+        "kills": len(found.kills),
+        "by_kind": dict(Counter(f"{kill.kind} {kill.signal}" for kill in found.kills)),
+        "rounds": len(found.seconds),
+        "undisturbed_s": round(calm_s),
+        "seconds_lost_per_kill": round(lost / max(1, len(found.kills)), 1),
+        "stages_interrupted": sum(len(kill.running) for kill in found.kills if kill.kind != "mlflow"),
+        "wrong": found.wrong,
+        "log": [asdict(kill) for kill in found.kills],
+    }
+
+
+class Round:
+    """One study in a home of its own, with an MLflow server of its own."""
+
+    def __init__(self, home: Path, study: str, rng: random.Random, found: Found, number: int) -> None:
+        self.home, self.rng, self.found, self.number = home, rng, found, number
+        home.mkdir()
+        self.study = study.split()
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.server: subprocess.Popen[bytes] | None = None
+        self.driver: subprocess.Popen[bytes] | None = None
+        self.widowed: list[psutil.Process] = []  # of drivers that have ended
+
+    def run(self, kills: int) -> float:
+        """Runs the study to its end, with up to so many kills on the way; returns the seconds that it took."""
+        self._serve()
+        started = time.monotonic()
+        self._start("launch", *self.study)
+        while True:
+            pause = self.rng.uniform(*PAUSE_S) if kills else PATIENCE_S
+            ended = self._ended(pause)
+            if ended and self._complete():
+                break
+            if ended:
+                self._start("resume", "s", "--checkpoint-every", "0.5")
+            elif kills:
+                kills -= self._kill(time.monotonic() - started)
+            if not self._server_lives() and self.rng.random() < 0.5:
+                self._serve()
+        return time.monotonic() - started
+
+    def check(self) -> None:
+        """Notes everything that a finished round must not leave."""
+        if not self._server_lives():
+            self._serve()
+        wrong = [f"round {self.number}: {text}" for text in (*self._twice(), *self._left_in_optuna())]
+        self._verb("sync", "s", "--mlflow-uri", self.uri)
+        wrong += [f"round {self.number}: {text}" for text in self._left_in_mlflow()]
+        for process in psutil.wait_procs(self.widowed, timeout=GONE_S)[1]:
+            wrong.append(f"round {self.number}: orphan {name_of(process)}")
+            process.kill()
+        self.found.wrong += wrong
+        if self.server:
+            stop(self.server)
+
+    def scores(self) -> str:
+        """All scores of the report, as text."""
+        report = json.loads(self._verb("report", "s"))
+        rows = {row["address"]: {n: t["languages"] for n, t in row["targets"].items()} for row in report["matrix"]}
+        return json.dumps(rows, sort_keys=True)
+
+    # --- what runs ---
+
+    def _start(self, verb: str, *argv: str) -> None:
+        command = [sys.executable, "-m", f"study.{verb}", *argv, "--home", str(self.home), "--mlflow-uri", self.uri]
+        log = open(self.home / "driver.log", "ab")  # noqa: SIM115  the process keeps it
+        self.driver = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        log.close()
+        self.family: dict[int, psutil.Process] = {}
+        self.moved = time.monotonic()
+
+    def _serve(self) -> None:
+        store = f"sqlite:///{self.home / 'mlflow.db'}"
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", "1"]
+        log = open(self.home / "mlflow.log", "ab")  # noqa: SIM115
+        self.server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        log.close()
+
+    def _server_lives(self) -> bool:
+        return self.server is not None and self.server.poll() is None
+
+    def _ended(self, seconds: float) -> bool:
+        """Waits so long for the driver; True once it has ended."""
+        assert self.driver is not None
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self.driver.poll() is None:
+            self._look()
+            time.sleep(0.2)
+        if self.driver.poll() is None:
+            if time.monotonic() - self.moved > PATIENCE_S:
+                self.found.wrong.append(f"round {self.number}: the driver hangs")
+                stop(self.driver)
+            return False
+        self.widowed += self.family.values()
+        return True
+
+    def _look(self) -> None:
+        """Notes the driver's processes, and whether its files still change."""
+        assert self.driver is not None
+        try:
+            for child in psutil.Process(self.driver.pid).children(recursive=True):
+                self.family.setdefault(child.pid, child)
+        except psutil.NoSuchProcess:
+            return
+        study = self.home / "studies" / "s"
+        files = [study / "record.jsonl", *study.glob("progress/*.json"), *study.glob("stages-*.jsonl")]
+        times = [path.stat().st_mtime for path in files if path.exists()]
+        if times and time.time() - max(times) < 5:
+            self.moved = time.monotonic()
+
+    # --- what dies ---
+
+    def _kill(self, at: float) -> int:
+        """Hits one victim; returns 1 if there was one."""
+        kind = self.rng.choices(list(KINDS), list(KINDS.values()))[0]
+        number = self.rng.choice([signal.SIGKILL, signal.SIGTERM])
+        victims = self._victims(kind)
+        if not victims:
+            return 0
+        running = self._running()
+        try:
+            os.kill(self.rng.choice(victims), number)
+        except ProcessLookupError:
+            return 0
+        self.found.kills.append(Kill(self.number, round(at, 1), kind, number.name, running))
+        return 1
+
+    def _victims(self, kind: str) -> list[int]:
+        assert self.driver is not None
+        if kind == "driver":
+            return [self.driver.pid]
+        if kind == "mlflow":
+            return [self.server.pid] if self.server and self._server_lives() else []
+        mark = "ray::ImplicitFunc" if kind == "worker" else "/raylet/raylet"
+        return [pid for pid, process in self.family.items() if process.is_running() and mark in name_of(process)]
+
+    def _running(self) -> list[str]:
+        """Labels of the stages that run now."""
+        labels = []
+        for path in (self.home / "studies" / "s" / "progress").glob("*.json"):
+            try:
+                labels.append(str(json.loads(path.read_text())["label"]))
+            except (OSError, ValueError):
+                continue
+        return labels
+
+    # --- what is left ---
+
+    def _verb(self, verb: str, *argv: str) -> str:
+        command = [sys.executable, "-m", f"study.{verb}", *argv, "--home", str(self.home), "--json"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def _complete(self) -> bool:
+        if not (self.home / "studies" / "s" / "study.json").exists():
+            self._start("launch", *self.study)  # it died before the study began
+            return False
+        (study,) = json.loads(self._verb("status", "s"))["studies"]
+        return set(study["counts"]) == {"complete"} and study["counts"]["complete"] == self._rows()
+
+    def _rows(self) -> int:
+        command = [sys.executable, "-m", "study.launch", *self.study, "--home", str(self.home), "--dry-run", "--json"]
+        return int(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["recipes"])
+
+    def _twice(self) -> list[str]:
+        logs = (self.home / "studies" / "s").glob("stages-*.jsonl")
+        lines = [json.loads(line) for log in logs for line in log.read_text().splitlines() if line.strip()]
+        counts = Counter(line["address"] for line in lines)
+        return [f"stage {address[:12]} was finished {n} times" for address, n in counts.items() if n > 1]
+
+    def _left_in_optuna(self) -> list[str]:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        journal = self.home / "studies" / "s" / "optuna.journal"
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
+        trials = optuna.load_study(study_name="s", storage=storage).get_trials(deepcopy=False)
+        running = sum(trial.state == optuna.trial.TrialState.RUNNING for trial in trials)
+        told = Counter(t.user_attrs.get("recipe") for t in trials if t.state == optuna.trial.TrialState.COMPLETE)
+        wrong = [f"{n} trials of one recipe in Optuna" for n in told.values() if n > 1]
+        return wrong + ([f"{running} trials of Optuna are left running"] if running else [])
+
+    def _left_in_mlflow(self) -> list[str]:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(self.uri)
+        experiment = client.get_experiment_by_name("s")
+        if experiment is None:
+            return ["MLflow has no experiment"]
+        runs = client.search_runs([experiment.experiment_id])
+        wrong = [f"run {run.info.run_name} is left running" for run in runs if run.info.status == "RUNNING"]
+        keys = Counter(run.data.tags.get("stepstone.recipe", "report") for run in runs)
+        return wrong + [f"{n} runs of one recipe" for n in keys.values() if n > 1]
+
+
+def name_of(process: psutil.Process) -> str:
+    """The command line of a process; "" for one that is gone."""
+    try:
+        return " ".join(" ".join(process.cmdline()).split())  # Ray pads the names of its processes
+    except psutil.Error:
+        return ""
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process that was started here, and all of its session."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as any_socket:
+        any_socket.bind(("127.0.0.1", 0))
+        return int(any_socket.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

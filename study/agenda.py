@@ -1,0 +1,37 @@
+"""What a study has to run: the setting that its space reads, and the rows that come first."""
+
+from __future__ import annotations
+
+from search_spaces import space
+from search_spaces.space import Given, Setting, Value
+from study.record import Settings
+from trainables.recipe import Recipe, without_intermediate
+
+Row = tuple[Recipe, dict[str, Value]]
+
+
+def setting_of(settings: Settings) -> Setting:
+    """What a search space is told of a study."""
+    return Setting(
+        encoder=settings.encoder,
+        profile=settings.profile,
+        targets=settings.targets,
+        tasks=settings.intermediate,
+        mlm=settings.mlm,
+        scale=settings.scale,
+        reading=settings.reading,
+    )
+
+
+def rows_of(settings: Settings) -> list[Row]:
+    """The published rows, or the one recipe of a file, each with its parameters; the baseline first, none twice."""
+    if settings.recipe:
+        recipe = Recipe.from_dict(settings.recipe)
+        rows: list[Row] = [(without_intermediate(recipe), {}), (recipe, {})]
+    else:
+        asked, setting = space(settings.space), setting_of(settings)
+        rows = [(asked.recipe(Given(params), setting), params) for params in asked.published(setting)]
+    unique: dict[str, Row] = {}
+    for recipe, params in rows:
+        unique.setdefault(recipe.address, (recipe, params))
+    return list(unique.values())

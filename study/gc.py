@@ -1,0 +1,307 @@
+"""Say what uses the space of a home, and free what nobody needs: weights, leftovers and the cache.
+
+Metrics, per-example scores, predictions, histories and the record always stay. So do the weights below the best recipes of
+each study, and those that its unfinished trials start from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.table import Table
+
+from study.agenda import rows_of
+from study.disk import WEIGHTS, Disk, Item, Use, parse_size, size_of
+from study.encoder import resolve
+from study.options import Parser, home_of, names_of, print_json, run_verb
+from study.plan import Planner, missing
+from study.record import Record, Settings, Trial, studies
+from study.safe import SafeConsole
+from study.store import Store
+from study.trial import scores_of
+from trainables.errors import unknown
+from trainables.recipe import check_number
+from trainables.sources import open_source
+
+KINDS = {"leftover": "leftovers", "encoded": "encoded rows", "weights": "weights of stages"}
+BEST, UNFINISHED, STARTS = "of the best recipes", "for trials that are not finished", "a study starts from them"
+
+
+@dataclass
+class Needs:
+    """What the studies of a home need.
+
+    Attributes:
+        reasons: address of a stage whose weights stay -> why.
+        owned: study -> stages that belong to it.
+        notes: studies that cannot be planned now, and why. Whatever they may need stays.
+    """
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    owned: dict[str, set[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What a collection found and did: bytes of the home before, what was (or would be) freed, and what had to stay."""
+
+    uses: list[Use]
+    items: list[Item]
+    kept: list[Use]
+    notes: list[str]
+    max_bytes: int | None
+
+    @property
+    def before(self) -> int:
+        """Bytes of the home."""
+        return sum(use.bytes for use in self.uses)
+
+    @property
+    def after(self) -> int:
+        """Bytes of the home without what was freed."""
+        return self.before - sum(item.bytes for item in self.items)
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the home is within its budget, where it has one."""
+        return self.max_bytes is None or self.after <= self.max_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Literals for --json."""
+        return {
+            "bytes": self.before,
+            "bytes_after": self.after,
+            "max_bytes": self.max_bytes,
+            "met": self.is_met,
+            "uses": [asdict(use) for use in self.uses],
+            "freed": [
+                {"kind": i.kind, "path": str(i.path), "bytes": i.bytes, "address": i.address} for i in self.items
+            ],
+            "kept": [asdict(use) for use in self.kept],
+            "notes": self.notes,
+        }
+
+
+class Keeper:
+    """Finds which weights the studies of a home need; holds on to the sources it opened, for one who asks often."""
+
+    def __init__(self, home: Path, keep_best: int = 1) -> None:
+        self.home, self.keep_best, self.store = home, keep_best, Store(home)
+        self.planners: dict[str, tuple[Settings, Planner]] = {}
+
+    def needs(self, disk: Disk) -> Needs:
+        """What all studies of the home need, by the record and the stages as they are on disk."""
+        found = Needs()
+        for name in studies(self.home):
+            try:
+                self._add(found, Record(self.home, name), disk)
+            except Exception as error:  # of any kind: a study that is not understood loses nothing
+                found.reasons |= {a: found.reasons.get(a, UNFINISHED) for a in found.owned.get(name, ())}
+                found.notes.append(f"study {name!r} cannot be planned ({' '.join(str(error).split())})")
+        return found
+
+    def _add(self, found: Needs, record: Record, disk: Disk) -> None:
+        """Adds one study; what is known without its source comes first, so that it holds where the source is gone."""
+        settings, trials = record.settings, record.trials()
+        owned = found.owned.setdefault(record.name, set())
+        present: Collection[str] = disk.stages.keys()
+        start = Path(settings.encoder)
+        if self.home / "stages" in start.parents:  # an encoder that another study of this home has made
+            found.reasons[start.relative_to(self.home / "stages").parts[1]] = STARTS
+        below = {t.address: self._below(t) for t in trials.values()}
+        owned.update(*below.values())
+        whole = [t for t in trials.values() if t.status == "complete" and _is_whole(t, settings, present)]
+        for trial in self._best(whole, settings):
+            found.reasons |= dict.fromkeys(below[trial.address], BEST)
+        running = {t.address for t in trials.values() if t.status == "running"}
+        recipes = [t.recipe for t in trials.values() if t.status != "pruned" and t not in whole]
+        ended = {t.address for t in trials.values() if t.status == "pruned"} | {t.address for t in whole}
+        if settings.grid or len(ended) < settings.trials:
+            recipes += [recipe for recipe, _ in rows_of(settings) if recipe.address not in ended | trials.keys()]
+        if not settings.grid and len(ended) < settings.trials:  # a search may propose anything: it needs an encoder
+            roots = [a for a in owned if a in present and disk.stages[a].kind == WEIGHTS[0]]
+            found.reasons |= {a: found.reasons.get(a, UNFINISHED) for a in roots}
+        if not recipes:
+            return
+        planner = self._planner(record.name, settings)
+        for recipe in recipes:
+            plan = planner.plan(recipe, settings.seeds)
+            own = {node.address for node in plan.nodes}
+            owned |= own
+            # One that runs may have its scores already and turn out to be the best: it keeps all that it has made.
+            started = own if recipe.address in running else {n.parent for n in missing(plan, present.__contains__)}
+            found.reasons |= {a: found.reasons.get(a, UNFINISHED) for a in started}
+
+    def _planner(self, name: str, settings: Settings) -> Planner:
+        known = self.planners.get(name)
+        if known is None or known[0] != settings:
+            planner = Planner(open_source(settings.source), resolve(settings.encoder), settings.sweep_layers)
+            known = self.planners[name] = (settings, planner)
+        return known[1]
+
+    def _below(self, trial: Trial) -> set[str]:
+        """The stages that its evaluations started from, as far down as there are descriptions."""
+        found: set[str] = set()
+        waiting = [a for seeds in (*trial.evaluations.values(), *trial.sweeps.values()) for a in seeds]
+        while waiting:
+            address = waiting.pop()
+            with suppress(OSError, ValueError, KeyError):
+                parent = self.store.info(address)["parent"]
+                if parent and parent not in found:
+                    found.add(parent)
+                    waiting.append(parent)
+        return found
+
+    def _best(self, whole: Sequence[Trial], settings: Settings) -> list[Trial]:
+        """The first K by what the study chooses by; the baseline wins ties, as in `study.best`."""
+
+        def place(trial: Trial) -> tuple[float, bool]:
+            scores = scores_of(trial.evaluations, self.store, settings.selection)
+            return float(np.mean(scores)) if scores else 0.0, trial.recipe.is_baseline
+
+        return sorted(whole, key=place, reverse=True)[: self.keep_best]
+
+
+def _is_whole(trial: Trial, settings: Settings, present: Collection[str]) -> bool:
+    """Whether the store has every evaluation, so that nothing below them is needed; sweeps too, where they are asked for."""
+    if set(trial.evaluations) != set(settings.targets) or (settings.sweep_layers and not trial.sweeps):
+        return False
+    return all(a in present for seeds in (*trial.evaluations.values(), *trial.sweeps.values()) for a in seeds)
+
+
+def collect(
+    home: Path,
+    keeper: Keeper,
+    *,
+    names: Sequence[str] | None = None,
+    max_bytes: int | None = None,
+    dry_run: bool = False,
+) -> Freed:
+    """Frees what nobody needs; with `max_bytes` only until the home is within them.
+
+    Args:
+        keeper: says what stays.
+        names: free only weights that belong to these studies (default: of all, and of none).
+        max_bytes: without it leftovers, then weights, then the cache; with it leftovers, cache, and weights by last use.
+        dry_run: finds the same and frees nothing.
+    """
+    keeper.needs(Disk(home))  # opens the sources, which may take long: what follows is one quick look
+    disk = Disk(home)
+    weights, uses, needs = disk.weights(), disk.uses(), keeper.needs(disk)
+    may_go = set().union(*needs.owned.values()) if needs.notes else disk.stages.keys()
+    if names is not None:
+        may_go = set().union(*(needs.owned.get(name, ()) for name in names))
+    free = [
+        w for w in weights if w.address in may_go and w.address not in needs.reasons and not disk.is_live(w.address)
+    ]
+    cache = [] if max_bytes is None and disk.is_busy else disk.encoded()
+    plan = [*disk.leftovers(), *(cache + free if max_bytes is not None else free + cache)]
+    left, items = sum(use.bytes for use in uses), []
+    for item in plan:
+        if max_bytes is not None and left <= max_bytes:
+            break
+        if dry_run or disk.free(item):
+            items.append(item)
+            left -= item.bytes
+    gone = {item.address for item in items}
+    kept = _kept((w for w in weights if w.address not in gone), needs, free)
+    return Freed(uses, items, kept, needs.notes, max_bytes)
+
+
+def _kept(weights: Iterable[Item], needs: Needs, free: Collection[Item]) -> list[Use]:
+    """Why the other weights stay."""
+    found: dict[str, list[int]] = {}
+    for item in weights:
+        other = "within the budget or in use" if item in free else "not asked for, or their study cannot be planned"
+        found.setdefault(needs.reasons.get(item.address, other), []).append(item.bytes)
+    return [Use(why, len(sizes), sum(sizes)) for why, sizes in found.items()]
+
+
+class Budget:
+    """Keeps a home within `max_bytes` while a study runs; does nothing without them. Called when a trial has ended."""
+
+    def __init__(self, home: Path, max_bytes: int | None, say: Callable[[str], None]) -> None:
+        self.home, self.max_bytes, self.say = home, max_bytes, say
+        self.keeper, self.warned = Keeper(home), False
+
+    def __call__(self) -> None:
+        """Frees what must go; says what went, and once when that was not enough. Nothing that goes wrong here stops a study."""
+        if self.max_bytes is None or size_of(self.home) <= self.max_bytes:
+            return
+        try:
+            done = collect(self.home, self.keeper, max_bytes=self.max_bytes)
+        except Exception as error:
+            self.say(f"the home is over --max-bytes, and nothing could be freed: {type(error).__name__}: {error}")
+            return
+        if done.items:
+            self.say(f"freed {decimal(done.before - done.after)} of {decimal(done.before)}, to stay within --max-bytes")
+        if not done.is_met and not self.warned:
+            self.warned = True
+            self.say(over(done))
+
+
+def over(done: Freed) -> str:
+    """Why the budget cannot be met."""
+    stays = ", ".join(f"{decimal(use.bytes)} of weights {use.what}" for use in done.kept) or "no weights"
+    return (
+        f"{decimal(done.after)} are over the budget of {decimal(done.max_bytes or 0)}, and the rest is needed: "
+        f"{stays}; scores and records always stay"
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry point; returns the exit status: 1 where `--max-bytes` cannot be met."""
+    parser = Parser("gc", __doc__)
+    parser.add_argument("--dry-run", action="store_true", help="say what would be freed, and free nothing")
+    parser.add_argument("--keep-best", type=int, default=1, help="recipes of a study that keep weights (default: 1)")
+    parser.add_argument("--studies", help="free only weights of these studies, comma-separated (default: all)")
+    parser.add_argument("--max-bytes", help="free only until the home is within this size, such as 500MB or 20GB")
+    options = parser.parse_args(argv)
+    check_number("--keep-best", options.keep_best, at_least=0)
+    max_bytes = parse_size(options.max_bytes) if options.max_bytes is not None else None
+    home, names = home_of(options), names_of(options.studies)
+    for name in names or ():
+        if name not in studies(home):
+            raise unknown("study", name, studies(home))
+    done = collect(home, Keeper(home, options.keep_best), names=names, max_bytes=max_bytes, dry_run=options.dry_run)
+    if options.json:
+        print_json({"home": str(home), "dry_run": options.dry_run, **done.to_dict()})
+    else:
+        _print(done, options.dry_run, SafeConsole(highlight=False))
+    return 0 if done.is_met else 1
+
+
+def _print(done: Freed, dry_run: bool, console: Console) -> None:
+    table = Table("what", title="what uses the space", show_footer=True)
+    table.columns[0].footer = "together"
+    table.add_column("count", justify="right")
+    table.add_column("size", justify="right", footer=decimal(done.before))
+    for use in done.uses:
+        table.add_row(use.what, f"{use.count:,}", decimal(use.bytes))
+    console.print(table)
+    verb = "would be freed" if dry_run else "freed"
+    for kind, words in KINDS.items():
+        items = [item for item in done.items if item.kind == kind]
+        if items:
+            console.print(f"{verb}: {words}, {len(items):,} with {decimal(sum(item.bytes for item in items))}")
+    if not done.items:
+        console.print("nothing to free")
+    for use in done.kept:
+        console.print(f"[dim]kept: weights {use.what}, {use.count:,} with {decimal(use.bytes)}[/]")
+    for note in done.notes:
+        console.print(f"[yellow]{escape(note)}: the weights that it may need stay[/]")
+    if not done.is_met:
+        console.print(f"[yellow]{over(done)}[/]", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    run_verb(main)

@@ -1,0 +1,148 @@
+"""An interrupted phase goes on from its last checkpoint and ends with the same bits as one that was left alone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+
+from tests.small import files_of, run_stage, stages_of
+from trainables import loop
+from trainables.checkpoint import KEPT, Checkpoints, Stopped
+from trainables.comm import Comm
+from trainables.configs import StageConfig, Target
+from trainables.sources import Source
+
+MIXED: dict[str, Any] = {"intermediate": ("mnli", "squad"), "mixing_limit": 8192, "epochs": 1.0, "lr": 5e-4}
+# One target of every format that is trained, by the set that it is trained on.
+TARGETS = {"labelled": "sib200", "span": "xquad", "words": "panx", "choice": "xcopa", "intent": "mtop"}
+KILLS = 5
+
+
+class Killed(RuntimeError):
+    """Stands in for whatever ends a process."""
+
+
+def weights(folder: Path) -> str:
+    """One SHA-256 of everything that a stage left: weights, heads, tokenizer, and the history with its decisions."""
+    found = hashlib.sha256()
+    for name, content in files_of(folder).items():
+        found.update(name.encode() + b"\0" + content)
+    return found.hexdigest()
+
+
+def whole(config: StageConfig, init: Path | None, out: Path, source: Source) -> tuple[str, int]:
+    """The digest of the phase left alone, and its steps."""
+    steps = run_stage(config, init, out, source)["steps"]
+    return weights(out), int(steps)
+
+
+def interrupted(config: StageConfig, init: Path | None, out: Path, source: Source, kills: list[int]) -> str:
+    """The digest of the phase that dies whenever it gets to one of these steps for the first time."""
+    left = sorted(kills)
+    begun = []
+
+    def watch(step: int, steps: int, loss: float, tokens: int) -> None:
+        if loss != loss:  # the call at the start
+            begun.append(step)
+        elif left and step >= left[0]:
+            del left[0]
+            raise Killed
+
+    for attempt in range(len(kills) + 1):
+        folder = out / str(attempt)
+        checkpoints = Checkpoints(out / "checkpoints", Comm(), every=0.0)
+        try:
+            run_stage(config, init, folder, source, watch, checkpoints)
+            break
+        except Killed:
+            if checkpoints.writer:
+                checkpoints.writer.join()
+    assert not left and begun[0] == 0 and begun[-1] > 0, "it began anew"
+    return weights(folder)
+
+
+@pytest.fixture(autouse=True)
+def _every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """State can be written after any step."""
+    monkeypatch.setattr(loop, "CHECK_EVERY", 1)
+
+
+def check(config: StageConfig, init: Path | None, tmp_path: Path, source: Source) -> None:
+    expected, steps = whole(config, init, tmp_path / "whole", source)
+    assert steps > KILLS
+    kills = Random(config.kind).sample(range(2, steps + 1), KILLS)
+    assert interrupted(config, init, tmp_path / "broken", source, kills) == expected
+
+
+@pytest.mark.slow
+def test_pretraining(source: Source, machine: Any, tmp_path: Path) -> None:
+    check(stages_of(source, "pretrain:nano", scale=0.05)["pretrain"], None, tmp_path, source)
+
+
+@pytest.mark.slow
+def test_a_mixture_with_masked_lm(source: Source, nano: Path, tmp_path: Path) -> None:
+    stages = stages_of(source, str(nano), targets=("sib200",), mlm_ratio=0.25, scale=0.1, **MIXED)
+    check(stages["intermediate"], nano, tmp_path, source)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TARGETS.values(), ids=TARGETS)
+def test_a_target_of_every_format(name: str, source: Source, nano: Path, tmp_path: Path) -> None:
+    stages = stages_of(source, str(nano), targets=(name,), scale=0.1)
+    config = next(c for c in stages.values() if isinstance(c, Target))
+    check(replace(config, task=replace(config.task, epochs=5.0)), nano, tmp_path, source)
+
+
+def state(value: float) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    return {"net.w": torch.full((3,), value)}, {"losses": [value]}
+
+
+def filled(folder: Path, steps: int) -> Checkpoints:
+    checkpoints = Checkpoints(folder, Comm(), every=0.0)
+    for step in range(1, steps + 1):
+        checkpoints.look(step, lambda step=step: state(float(step)))  # type: ignore[misc]
+    checkpoints.wait()
+    return checkpoints
+
+
+def test_the_last_two_are_kept_and_a_torn_one_is_passed_over(tmp_path: Path) -> None:
+    checkpoints = filled(tmp_path, 4)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == KEPT
+    newest = checkpoints.latest()
+    assert newest is not None and newest[0] == 4 and newest[2] == {"losses": [4.0]}
+    files[-1].write_bytes(files[-1].read_bytes()[:-1])
+    before = checkpoints.latest()
+    assert before is not None and before[0] == 3 and torch.equal(before[1]["net.w"], torch.full((3,), 3.0))
+    files[0].write_bytes(b"")
+    assert checkpoints.latest() is None
+    checkpoints.clear()
+    assert not tmp_path.exists()
+
+
+def test_nothing_is_written_before_its_time(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "none", Comm(), every=3600.0)
+    checkpoints.look(1, lambda: state(1.0))
+    assert not (tmp_path / "none").exists() and checkpoints.latest() is None
+
+
+def test_giving_way_writes_the_state_first(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "c", Comm(), every=3600.0, stop=lambda: True)
+    with pytest.raises(Stopped, match="after step 7"):
+        checkpoints.look(7, lambda: state(7.0))
+    found = checkpoints.latest()
+    assert found is not None and found[0] == 7
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_of_the_next(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    checkpoints = Checkpoints(tmp_path / "file" / "c", Comm(), every=0.0)
+    checkpoints.look(1, lambda: state(1.0))
+    with pytest.raises(OSError, match="file"):
+        checkpoints.look(2, lambda: state(2.0))

@@ -1,0 +1,43 @@
+"""TOML that a person or a download put there: read within limits, and every fault is one line."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import BadInput, check_path
+
+MAX_BYTES = 2**20  # the largest file that the project writes has some kilobytes
+MAX_DEPTH = 20
+
+
+def read_toml(path: str | Path, what: str) -> dict[str, Any]:
+    """The tables of a file; BadInput, which begins with `what`, when it cannot be read, is too large, or is no TOML."""
+    check_path(what, str(path))
+    try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise BadInput(f"{what} is not a file")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"{what} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"{what} has more than {MAX_BYTES:,} bytes, which no such file needs")
+    try:
+        values = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, ValueError) as error:  # ValueError: not UTF-8, or a number of too many digits
+        raise BadInput(f"{what} is not valid TOML: {error}") from error
+    except RecursionError:
+        raise BadInput(f"{what} is nested too deeply") from None
+    if _deep(values):
+        raise BadInput(f"{what} is nested deeper than {MAX_DEPTH}")
+    return values
+
+
+def _deep(values: Any) -> bool:
+    level = [values]
+    for _ in range(MAX_DEPTH):
+        nested = [v for v in level if isinstance(v, dict | list)]
+        level = [item for v in nested for item in (v.values() if isinstance(v, dict) else v)]
+    return any(isinstance(v, dict | list) for v in level)
