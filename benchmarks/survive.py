@@ -132,9 +132,11 @@ class Round:
         while True:
             pause = self.rng.uniform(*PAUSE_S) if kills else PATIENCE_S
             ended = self._ended(pause)
-            if ended and self._complete():
+            if ended and not (self.home / "studies" / "s" / "study.json").exists():
+                self._start("launch", *self.study)  # it died before the study began
+            elif ended and self._complete():
                 break
-            if ended:
+            elif ended:
                 self._start("resume", "s", "--checkpoint-every", "0.5")
             elif kills:
                 kills -= self._kill(time.monotonic() - started)
@@ -255,9 +257,6 @@ class Round:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def _complete(self) -> bool:
-        if not (self.home / "studies" / "s" / "study.json").exists():
-            self._start("launch", *self.study)  # it died before the study began
-            return False
         (study,) = json.loads(self._verb("status", "s"))["studies"]
         return set(study["counts"]) == {"complete"} and study["counts"]["complete"] == self._rows()
 

@@ -150,7 +150,12 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
             end = (TrialState.PRUNED, None)
         self.ends[recipe.address] = end
         if asked is not None:
-            self._tell(asked, end)
+            self._tell(asked, FAILED if self._is_told(recipe) else end)
+
+    def _is_told(self, recipe: Recipe) -> bool:
+        """Whether Optuna knows the end of this recipe's trial already, from another launch of the same study."""
+        ended = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return any(trial.user_attrs.get("recipe") == recipe.address for trial in ended)
 
     def _end(self, address: str) -> End:
         """How a recipe ended, in this launch or in the record; FAILED while it runs."""
@@ -162,7 +167,7 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         return (TrialState.PRUNED, None) if known.status == "pruned" else FAILED
 
     def _tell(self, asked: optuna.Trial, end: End) -> None:
-        self.study.tell(asked, end[1], end[0])
+        self.study.tell(asked, end[1], end[0], skip_if_finished=True)  # another launch of the study may have ended it
 
     # Tune snapshots its searcher; the study's record is the state here, so there is nothing to save.
     def save(self, checkpoint_path: str) -> None:

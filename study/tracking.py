@@ -5,6 +5,7 @@ Nothing here decides anything: with the server down a study goes on, and `study.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -120,9 +121,13 @@ class MlflowView:
         self.client.set_terminated(run_id)
 
     def _run(self, key: str, tag: str, name: str, started_ms: int | None) -> str:
-        if key not in self.runs:
-            run = self.client.create_run(self.experiment, started_ms, tags={tag: key}, run_name=name)
-            self.runs[key] = run.info.run_id
+        if key in self.runs:
+            return self.runs[key]
+        with open(self.record.folder / "mlflow.lock", "w") as lock:  # another launch of this study may be about to
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            found = self.client.search_runs([self.experiment], f"tags.`{tag}` = '{key}'", max_results=1)
+            run = found[0] if found else self.client.create_run(self.experiment, started_ms, {tag: key}, name)
+        self.runs[key] = run.info.run_id
         return self.runs[key]
 
     def _log(
