@@ -8,7 +8,8 @@ written all the time. A driver that ended is followed by `study.resume`. Checked
 
 - all scores are byte-identical to those of the undisturbed study;
 - no stage was trained to its end twice;
-- no trial is left running in the record, no run in MLflow, no trial in Optuna; no run is doubled;
+- no trial is left running in the record, no run in MLflow, no trial in Optuna; no run is doubled, and after
+  `study.sync` every run has the params and metrics of the undisturbed study's;
 - no process outlives its driver.
 
 Exits with 1 if any of this fails or the time runs out.
@@ -86,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if one.scores() != expected:
                 found.wrong.append(f"round {one.number}: other scores than undisturbed")
             one.check()
+            if one.view != quiet.view:
+                found.wrong.append(f"round {one.number}: MLflow holds other params or metrics than undisturbed")
             print(f"round {one.number}: {len(found.kills)} kills so far, wrong: {found.wrong or 'nothing'}", flush=True)
     result = summary(options, found, calm_s)
     print(json.dumps({key: value for key, value in result.items() if key != "log"}, indent=1))
@@ -122,6 +125,7 @@ class Round:
         self.uri = f"http://127.0.0.1:{self.port}"
         self.server: subprocess.Popen[bytes] | None = None
         self.driver: subprocess.Popen[bytes] | None = None
+        self.view: dict[str, Any] = {}  # what MLflow holds in the end
         self.widowed: list[psutil.Process] = []  # of drivers that have ended
 
     def run(self, kills: int) -> float:
@@ -292,6 +296,9 @@ class Round:
             return ["MLflow has no experiment"]
         runs = client.search_runs([experiment.experiment_id])
         wrong = [f"run {run.info.run_name} is left running" for run in runs if run.info.status == "RUNNING"]
+        self.view = {
+            run.data.tags.get("stepstone.recipe", "report"): (run.data.params, run.data.metrics) for run in runs
+        }
         keys = Counter(run.data.tags.get("stepstone.recipe", "report") for run in runs)
         return wrong + [f"{n} runs of one recipe" for n in keys.values() if n > 1]
 
