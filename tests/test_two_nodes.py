@@ -160,7 +160,7 @@ def test_two_nodes_end_with_the_scores_of_one(one_node: tuple[Path, Any], tmp_pa
         busy = wait_for(lambda: trains(tmp_path) and [n for n in made.worker_nodes if workers(n)], process)
         assert [len(workers(node)) for node in busy] == [1, 1]
         found = report(process)
-    assert found["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "running": 0}
+    assert found["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}
     for name, expected in scores(one_node[1]).items():
         assert scores(found)[name] == pytest.approx(expected, abs=1e-6)
     assert trial_of(tmp_path).retries == 0
@@ -187,7 +187,7 @@ def test_a_node_that_is_killed_in_a_trial_costs_a_retry_and_nothing_else(
             assert process.poll() is None
             made.add_node(num_cpus=1, resources={"d": 1})
         found = report(process)
-    assert found["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "running": 0}
+    assert found["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}
     assert trial_of(tmp_path).retries >= 1
     for name, expected in scores(one_node[1]).items():
         assert scores(found)[name] == pytest.approx(expected, abs=1e-6)
@@ -197,7 +197,7 @@ def test_a_node_that_is_killed_in_a_trial_costs_a_retry_and_nothing_else(
 
 def test_a_row_that_breaks_on_the_first_worker_ends_the_others_at_once(broken: tuple[Any, dict[str, Trial]]) -> None:
     found, trials = broken
-    assert found["trials"] == {"complete": 1, "pruned": 0, "failed": 1, "running": 0}
+    assert found["trials"] == {"complete": 1, "pruned": 0, "failed": 1, "stopped": 0, "running": 0}
     failed = trials["MNLI"]
     assert failed.reason.startswith("DataError: mnli/en/train row 70: label 7 is not one of 0..2 (entailment, ")
     assert failed.retries == 0
