@@ -179,6 +179,8 @@ class Round:
         self.moved = time.monotonic()
 
     def _serve(self) -> None:
+        if self.server:  # nothing of the one before may hold the port
+            stop(self.server)
         store = f"sqlite:///{self.home / 'mlflow.db'}"
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--workers", "1"]
@@ -229,7 +231,10 @@ class Round:
             return 0
         running = self._running()
         try:
-            os.kill(self.rng.choice(victims), number)
+            if kind == "mlflow":  # with the process that listens for it
+                os.killpg(victims[0], number)
+            else:
+                os.kill(self.rng.choice(victims), number)
         except ProcessLookupError:
             return 0
         self.found.kills.append(Kill(self.number, round(at, 1), kind, number.name, running))
