@@ -36,6 +36,8 @@ from typing import Any
 
 import psutil
 
+from study.beat import states
+
 STUDY = (
     "--space intermediate_tasks --name s --encoder pocket --scale 0.2 --intermediate mnli,ccg,mlm "
     "--targets tatoeba,panx,udpos --checkpoint-every 0.5"
@@ -184,6 +186,7 @@ class Round:
         store = f"sqlite:///{self.home / 'mlflow.db'}"
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--workers", "1"]
+        command += ["--artifacts-destination", str(self.home / "mlartifacts")]  # not the working directory
         log = open(self.home / "mlflow.log", "ab")  # noqa: SIM115
         self.server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         log.close()
@@ -251,13 +254,7 @@ class Round:
 
     def _running(self) -> list[str]:
         """Labels of the stages that run now."""
-        labels = []
-        for path in (self.home / "studies" / "s" / "progress").glob("*.json"):
-            try:
-                labels.append(str(json.loads(path.read_text())["label"]))
-            except (OSError, ValueError):
-                continue
-        return labels
+        return [state.label for state in states(self.home / "studies" / "s").values()]
 
     # --- what is left ---
 
@@ -301,11 +298,9 @@ class Round:
             return ["MLflow has no experiment"]
         runs = client.search_runs([experiment.experiment_id])
         wrong = [f"run {run.info.run_name} is left running" for run in runs if run.info.status == "RUNNING"]
-        self.view = {
-            run.data.tags.get("stepstone.recipe", "report"): (run.data.params, run.data.metrics) for run in runs
-        }
-        keys = Counter(run.data.tags.get("stepstone.recipe", "report") for run in runs)
-        return wrong + [f"{n} runs of one recipe" for n in keys.values() if n > 1]
+        keys = [run.data.tags.get("stepstone.recipe", "report") for run in runs]
+        self.view = {key: (run.data.params, run.data.metrics) for key, run in zip(keys, runs, strict=True)}
+        return wrong + [f"{n} runs of one recipe" for n in Counter(keys).values() if n > 1]
 
 
 def name_of(process: psutil.Process) -> str:

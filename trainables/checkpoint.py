@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 
 from trainables.comm import Comm
@@ -118,7 +118,7 @@ def _intact(path: Path) -> bool:
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == path.stem.partition("-")[2]
-    except (OSError, SafetensorError):
+    except OSError:
         return False
 
 
