@@ -30,6 +30,7 @@ class Progress:
         budget: how many trials there will be.
         concurrent: how many run at once.
         after: called when a trial has ended and is recorded.
+        full: called when a trial found no room on the disk: the others would train only to find the same.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class Progress:
         budget: int,
         concurrent: int,
         after: Callable[[], None] = lambda: None,
+        full: Callable[[], None] = lambda: None,
     ) -> None:
         self.record, self.store, self.job_of, self.put, self.say, self.budget = record, store, job_of, put, say, budget
-        self.concurrent, self.after, self.done = concurrent, after, 0
+        self.concurrent, self.after, self.full, self.done = concurrent, after, full, 0
         self.running: dict[str, str] = {}  # address -> name
         self.seen: set[str] = set()  # trials whose workers have begun
         self.took: list[float] = []  # seconds of the trials that ended well
@@ -87,8 +89,12 @@ class Progress:
         result: Mapping[str, Any] = trial.last_result or {}
         # Those that the trial's process lived to count, and those that it died of itself.
         self.retries[recipe.address] = int(result.get("retries", 0)) + trial.num_failures - bool(error)
-        if str(result.get("failed", "")).startswith("Stopped:"):
-            self._note(recipe, "stopped", str(result["failed"]).removeprefix("Stopped: "))
+        failed = str(result.get("failed", ""))
+        if failed.startswith("Stopped:"):
+            self._note(recipe, "stopped", failed.removeprefix("Stopped: "))
+        elif failed.startswith("DiskFull:"):
+            self._note(recipe, "stopped", failed, str(result["traceback"]))
+            self.full()
         elif error or "failed" in result or "score" not in result:
             lines = error.strip().splitlines()
             reason = str(result.get("failed") or (lines[-1] if lines else "no result"))

@@ -139,6 +139,16 @@ class Launch:
             gpu, concurrent = capacity(resources, self.workers)
             self.record.open(self.settings)  # from here on nothing is bad input
             clean(self.record.folder)
+
+            def asked() -> None:
+                searcher.left = 0
+                self.say("stopping: running stages write their state (again: stop at once)")
+
+            def full() -> None:
+                stop_file(log).touch()
+                searcher.left = 0
+                self.say("the disk is full: no trial is started any more, and running ones give way")
+
             # A trial whose work is done by a group of workers only waits.
             own_share = {"CPU": 1.0} if alone(self.workers, gpu) else DRIVER_SHARE
             progress = Progress(
@@ -150,6 +160,7 @@ class Launch:
                 budget,
                 concurrent,
                 Budget(self.home, self.max_bytes, self.say),
+                full,
             )
             optuna = open_optuna(self.record.folder, self.record.name)
             searcher = RecipeSearcher(
@@ -172,10 +183,6 @@ class Launch:
                     failure_config=tune.FailureConfig(max_failures=MAX_LOST),
                 ),
             )
-
-            def asked() -> None:
-                searcher.left = 0
-                self.say("stopping: running stages write their state (again: stop at once)")
 
             try:
                 with giving_way(stop_file(log), asked), shown(self.console, progress.view, plain=self.quiet):

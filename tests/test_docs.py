@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -47,3 +48,11 @@ def test_the_pocket_figures_in_the_readme_are_those_of_the_benchmark() -> None:
     shown = re.findall(r"^\| [^|]+ \|(?: [-+~.\d]+ \|){6}$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert len(shown) > 5 and all(line in results.splitlines() for line in shown)
     assert "| NO |" not in results
+
+
+def test_the_kills_in_the_docs_are_those_of_the_benchmark() -> None:
+    found = json.loads((ROOT / "benchmarks/results/survive.json").read_text())
+    said = " ".join((ROOT / "docs/survival.md").read_text().split())
+    lost, interrupted = found["seconds_lost_per_kill"], found["stages_interrupted"]
+    figures = f"{found['kills']} kills, {lost} s lost per kill, {interrupted} stages interrupted and gone on with"
+    assert figures in said and found["wrong"] == []

@@ -1,6 +1,6 @@
 """Real clusters of several raylets on this machine: workers on two nodes, and a node that is killed in the middle of a trial.
 
-About four minutes: every launch starts its own processes, and a dead worker's lease lives for a minute.
+About three minutes: every launch starts its own processes, and a dead worker's lease lives for a minute.
 """
 
 from __future__ import annotations
@@ -127,15 +127,24 @@ def nothing_runs(home: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def one_node(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """A home, and the report of the undisturbed study in it, on a cluster of one node."""
+def one() -> Iterator[Any]:
+    """A cluster of one node."""
+    with cluster(3) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def one_node(one: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A home, and the report of the undisturbed study in it."""
     home = tmp_path_factory.mktemp("one")
-    with cluster(3) as made, launch(made, home, *NANO) as process:
+    with launch(one, home, *NANO) as process:
         return home, report(process)
 
 
 @pytest.fixture(scope="module")
-def broken(one_node: tuple[Path, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Trial]]:
+def broken(
+    one: Any, one_node: tuple[Path, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, dict[str, Trial]]:
     """The report and the trials of a study with two workers, in which one row of MNLI breaks its schema."""
     home, _ = one_node
     folder = tmp_path_factory.mktemp("mirror")
@@ -151,21 +160,17 @@ def broken(one_node: tuple[Path, Any], tmp_path_factory: pytest.TempPathFactory)
     (encoder,) = (p for p in home.glob("stages/*/*/encoder") if '"pretrain"' in (p.parent / "stage.json").read_text())
     own = tmp_path_factory.mktemp("broken")
     options = [*STUDY, "--profile", "small", "--source", f"mirror:{folder}", "--encoder", str(encoder), "--trials", "2"]
-    with cluster(3) as made, launch(made, own, *options) as process:
+    with launch(one, own, *options) as process:
         return report(process), {t.name: t for t in Record(own, NAME).trials().values()}
 
 
-def test_two_nodes_end_with_the_scores_of_one(one_node: tuple[Path, Any], tmp_path: Path) -> None:
-    with cluster(0, a=1, b=1, c=1) as made, launch(made, tmp_path, *NANO) as process:
-        busy = wait_for(lambda: trains(tmp_path) and [n for n in made.worker_nodes if workers(n)], process)
-        assert [len(workers(node)) for node in busy] == [1, 1]
-        found = report(process)
-    assert found["trials"] == {"complete": 1, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}
-    for name, expected in scores(one_node[1]).items():
-        assert scores(found)[name] == pytest.approx(expected, abs=1e-6)
-    assert trial_of(tmp_path).retries == 0
-    store = Store(tmp_path)
-    assert {store.info(p.name)["machine"]["workers"] for p in tmp_path.glob("stages/*/*")} == {2}
+def test_a_row_that_breaks_on_the_first_worker_ends_the_others_at_once(broken: tuple[Any, dict[str, Trial]]) -> None:
+    found, trials = broken
+    assert found["trials"] == {"complete": 1, "pruned": 0, "failed": 1, "stopped": 0, "running": 0}
+    failed = trials["MNLI"]
+    assert failed.reason.startswith("DataError: mnli/en/train row 70: label 7 is not one of 0..2 (entailment, ")
+    assert failed.retries == 0
+    assert failed.seconds < 120  # the second worker waited for encoded rows that never came
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["a free node takes over", "a node that comes later takes over"])
@@ -174,6 +179,7 @@ def test_a_node_that_is_killed_in_a_trial_costs_a_retry_and_nothing_else(
 ) -> None:
     with cluster(0, a=1, b=1, c=1) as made, launch(made, tmp_path, *NANO) as process:
         busy = wait_for(lambda: trains(tmp_path) and [n for n in made.worker_nodes if workers(n)], process)
+        assert [len(workers(node)) for node in busy] == [1, 1]
         (lease,) = (tmp_path / "leases").iterdir()
         writer = int(lease.read_text().split(":")[1])
         (first,) = (node for node in busy if writer in workers(node))
@@ -192,13 +198,6 @@ def test_a_node_that_is_killed_in_a_trial_costs_a_retry_and_nothing_else(
     for name, expected in scores(one_node[1]).items():
         assert scores(found)[name] == pytest.approx(expected, abs=1e-6)
     assert found["stages"]["run"] == one_node[1]["stages"]["run"]  # each stage once to its end
+    store = Store(tmp_path)
+    assert {store.info(p.name)["machine"]["workers"] for p in tmp_path.glob("stages/*/*")} == {2}
     nothing_runs(tmp_path)
-
-
-def test_a_row_that_breaks_on_the_first_worker_ends_the_others_at_once(broken: tuple[Any, dict[str, Trial]]) -> None:
-    found, trials = broken
-    assert found["trials"] == {"complete": 1, "pruned": 0, "failed": 1, "stopped": 0, "running": 0}
-    failed = trials["MNLI"]
-    assert failed.reason.startswith("DataError: mnli/en/train row 70: label 7 is not one of 0..2 (entailment, ")
-    assert failed.retries == 0
-    assert failed.seconds < 120  # the second worker waited for encoded rows that never came
