@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search_spaces.space import Log, Setting, Space, Suggest, Value
+from search_spaces.space import Log, Setting, Space, Suggest, Value, arms, objectives
 from trainables.recipe import Recipe
 
 
@@ -10,8 +10,9 @@ def recipe(suggest: Suggest, setting: Setting) -> Recipe:
     """Which tasks, mixed how, with how much masked LM, for how long?"""
     numbers = setting.numbers
     tasks = tuple(task for task in setting.tasks if suggest.scientific(f"use.{task}", [False, True]))
+    beside = objectives(suggest, setting, has_tasks=bool(tasks))
     if not tasks:
-        return Recipe(**setting.fixed)
+        return Recipe(**setting.fixed, **beside)
     mlm_ratio = suggest.scientific("mlm_ratio", [0.0, "by_size", 0.25, 0.5]) if setting.mlm else 0.0
     limit = 0
     if len(tasks) > 1 or mlm_ratio == "by_size":
@@ -22,6 +23,7 @@ def recipe(suggest: Suggest, setting: Setting) -> Recipe:
     lr = own_lr * suggest.nuisance("lr_multiple", Log(0.3, 3.0))
     return Recipe(
         **setting.fixed,
+        **beside,
         intermediate=tasks,
         mixing_limit=limit,
         mlm_ratio=mlm_ratio,
@@ -31,7 +33,10 @@ def recipe(suggest: Suggest, setting: Setting) -> Recipe:
 
 
 def published(setting: Setting) -> list[dict[str, Value]]:
-    """Table 2's rows: no intermediate task, each task alone, all together; then the same with masked LM."""
+    """Table 2's rows: no intermediate task, each task alone, all together; then the same with masked LM.
+
+    Where the study asks about objectives too, all of it without one, then with each of them.
+    """
     sets: list[tuple[str, ...]] = [(task,) for task in setting.tasks]
     if len(setting.tasks) > 1:
         sets.append(setting.tasks)
@@ -41,7 +46,7 @@ def published(setting: Setting) -> list[dict[str, Value]]:
     for ratio in ratios:
         for tasks in sets:
             rows.append({**{f"use.{task}": task in tasks for task in setting.tasks}, "mlm_ratio": ratio, **own})
-    return rows
+    return [{**row, **arm} for arm in arms(setting) for row in rows]
 
 
 SPACE = Space(

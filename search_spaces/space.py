@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from trainables.objectives import Align, Robust
+from trainables.objectives import title as titles
 from trainables.profiles import PROFILES, Profile
 from trainables.recipe import Recipe
 
 Value = bool | int | float | str
+NONE = "none"
+
+# What `--robust` and spaces that ask about it begin with. The paper's regions are not published: a search looks for one.
+ROBUST = (
+    Robust(method="adversarial", eps=0.1, steps=1, step_size=1.0),
+    Robust(method="random", eps=0.1),
+    Robust(method="synonyms", copies=3),
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class Setting:
     mlm: bool
     scale: float
     reading: Mapping[str, Any] = field(default_factory=dict)  # recipe keys on how encoders are read
+    align: tuple[Align, ...] = ()  # objectives that the study asks about, beside none at all
+    robust: tuple[Robust, ...] = ()
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -65,11 +77,20 @@ class Space:
         question: what a study over this space answers, in a sentence.
         recipe: a define-by-run function: asks for the values it needs and returns the recipe.
         published: the paper's own rows as parameters for `recipe`, the baseline first.
+        profile: the training numbers for encoders of full size.
+        targets: what it is asked on unless a launch says otherwise, as far as the source has it; () = XTREME's.
+        tasks: the same of intermediate tasks; None = what the catalogue lists as such, () = the space takes none.
+        aligns, robust: objectives that it asks about by itself; a launch may name others.
     """
 
     question: str
     recipe: Callable[[Suggest, Setting], Recipe]
     published: Callable[[Setting], list[dict[str, Value]]]
+    profile: str = "phang2020"
+    targets: tuple[str, ...] = ()
+    tasks: tuple[str, ...] | None = None
+    aligns: bool = False
+    robust: tuple[Robust, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,3 +104,41 @@ class Given:
         return self.params[name]
 
     nuisance = scientific
+
+
+def objectives(suggest: Suggest, setting: Setting, *, has_tasks: bool) -> dict[str, Any]:
+    """The recipe keys `align` and `robust`; an objective of the intermediate phase needs one that exists."""
+    found: dict[str, Any] = {}
+    if setting.align:
+        arms = {titles(arm, None)[0]: arm for arm in setting.align}
+        found["align"] = arms.get(suggest.scientific("align", [NONE, *arms]))
+        if found["align"]:
+            found["align"] = replace(found["align"], weight=_short(suggest.nuisance("align.weight", Log(0.1, 10.0))))
+    if setting.robust:
+        methods = {arm.method: arm for arm in setting.robust}
+        found["robust"] = methods.get(suggest.scientific("robust", [NONE, *methods]))
+        if found["robust"] and found["robust"].eps:
+            found["robust"] = replace(found["robust"], eps=_short(suggest.nuisance("robust.eps", Log(1e-3, 1.0))))
+        if found["robust"] and found["robust"].steps:
+            found["robust"] = replace(found["robust"], steps=suggest.nuisance("robust.steps", [1, 2, 3]))
+    return {key: arm for key, arm in found.items() if arm and (has_tasks or arm.phase == "target")}
+
+
+def arms(setting: Setting) -> list[dict[str, Value]]:
+    """Parameters of `objectives` for rows of a grid: none, then each objective by itself with its own numbers."""
+    none: dict[str, Value] = {"align": NONE} if setting.align else {}
+    none |= {"robust": NONE} if setting.robust else {}
+    rows = [none]
+    for align in setting.align:
+        rows.append({**none, "align": titles(align, None)[0], "align.weight": align.weight})
+    for robust in setting.robust:
+        own: dict[str, Value] = {"robust": robust.method}
+        own |= {"robust.eps": robust.eps} if robust.eps else {}
+        own |= {"robust.steps": robust.steps} if robust.steps else {}
+        rows.append({**none, **own})
+    return rows
+
+
+def _short(value: float) -> float:
+    """Four digits: enough for a number that was drawn, and readable in a name."""
+    return float(f"{value:.4g}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from search_spaces import space
 from search_spaces.space import Given, Setting, Value
 from study.record import Settings
-from trainables.recipe import Recipe, without_intermediate
+from trainables.objectives import Align, Robust, from_dict
+from trainables.recipe import Recipe, baseline_of
 
 Row = tuple[Recipe, dict[str, Value]]
 
@@ -20,6 +21,8 @@ def setting_of(settings: Settings) -> Setting:
         mlm=settings.mlm,
         scale=settings.scale,
         reading=settings.reading,
+        align=tuple(from_dict(Align, "align", values) for values in settings.objectives.get("align", ())),
+        robust=tuple(from_dict(Robust, "robust", values) for values in settings.objectives.get("robust", ())),
     )
 
 
@@ -27,7 +30,7 @@ def rows_of(settings: Settings) -> list[Row]:
     """The published rows, or the one recipe of a file, each with its parameters; the baseline first, none twice."""
     if settings.recipe:
         recipe = Recipe.from_dict(settings.recipe)
-        rows: list[Row] = [(without_intermediate(recipe), {}), (recipe, {})]
+        rows: list[Row] = [(baseline_of(recipe), {}), (recipe, {})]
     else:
         asked, setting = space(settings.space), setting_of(settings)
         rows = [(asked.recipe(Given(params), setting), params) for params in asked.published(setting)]

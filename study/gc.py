@@ -27,8 +27,7 @@ from study.record import Record, Settings, Trial, studies
 from study.safe import SafeConsole
 from study.store import Store
 from study.trial import scores_of
-from trainables.errors import unknown
-from trainables.recipe import check_number
+from trainables.errors import check_number, unknown
 from trainables.sources import open_source
 
 KINDS = {"leftover": "leftovers", "encoded": "encoded rows", "weights": "weights of stages"}

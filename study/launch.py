@@ -12,14 +12,15 @@ from typing import Any
 from search_spaces import space
 from study.best import read_recipe
 from study.encoder import resolve
+from study.objectives import OPTIONS, add_objectives, objectives_of
 from study.options import Parser, add_running, home_of, names_of, print_json, run_verb, running_of
 from study.plan import Planner, scored_languages, selection_rows
 from study.record import Record, Settings
 from study.remote import check_url
 from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
-from trainables.errors import BadInput, check_path, unknown
+from trainables.errors import BadInput, check_number, check_path, unknown
 from trainables.profiles import PROFILES, default_profile
-from trainables.recipe import CHOICES, check_number
+from trainables.recipe import CHOICES
 from trainables.sources import Source, open_source
 
 # XTREME's targets; other targets of the catalogue are scored when they are named.
@@ -48,6 +49,7 @@ def parser() -> Parser:
     made.add_argument("--pooling", choices=CHOICES["pooling"], help="sentence vectors for retrieval (default: mean)")
     made.add_argument("--direction", choices=CHOICES["direction"], help="who looks for whom (default: en_to_xx)")
     made.add_argument("--bare-prefix", choices=CHOICES["bare_prefix"], help="lone word-boundary pieces in tagging")
+    add_objectives(made)
     made.add_argument("--sweep-layers", action="store_true", help="score retrieval at every layer too, as a report")
     made.add_argument(
         "--store", metavar="URL", help="share finished stages at s3://, gs:// or file:// (default: $STEPSTONE_STORE)"
@@ -94,16 +96,16 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         return _of_recipe(options)
     if not options.space:
         raise BadInput("--space is missing: which question? (or --recipe FILE)")
-    space(options.space)
+    asked = space(options.space)
     encoder = options.encoder or "pocket"
     check_path("--encoder", encoder)
-    profile = options.profile or default_profile(encoder)
+    profile = options.profile or default_profile(encoder, asked.profile)
     if profile not in PROFILES:
         raise unknown("profile", profile, PROFILES)
     source = open_source(options.source or "pocket")
     _check_words(encoder, source)
-    targets = _targets(names_of(options.targets), source)
-    tasks, mlm = _tasks(names_of(options.intermediate), source)
+    targets = _targets(names_of(options.targets), source, asked.targets or DEFAULT_TARGETS)
+    tasks, mlm = _tasks(names_of(options.intermediate), source, asked.tasks)
     settings = Settings(
         space=options.space,
         source=source.spec,
@@ -118,6 +120,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         trials=options.trials or 0,
         grid=options.trials is None,
         reading=_reading(options),
+        objectives=objectives_of(options, asked, targets, source),
         sweep_layers=options.sweep_layers,
     )
     return settings, source
@@ -140,7 +143,7 @@ def _reading(options: argparse.Namespace) -> dict[str, Any]:
 
 def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
     recipe, study = read_recipe(options.recipe)
-    for name in ("encoder", "targets", "intermediate", "profile", "scale", *READING):
+    for name in ("encoder", "targets", "intermediate", "profile", "scale", *READING, *OPTIONS):
         if getattr(options, name) is not None:
             raise BadInput(f"--{name.replace('_', '-')} is part of the recipe: change it in {options.recipe!r}")
     seeds = options.seeds or study.get("seeds", 1)
@@ -153,8 +156,8 @@ def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
     _check_words(recipe.encoder, source)
     if "mlm" in recipe.intermediate:
         raise BadInput(f"'mlm' is not an intermediate task in recipe {options.recipe!r}: set mlm_ratio")
-    targets = _targets(recipe.targets, source)
-    tasks, mlm = _tasks(recipe.intermediate, source) if recipe.intermediate else ((), False)
+    targets = _targets(recipe.targets, source, ())
+    tasks, mlm = _tasks(recipe.intermediate, source, None) if recipe.intermediate else ((), False)
     settings = Settings(
         space=space_name,
         source=source.spec,
@@ -192,7 +195,7 @@ def _trains(source: Source, d: Dataset) -> bool:
     return "en" in source.languages(d, "train")
 
 
-def _targets(names: tuple[str, ...] | None, source: Source) -> tuple[str, ...]:
+def _targets(names: tuple[str, ...] | None, source: Source, default: tuple[str, ...]) -> tuple[str, ...]:
     """Targets in order of cost: retrieval trains nothing, then by the number of English training rows."""
     known = [d.name for d in DATASETS.values() if "target" in d.roles]
     for name in names or ():
@@ -207,11 +210,9 @@ def _targets(names: tuple[str, ...] | None, source: Source) -> tuple[str, ...]:
             raise BadInput(
                 f"target {name!r} trains on English {d.train_on!r}, which source {source.spec!r} does not have"
             )
-    chosen = names or tuple(name for name in DEFAULT_TARGETS if name in _served(source))
+    chosen = names or tuple(name for name in default if name in _served(source))
     if not chosen:
-        raise BadInput(
-            f"source {source.spec!r} has none of the targets {', '.join(DEFAULT_TARGETS)} with what they train on"
-        )
+        raise BadInput(f"source {source.spec!r} has none of the targets {', '.join(default)} with what they train on")
 
     def cost(name: str) -> tuple[int, str]:
         trained = dataset(name).train_on
@@ -229,14 +230,20 @@ def _served(source: Source) -> list[str]:
     ]
 
 
-def _tasks(names: tuple[str, ...] | None, source: Source) -> tuple[tuple[str, ...], bool]:
+def _tasks(
+    names: tuple[str, ...] | None, source: Source, default: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], bool]:
     """The intermediate tasks, and whether masked LM may be mixed in.
 
-    Any dataset with English training rows can be named; the default is what the catalogue lists as intermediate.
+    Any dataset with English training rows can be named; the default is the space's own, or for None what the catalogue
+    lists as intermediate.
     """
     has_text = bool(source.languages(DATASETS["mlm"], "train"))
+    if names is None and default == ():
+        return (), False
     if names is None:
-        found = tuple(d.name for d in DATASETS.values() if "intermediate" in d.roles and _trains(source, d))
+        listed = [d.name for d in DATASETS.values() if "intermediate" in d.roles] if default is None else default
+        found = tuple(name for name in listed if _trains(source, dataset(name)))
         if not found:
             raise BadInput(f"source {source.spec!r} has no English training rows of any intermediate task")
         return found, has_text

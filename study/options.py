@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from study.safe import json_text, redact, told
-from trainables.errors import BadInput, DataError, check_path, unknown
-from trainables.recipe import check_number
+from trainables.errors import BadInput, DataError, check_number, check_path, unknown
 
 
 class Parser(argparse.ArgumentParser):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from study.encoder import Weights
 from trainables.catalogue import DATASETS, RETRIEVAL, TAGGED, Dataset, dataset
 from trainables.configs import (
+    AlignFit,
     Evaluate,
     FitConfig,
     Intermediate,
@@ -22,7 +23,8 @@ from trainables.configs import (
     TaskFit,
     identity,
 )
-from trainables.errors import BadInput
+from trainables.errors import BadInput, unknown
+from trainables.objectives import ALL, Align
 from trainables.pretrain import size
 from trainables.profiles import PROFILES, Phase, Profile
 from trainables.recipe import Recipe, digest
@@ -97,10 +99,8 @@ class Planner:
             d = dataset(name)
             for seed in seeds:
                 start = starts[seed]
-                before = ""
-                for train_on in self._trained_on(d):
-                    start = add(self._target(recipe, train_on, before, seed), start, seed, f"target {train_on}")
-                    before = train_on
+                for config, label in self._targets(recipe, d, seed):
+                    start = add(config, start, seed, label)
                 evaluation = self._evaluate(recipe, d)
                 add(evaluation, start, seed, f"evaluate {name}")
                 if self.sweep and d.kind == "bitext":
@@ -122,12 +122,61 @@ class Planner:
             found[f"{name}/{language}/{split}"] = self.source.fingerprint(dataset(name), language, split)
         return found
 
-    def _with_dev(self, name: str) -> list[tuple[str, str, str]]:
-        """English train rows, and dev rows for early stopping unless they are what is reported."""
-        d = dataset(name)
-        reported = "target" in d.roles and ("en", "validation") in scored_languages(self.source, d)
-        has_dev = "en" in self.source.languages(d, "validation") and not reported
-        return [(name, "en", "train")] + ([(name, "en", "validation")] if has_dev else [])
+    def _with_dev(self, trained_on: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
+        """Train rows, and dev rows of the same for early stopping unless they are what is reported."""
+        rows = []
+        for name, language in trained_on:
+            d = dataset(name)
+            reported = "target" in d.roles and (language, "validation") in scored_languages(self.source, d)
+            has_dev = language in self.source.languages(d, "validation") and not reported
+            rows += [(name, language, "train")] + ([(name, language, "validation")] if has_dev else [])
+        return rows
+
+    def _in(self, name: str, languages: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """(dataset, language) of a training set's rows: its own where it has the language, else its translated twin's."""
+        found = []
+        for language in languages:
+            places = [n for n in (name, dataset(name).translated) if n]
+            having = [n for n in places if language in self.source.languages(dataset(n), "train")]
+            if not having:
+                raise unknown(
+                    f"training language of {name!r} in source {self.source.spec!r}:",
+                    language,
+                    [tag for n in places for tag in self.source.languages(dataset(n), "train")],
+                )
+            found.append((having[0], language))
+        return tuple(found)
+
+    def _align(
+        self, align: Align | None, phase: str, tasks: tuple[TaskFit, ...], alone: bool = False
+    ) -> AlignFit | None:
+        """What a phase aligns beside these tasks; BadInput where no parallel rows are known for them, or not these."""
+        if not align or align.phase != phase:
+            return None
+        own = [dataset(task.name).translated or task.name for task in tasks]
+        candidates = [dataset(align.data).name] if align.data else [n for n in own if dataset(n).parallel_key]
+        if not candidates or not dataset(candidates[0]).parallel_key:
+            served = [n for n, d in DATASETS.items() if d.parallel_key and "en" in self.source.languages(d, "train")]
+            wanted = f"{align.data!r} holds" if align.data else f"{', '.join(t.name for t in tasks)} has"
+            raise BadInput(
+                f"{wanted} no translations to align on: set align.data to one of {', '.join(served) or 'none here'}"
+            )
+        d = dataset(candidates[0])
+        known = [tag for tag in self.source.languages(d, "train") if tag != "en"]
+        languages = tuple(known) if align.languages == ALL else align.languages
+        for language in languages:
+            if language not in known:
+                raise unknown(f"language to align {d.name!r} on", language, known)
+        if not languages:
+            raise BadInput(f"source {self.source.spec!r} has no translations of {d.name!r} to align on")
+        return AlignFit(
+            data=d.name,
+            languages=languages,
+            weight=align.weight,
+            batch=max(task.batch for task in tasks),
+            max_length=max(task.max_length for task in tasks),
+            alone=alone,
+        )
 
     def _pretrain(self, recipe: Recipe) -> Pretrain:
         name = recipe.encoder.removeprefix("pretrain:")
@@ -139,7 +188,8 @@ class Planner:
         pairs = tuple(
             (d.name, language)
             for d in DATASETS.values()
-            if d.parallel_key and d.kind == "labelled"  # sentences of all kinds, not commands to an assistant
+            # Single sentences of all kinds by people: not commands to an assistant, nor what a machine made of pairs.
+            if d.kind == "labelled" and d.translated_by == "people"
             for language in self.source.languages(d, "train")
             if language != "en" and "en" in self.source.languages(d, "train")
         )
@@ -161,7 +211,7 @@ class Planner:
         tasks = tuple(_task_fit(profile, task, recipe, target=False) for task in recipe.intermediate)
         if len(tasks) > 1:
             tasks = tuple(replace(task, epochs=profile.mixture_epochs) for task in tasks)
-        rows = [row for task in recipe.intermediate for row in self._with_dev(task)]
+        rows = self._with_dev([row for task in tasks for row in task.trained_on])
         mlm = None
         if recipe.mlm_ratio:
             languages = self.source.languages(DATASETS["mlm"], "train")
@@ -175,6 +225,7 @@ class Planner:
                 alpha=profile.mlm_alpha,
                 languages=languages,
             )
+        align = self._align(recipe.align, "intermediate", tasks)
         return Intermediate(
             tasks=tasks,
             mixing_limit=recipe.mixing_limit,
@@ -182,19 +233,40 @@ class Planner:
             mlm=mlm,
             epochs=recipe.epochs,
             steps=recipe.steps,
-            fit=_fit_config(replace(profile.phase, lr=recipe.lr), recipe.scale, seed),
+            fit=_fit_config(replace(profile.phase, lr=recipe.lr), recipe, seed, "intermediate", align),
             scale=recipe.scale,
-            data=self._data(rows),
+            data=self._data([*rows, *_aligned_rows(align)]),
         )
 
-    def _target(self, recipe: Recipe, train_on: str, head_of: str, seed: int) -> Target:
+    def _targets(self, recipe: Recipe, d: Dataset, seed: int) -> Iterator[tuple[Target, str]]:
+        """The training stages of a target and their labels: its training sets in turn, and alignment where it has its own."""
+        order = recipe.align.order if recipe.align else "joint"
+        head_of = ""
+        for train_on in self._trained_on(d):
+            aligns = [False] if order == "joint" else [True, False] if order == "before" else [False, True]
+            for alone in aligns:
+                with_task = None if order != "joint" and not alone else recipe.align
+                yield (
+                    self._target(recipe, train_on, head_of, seed, with_task, alone),
+                    f"{'align' if alone else 'target'} {train_on}",
+                )
+                head_of = train_on
+
+    def _target(
+        self, recipe: Recipe, train_on: str, head_of: str, seed: int, align: Align | None, alone: bool
+    ) -> Target:
         profile = PROFILES[recipe.profile]
+        task = _task_fit(profile, train_on, recipe, target=True)
+        if recipe.train_languages:
+            task = replace(task, rows=self._in(train_on, recipe.train_languages))
+        aligned = self._align(align, "target", (task,), alone)
+        rows = [row for row in self._with_dev(task.trained_on) if not alone or row[2] == "train"]
         return Target(
-            task=_task_fit(profile, train_on, recipe, target=True),
+            task=task,
             head_of=head_of,
-            fit=_fit_config(profile.target_phase_of(train_on), recipe.scale, seed),
+            fit=_fit_config(profile.target_phase_of(train_on), recipe, seed, "target", aligned),
             scale=recipe.scale,
-            data=self._data(self._with_dev(train_on)),
+            data=self._data([*rows, *_aligned_rows(aligned)]),
         )
 
     def _evaluate(self, recipe: Recipe, d: Dataset) -> Evaluate:
@@ -244,9 +316,15 @@ def _task_fit(profile: Profile, task: str, recipe: Recipe, *, target: bool) -> T
     )
 
 
-def _fit_config(phase: Phase, scale: float, seed: int) -> FitConfig:
+def _fit_config(phase: Phase, recipe: Recipe, seed: int, name: str, align: AlignFit | None) -> FitConfig:
     """A rehearsal warms up for its share of the steps, like the phase that it stands for."""
-    return FitConfig(**{**asdict(phase), "warmup_steps": math.ceil(scale * phase.warmup_steps)}, seed=seed)
+    numbers = {**asdict(phase), "warmup_steps": math.ceil(recipe.scale * phase.warmup_steps)}
+    robust = recipe.robust if recipe.robust and recipe.robust.phase == name else None
+    return FitConfig(**numbers, seed=seed, align=align, robust=robust)
+
+
+def _aligned_rows(align: AlignFit | None) -> list[tuple[str, str, str]]:
+    return [(align.data, language, "train") for language in ("en", *align.languages)] if align else []
 
 
 def scored_languages(source: Source, d: Dataset) -> tuple[tuple[str, str], ...]:

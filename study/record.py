@@ -39,6 +39,7 @@ class Settings:
     grid: bool
     recipe: dict[str, Any] | None = None  # a single recipe to run beside the baseline (`--recipe`)
     reading: dict[str, Any] = field(default_factory=dict)  # recipe keys on how encoders are read, if not as published
+    objectives: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # "align", "robust": what is asked about
     sweep_layers: bool = False
     store: str = ""  # URL where finished stages are kept too (`--store`)
 
@@ -62,6 +63,7 @@ IDENTITY = (
     "scale",
     "recipe",
     "reading",
+    "objectives",
 )
 
 

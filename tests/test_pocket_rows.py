@@ -450,8 +450,9 @@ def test_the_rows_beside_which_the_shipped_encoder_was_made_stay_what_they_are()
     content = hashlib.sha256()
     for name in FIRST:
         for split, languages in pocket.splits(name).items():
+            later = {"tr", "zh"} if (name, split) == ("pawsx", "train") else set()  # rows that came after it
             for language in ("en", "tr", "zh"):
-                if language in languages:
+                if language in languages and language not in later:
                     rows = stored(name, language, split)
                     content.update(json.dumps([name, split, language, rows], ensure_ascii=False).encode())
     assert content.hexdigest() == OLD

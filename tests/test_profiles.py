@@ -252,7 +252,7 @@ def test_every_number_of_a_phase_is_listed_once_and_rebuilds_it() -> None:
             **{k[1]: v for k, v in found.items() if k[0] == f"target {task}"},
         }
         assert (own["warm-up"], own["keep"], own["batch"]) == (warmup, keep, batch)
-        assert len(own) == 9 + 3  # the fields of a phase, warm-up counted once, and batch, epochs, length
+        assert len(own) == 11 + 3  # the fields of a phase, warm-up counted once, and batch, epochs, length
     assert len(numbers(recipe)) == len(set(numbers(recipe)))
 
 

@@ -15,7 +15,7 @@ from search_spaces.space import Given, Setting
 from trainables.catalogue import DATASETS
 from trainables.errors import BadInput
 from trainables.profiles import PHANG2020, SMALL
-from trainables.recipe import MlmRatio, Recipe, canonical, digest, title, without_intermediate
+from trainables.recipe import MlmRatio, Recipe, baseline_of, canonical, digest, title
 
 FIXED: dict[str, Any] = {"encoder": "pocket", "profile": "small", "targets": ("xnli", "panx"), "scale": 0.5}
 MIXED: dict[str, Any] = {"intermediate": ("squad", "mnli"), "mixing_limit": 8192, "epochs": 1.0, "lr": 5e-4}
@@ -29,7 +29,7 @@ def mixed(**changes: Any) -> Recipe:
 def test_every_baseline_is_equal() -> None:
     baseline = Recipe(**FIXED)
     leftovers = Recipe(**FIXED, mixing_limit=512, mlm_ratio=0.25, epochs=2.0, steps=7, lr=1e-3)
-    assert baseline == leftovers == without_intermediate(mixed(mlm_ratio="by_size"))
+    assert baseline == leftovers == baseline_of(mixed(mlm_ratio="by_size"))
     assert baseline.address == leftovers.address
     assert baseline.is_baseline and not mixed().is_baseline
     assert set(baseline.to_dict()) == {"encoder", "profile", "targets", "scale"}

@@ -77,7 +77,7 @@ def test_an_unknown_study_names_the_nearest(tmp_path: Path) -> None:
 OTHER: dict[str, Any] = {
     "space": "other", "source": "mirror:/x", "encoder": "pocket", "profile": "phang2020", "targets": ("xnli",),
     "intermediate": ("mnli",), "mlm": False, "seeds": 3, "scale": 1.0, "recipe": SQUAD.to_dict(),
-    "reading": {"layer": 3},
+    "reading": {"layer": 3}, "objectives": {"align": [{"languages": ["de"]}]},
 }  # fmt: skip
 
 

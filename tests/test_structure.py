@@ -76,7 +76,7 @@ def test_no_module_imports_against_the_direction(name: str) -> None:
 
 
 def test_spaces_know_recipes_and_nothing_else_of_the_training() -> None:
-    allowed = {"trainables.recipe", "trainables.profiles", "trainables.errors"}
+    allowed = {"trainables.recipe", "trainables.objectives", "trainables.profiles", "trainables.errors"}
     for name in modules():
         if room(name) == "search_spaces":
             assert {i for i in imports(name) if room(i) == "trainables"} <= allowed, name

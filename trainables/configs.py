@@ -7,8 +7,28 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+from trainables.objectives import Robust
 from trainables.profiles import Phase
 from trainables.recipe import BarePrefix, Direction, MlmRatio, Pooling
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignFit:
+    """What is aligned at every step: rows that stand in English and in other languages under the same ids.
+
+    Attributes:
+        data: catalogue name of the rows; languages: whose, beside English.
+        weight: of the mean squared difference of the sentence vectors (see `objectives.Align`).
+        batch: pairs of one step.
+        alone: the task's own loss is left out.
+    """
+
+    data: str
+    languages: tuple[str, ...]
+    weight: float
+    batch: int
+    max_length: int
+    alone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +39,15 @@ class FitConfig(Phase):
         dropout: None keeps the encoder's own.
         min_evals: a phase shorter than `eval_every` steps still has so many dev evaluations, evenly spaced.
         mask: share of tokens that masked LM hides.
+        align, robust: objectives beside, or in place of, the tasks' own losses.
     """
 
     dropout: float | None = None
     min_evals: int = 4
     mask: float = 0.15
     seed: int = 0
+    align: AlignFit | None = None
+    robust: Robust | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +61,11 @@ class Cut:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFit:
-    """How one dataset is trained inside a phase: examples per step, passes at epochs = 1, longest input, window step."""
+    """How one dataset is trained inside a phase: examples per step, passes at epochs = 1, longest input, window step.
+
+    Attributes:
+        rows: (dataset, language) of its training rows; () = its own English ones.
+    """
 
     name: str
     batch: int
@@ -46,6 +73,12 @@ class TaskFit:
     max_length: int
     doc_stride: int = 128
     bare_prefix: BarePrefix = "label"
+    rows: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def trained_on(self) -> tuple[tuple[str, str], ...]:
+        """(dataset, language) of its training rows."""
+        return self.rows or ((self.name, "en"),)
 
     @property
     def cut(self) -> Cut:

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trainables.catalogue import POOLED, Dataset
 from trainables.comm import Comm
 from trainables.configs import MIN_SCORED_ROWS, MIN_TRAIN_ROWS, Cut, rows_at
@@ -91,6 +93,27 @@ class Data:
             return self.source.num_rows(d, language, split)
         least = MIN_TRAIN_ROWS if split == "train" else MIN_SCORED_ROWS
         return rows_at(self.scale, self.source.num_rows(d, language, split), least)
+
+
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """The rows of several splits of one kind, one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    tokens, examples = (
+        np.cumsum([0, *counts]) for counts in zip(*((len(p.tokens), p.num_examples) for p in parts), strict=True)
+    )
+    starts = [p.starts[1:] + offset for p, offset in zip(parts, tokens, strict=False)]
+    example = [p.example + offset for p, offset in zip(parts, examples, strict=False)]
+    return Encoded(
+        kind=parts[0].kind,
+        tokens=np.concatenate([p.tokens for p in parts]),
+        starts=np.concatenate([np.zeros(1, np.int64), *starts]),
+        labels=np.concatenate([p.labels for p in parts]),
+        rows_per_item=parts[0].rows_per_item,
+        example=np.concatenate(example),
+        num_examples=int(examples[-1]),
+        extra={name: np.concatenate([p.extra[name] for p in parts]) for name in parts[0].extra},
+    )
 
 
 def write_npz(encoded: Encoded, path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 NO_MEMORY = ("out of memory", "can't allocate memory")  # what torch says on a GPU and on a CPU
 
@@ -23,6 +25,31 @@ def unknown(kind: str, value: str, allowed: Iterable[str]) -> BadInput:
     near = get_close_matches(value, names, n=1, cutoff=0.5)
     hint = f", did you mean {near[0]!r}?" if near else ""
     return BadInput(f"unknown {kind} {value!r}{hint} (allowed: {', '.join(names) or 'none'})")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """The value; raises BadInput unless it is a finite number inside the bounds, which the message states."""
+    bounds = [(above, ">"), (at_least, ">="), (below, "<"), (at_most, "<=")]
+    wanted = " and ".join(f"{sign} {bound:g}" for bound, sign in bounds if bound is not None) or "finite"
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if good:
+        good = (
+            (above is None or value > above)
+            and (at_least is None or value >= at_least)
+            and (below is None or value < below)
+            and (at_most is None or value <= at_most)
+        )
+    if not good:
+        raise BadInput(f"{name} must be a number {wanted}, not {value!r}")
+    return float(value)
 
 
 def check_path(what: str, value: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from trainables.configs import FitConfig
 from trainables.errors import is_out_of_memory
 from trainables.formats import Encoded
 from trainables.model import Net
-from trainables.schedule import Schedule, generator, learning_rate, mask_tokens
+from trainables.schedule import Schedule, generator, learning_rate, mask_tokens, one_cycle
 
 # Machine facts, never part of a recipe: how many padded tokens go through the model at once.
 TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 65_536}
@@ -79,6 +79,7 @@ def fit(
     dev_score: Callable[[], float] | None,
     watch: Callable[[int, int, float, int], None],
     checkpoints: Checkpoints,
+    aligned: Encoded | None = None,
 ) -> History:
     """Trains `net` through `schedule` and leaves it with its best weights, or its last where `config.keep` says so.
 
@@ -89,6 +90,7 @@ def fit(
         dev_score: the mean main score of the dev sets, higher is better; None = keep the last weights.
         watch: called at the start and on every look, see `trainables.context.Watch`.
         checkpoints: where the state is kept while the phase goes on.
+        aligned: pairs of rows for `config.align` (`alignment.pairs_of`).
     Raises:
         NonFiniteLoss: at most `CHECK_EVERY` steps after it happened.
         Stopped: the phase was asked to give way.
@@ -104,15 +106,13 @@ def fit(
     eval_every = max(1, min(config.eval_every, math.ceil(schedule.steps / config.min_evals)))
     watch(first, schedule.steps, math.nan, history.tokens)
     for step in range(first, schedule.steps):
-        task, items = schedule.at(step)
         net.train()
         torch.manual_seed(int(generator(config.seed, "dropout", step, machine.comm.rank).integers(2**62)))
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, schedule.steps, config.lr, warmup_of(config, schedule.steps))
-        batch = make_batch(data[task], items, step, config, tokenizer, special)
-        pending.append(train_step(net, task, batch, optimizer, config.clip, machine, room))
-        history.tasks.append(task)
-        history.tokens += int(batch.mask.sum())
+        set_rate(optimizer, rate_of(config, step, schedule.steps))
+        losses = losses_of(step, data, schedule, config, tokenizer, special, aligned)
+        pending.append(train_step(net, losses, optimizer, config.clip, machine, room))
+        history.tasks.append(losses[0].task)
+        history.tokens += sum(int(loss.batch.mask.sum()) for loss in losses)
         done = step + 1
         if done % CHECK_EVERY == 0 or done == schedule.steps:
             history.losses += check_losses(pending, history, machine)
@@ -136,25 +136,65 @@ def fit(
     return history
 
 
-def warmup_of(config: FitConfig, steps: int) -> float:
-    """The share of the steps that warm up."""
-    return min(1.0, config.warmup_steps / steps if config.warmup_steps else config.warmup_frac)
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
-def make_batch(
-    encoded: Encoded, items: np.ndarray, step: int, config: FitConfig, tokenizer: Any, special: np.ndarray
-) -> Batch:
-    """The global batch of a step; text is masked."""
-    batch = collate(encoded, items, tokenizer.pad_token_id)
-    if encoded.kind != "text":
-        return batch
-    return mask_batch(batch, special, tokenizer, generator(config.seed, "mask", step), config.mask)
+def rate_of(config: FitConfig, step: int, steps: int) -> float:
+    """The learning rate of a step."""
+    if config.rates == "one_cycle":
+        return one_cycle(step, steps, config.lr)
+    warmup_frac = min(1.0, config.warmup_steps / steps if config.warmup_steps else config.warmup_frac)
+    return learning_rate(step, steps, config.lr, warmup_frac)
+
+
+def losses_of(
+    step: int,
+    data: Mapping[str, Encoded],
+    schedule: Schedule,
+    config: FitConfig,
+    tokenizer: Any,
+    special: np.ndarray,
+    aligned: Encoded | None,
+) -> list[Loss]:
+    """The global batches of a step and what is asked of them. Text is masked; nothing is aligned beside it."""
+    task, items = schedule.at(step)
+    batch = collate(data[task], items, tokenizer.pad_token_id)
+    if data[task].kind == "text":
+        return [Loss(task, mask_batch(batch, special, tokenizer, generator(config.seed, "mask", step), config.mask))]
+    found = [Loss(task, batch)]
+    if aligned is not None and schedule.beside is not None and config.align:
+        pairs = collate(aligned, schedule.beside[step], tokenizer.pad_token_id)
+        found = found[: not config.align.alone] + [Loss(task, pairs, config.align.weight, aligns=True)]
+    return found
 
 
 def _state(
     net: Net, optimizer: torch.optim.Optimizer, best: dict[str, torch.Tensor] | None, history: History
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return pack(net, optimizer, best), asdict(history)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One term of a step: a task's loss on a global batch, or with `aligns` the alignment of the vectors that it classifies."""
+
+    task: str
+    batch: Batch
+    weight: float = 1.0
+    aligns: bool = False
+
+    def of(self, net: Net, piece: Batch, machine: Machine) -> torch.Tensor:
+        """The part of the term that a piece of the batch has in it."""
+        tensors = piece.tensors(machine.device)
+        summed = net.alignment(self.task, tensors) if self.aligns else net.loss(self.task, tensors, piece.rows_per_item)
+        return self.weight * summed / max(1, self.batch.count)
+
+    def parameters(self, net: Net) -> Iterator[torch.nn.Parameter]:
+        """What it trains."""
+        return net.parameters_of_alignment(self.task) if self.aligns else net.parameters_of(self.task)
 
 
 @dataclass
@@ -173,11 +213,11 @@ class Room:
 
 
 def train_step(
-    net: Net, task: str, batch: Batch, optimizer: torch.optim.Optimizer, clip: float, machine: Machine, room: Room
+    net: Net, losses: Sequence[Loss], optimizer: torch.optim.Optimizer, clip: float, machine: Machine, room: Room
 ) -> torch.Tensor:
-    """One optimiser step on the global batch; returns this worker's part of the mean loss, still on the device."""
+    """One optimiser step on the sum of the losses; returns this worker's part of it, still on the device."""
     try:
-        total = _gradients(net, task, batch, machine, room.tokens)
+        total = _gradients(net, losses, machine, room.tokens)
     except Exception as error:
         if not is_out_of_memory(error) or not room.halve():
             raise
@@ -185,8 +225,8 @@ def train_step(
         optimizer.zero_grad(set_to_none=True)
         if machine.device.type == "cuda":
             torch.cuda.empty_cache()
-        total = _gradients(net, task, batch, machine, room.tokens)
-    trained = list(net.parameters_of(task))
+        total = _gradients(net, losses, machine, room.tokens)
+    trained = list({id(p): p for loss in losses for p in loss.parameters(net)}.values())
     machine.comm.sum_gradients(trained)
     torch.nn.utils.clip_grad_norm_(trained, clip)
     optimizer.step()
@@ -194,24 +234,27 @@ def train_step(
     return total
 
 
-def _gradients(net: Net, task: str, batch: Batch, machine: Machine, tokens: int) -> torch.Tensor:
-    """Adds up the gradients of this worker's share of the batch, piece by piece; returns its part of the mean loss."""
+def _gradients(net: Net, losses: Sequence[Loss], machine: Machine, tokens: int) -> torch.Tensor:
+    """Adds up the gradients of this worker's share of the batches, piece by piece; returns its part of the mean losses."""
     total = torch.zeros((), device=machine.device)
-    share = batch.share(machine.comm.rank, machine.comm.world)
-    for piece in share.pieces(tokens):
-        with machine.autocast:
-            loss = net.loss(task, piece.tensors(machine.device), piece.rows_per_item) / max(1, batch.count)
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
+    for term in losses:
+        for piece in term.batch.share(machine.comm.rank, machine.comm.world).pieces(tokens):
+            with machine.autocast:
+                loss = term.of(net, piece, machine)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
     return total
 
 
 def make_optimizer(net: Net, config: FitConfig, device: torch.device) -> torch.optim.Optimizer:
-    """Fused AdamW; no weight decay on vectors (biases and LayerNorm)."""
+    """The optimizer that the phase names, fused where there is such; no weight decay on vectors (biases and LayerNorm)."""
     decayed = [p for p in net.parameters() if p.dim() > 1]
     plain = [p for p in net.parameters() if p.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.lr, eps=config.adam_eps, fused=True)
+    if config.optimizer == "adamax":
+        return torch.optim.Adamax(groups, lr=config.lr, eps=config.adam_eps)
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=config.lr, eps=config.adam_eps, fused=True)
 
 
 def special_ids(tokenizer: Any) -> np.ndarray:

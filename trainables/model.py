@@ -38,10 +38,13 @@ class PooledHead(nn.Module):
         self.out = nn.Linear(width, outputs)
         self.dropout = nn.Dropout(dropout)
 
+    def pooled(self, hidden: Tensor) -> Tensor:
+        """The sentence vectors [B, width] of hidden states [B, L, width], in (-1, 1)."""
+        return torch.tanh(self.dense(self.dropout(hidden[:, 0])))
+
     def forward(self, hidden: Tensor) -> Tensor:
         """[B, L, width] -> [B, outputs]."""
-        pooled = torch.tanh(self.dense(self.dropout(hidden[:, 0])))
-        return self.out(self.dropout(pooled))  # type: ignore[no-any-return]
+        return self.out(self.dropout(self.pooled(hidden)))  # type: ignore[no-any-return]
 
 
 class TokenHead(nn.Module):
@@ -105,6 +108,18 @@ class Net(nn.Module):
         else:
             yield from self.heads[task].parameters()
 
+    def pooler_of(self, task: str) -> PooledHead | None:
+        """The head that makes one vector of a sentence for this task; None for tasks of single words."""
+        head = dict(self.heads.items()).get(task)
+        head = head.intent if isinstance(head, JointHead) else head
+        return head if isinstance(head, PooledHead) else None
+
+    def parameters_of_alignment(self, via: str) -> Iterator[nn.Parameter]:
+        """The parameters that aligning sentence vectors of the task `via` trains."""
+        yield from self.encoder.parameters()
+        if pooler := self.pooler_of(via):
+            yield from pooler.dense.parameters()
+
     def hidden(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Last hidden states [B, L, width] of token ids [B, L] under an attention mask [B, L]."""
         return self.encoder(input_ids=tokens, attention_mask=mask).last_hidden_state  # type: ignore[no-any-return]
@@ -141,6 +156,17 @@ class Net(nn.Module):
         if kind == "words":
             return cross_entropy(logits.flatten(0, 1), labels.flatten())
         return cross_entropy(logits, labels)
+
+    def alignment(self, via: str, batch: Mapping[str, Tensor]) -> Tensor:
+        """Squared differences between the vectors of rows 2i and 2i + 1, mean over dimensions, *summed* over pairs.
+
+        Gradients flow into both sides (Gritta and Iacobacci 2021, XeroAlign). The vectors are those that the task `via`
+        classifies; where it has none, as in tagging, the states of `<s>`.
+        """
+        hidden, pooler = self.hidden(batch["tokens"], batch["mask"]), self.pooler_of(via)
+        vectors = pooler.pooled(hidden) if pooler else hidden[:, 0]
+        apart = vectors[0::2].float() - vectors[1::2].float()
+        return apart.square().mean(1).sum()
 
 
 def _head(head: Head, width: int, dropout: float) -> nn.Module:

@@ -14,6 +14,8 @@ HERE = "this recipe"
 CODE = "xtreme and jiant alike"
 _NAMES = {
     "lr": "lr",
+    "optimizer": "optimizer",
+    "rates": "rates",
     "warmup_frac": "warm-up",
     "weight_decay": "weight decay",
     "clip": "clip",
@@ -123,6 +125,8 @@ def _phase(part: str, phase: Phase, profile: Profile) -> Iterator[Number]:
         "warmup_frac": f"{phase.warmup_steps} steps" if phase.warmup_steps else phase.warmup_frac,
     }
     del values["warmup_steps"]
+    if phase.rates == "one_cycle":
+        del values["warmup_frac"]  # it has its own
     for key, value in values.items():
         yield Number(part, _NAMES[key], value, profile.origin(f"{table}.{key}"))
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 Keep = Literal["best", "last"]
+Optimizer = Literal["adamw", "adam", "adamax"]
+Rates = Literal["linear", "one_cycle"]
 # Fixed in formats and decode, the same in XTREME's scripts and in jiant: sub-tokens of a question, starts and ends that
 # are combined, tokens of an answer.
 MAX_QUERY, N_BEST, MAX_ANSWER = 64, 20, 30
@@ -14,10 +16,12 @@ MAX_QUERY, N_BEST, MAX_ANSWER = 64, 20, 30
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """How a phase is optimised and when it ends: AdamW, linear warm-up and decay to 0, clipping by the global norm.
+    """How a phase is optimised and when it ends; gradients are clipped by their global norm.
 
     Attributes:
         lr: peak learning rate.
+        optimizer: AdamW, Adam, or Adamax (Kingma and Ba 2015).
+        rates: linear warm-up and decay to 0, or one cycle (`schedule.one_cycle`), which has a warm-up of its own.
         warmup_frac, warmup_steps: share of the steps that warm up, or their number where that is not 0.
         weight_decay: on everything but biases and LayerNorm.
         eval_every: steps between dev evaluations.
@@ -27,6 +31,8 @@ class Phase:
     """
 
     lr: float
+    optimizer: Optimizer = "adamw"
+    rates: Rates = "linear"
     warmup_frac: float = 0.1
     warmup_steps: int = 0
     weight_decay: float = 0.01
@@ -288,6 +294,6 @@ SMALL = Profile(
 PROFILES: Mapping[str, Profile] = {p.name: p for p in (PHANG2020, XTREME, JIANT, SMALL)}
 
 
-def default_profile(encoder: str) -> str:
+def default_profile(encoder: str, published: str) -> str:
     """The profile that suits an encoder: the published one, except for the small encoders made by this project."""
-    return "small" if encoder == "pocket" or encoder.startswith("pretrain:") else "phang2020"
+    return "small" if encoder == "pocket" or encoder.startswith("pretrain:") else published

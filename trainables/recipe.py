@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from trainables.errors import BadInput, unknown
+from trainables.errors import BadInput, check_number, unknown
+from trainables.objectives import Align, Robust
+from trainables.objectives import from_dict as objective_of
+from trainables.objectives import title as objective_titles
+from trainables.objectives import to_dict as objective_to_dict
 from trainables.profiles import PROFILES, Profile
 
 MlmRatio = float | Literal["by_size"]
@@ -43,6 +46,8 @@ class Recipe:
         pooling: sentence vectors are the mean of all positions, or the state of `<s>`.
         direction: English sentences look for their translations (XTREME), or the other way round.
         bare_prefix: a lone word-boundary piece before a word carries its tag (XTREME), or is dropped (XeroAlign).
+        train_languages: whose labelled rows targets are trained on, where a data set has them; () = English alone.
+        align, robust: objectives beside a task's own loss; None = none. One of weight 0 is none.
     """
 
     encoder: str
@@ -59,6 +64,9 @@ class Recipe:
     pooling: Pooling = "mean"
     direction: Direction = "en_to_xx"
     bare_prefix: BarePrefix = "label"
+    train_languages: tuple[str, ...] = ()
+    align: Align | None = None
+    robust: Robust | None = None
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -71,9 +79,18 @@ class Recipe:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise unknown(name, getattr(self, name), allowed)
+        for name in ("align", "robust"):
+            objective = getattr(self, name)
+            if objective and not objective.weight:
+                object.__setattr__(self, name, None)
+            elif objective and objective.phase == "intermediate" and not self.intermediate:
+                raise BadInput(f"{name}.phase is 'intermediate', but the recipe has no intermediate tasks")
         if not self.targets:
             raise BadInput("recipe has no targets")
-        for kind, names in (("targets", self.targets), ("intermediate tasks", self.intermediate)):
+        languages = () if self.train_languages == ("en",) else tuple(sorted(self.train_languages))
+        object.__setattr__(self, "train_languages", languages)
+        named = {"targets": self.targets, "intermediate tasks": self.intermediate, "train_languages": languages}
+        for kind, names in named.items():
             if len(set(names)) != len(names):
                 raise BadInput(f"{kind} repeat: {', '.join(names)}")
         if isinstance(self.mlm_ratio, str) and self.mlm_ratio != "by_size":
@@ -99,8 +116,8 @@ class Recipe:
 
     @property
     def is_baseline(self) -> bool:
-        """True without an intermediate phase: the row every gain is measured against."""
-        return not self.intermediate
+        """True for English target training and nothing else: the row every gain is measured against."""
+        return not (self.intermediate or self.train_languages or self.align or self.robust)
 
     @property
     def address(self) -> str:
@@ -110,7 +127,9 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain literals; left out is what has no meaning in this recipe or is as published."""
         published = {name: allowed[0] for name, allowed in CHOICES.items()}
-        values = {k: v for k, v in asdict(self).items() if v not in (0, ()) and v != published.get(k)}
+        values = {k: v for k, v in asdict(self).items() if v not in (0, (), None) and v != published.get(k)}
+        objectives = {"align": self.align, "robust": self.robust}
+        values |= {k: objective_to_dict(v) for k, v in objectives.items() if v}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @staticmethod
@@ -125,7 +144,11 @@ class Recipe:
                 raise BadInput(f"recipe has no {key!r}")
         made: dict[str, Any] = {}
         for key, value in values.items():
-            if key in ("targets", "intermediate"):
+            if key == "align":
+                made[key] = objective_of(Align, key, value)
+            elif key == "robust":
+                made[key] = objective_of(Robust, key, value)
+            elif key in ("targets", "intermediate", "train_languages"):
                 if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
                     raise BadInput(f"recipe key {key!r} must be a list of names, not {value!r}")
                 made[key] = tuple(value)
@@ -144,30 +167,6 @@ class Recipe:
         return Recipe(**made)
 
 
-def check_number(
-    name: str,
-    value: Any,
-    *,
-    above: float | None = None,
-    at_least: float | None = None,
-    below: float | None = None,
-    at_most: float | None = None,
-) -> None:
-    """Raises BadInput unless `value` is a finite number inside the bounds; the message states them."""
-    bounds = [(above, ">"), (at_least, ">="), (below, "<"), (at_most, "<=")]
-    wanted = " and ".join(f"{sign} {bound:g}" for bound, sign in bounds if bound is not None) or "finite"
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if good:
-        good = (
-            (above is None or value > above)
-            and (at_least is None or value >= at_least)
-            and (below is None or value < below)
-            and (at_most is None or value <= at_most)
-        )
-    if not good:
-        raise BadInput(f"{name} must be a number {wanted}, not {value!r}")
-
-
 def canonical(value: Any) -> str:
     """The one JSON text of a value made of literals; raises TypeError for anything else, rather than hash a repr."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
@@ -179,15 +178,19 @@ def digest(value: Any) -> str:
 
 
 def title(recipe: Recipe, task_titles: Mapping[str, str]) -> str:
-    """The name of a recipe that a person reads in tables and in MLflow, such as `SQuAD + MLM 0.25`.
+    """The name of a recipe that a person reads in tables and in MLflow, such as `SQuAD + MLM 0.25 + aligned on all`.
 
     What equals the profile's own value is left out, so published rows have short names and no two recipes share one.
     """
-    if recipe.is_baseline:
-        return "no intermediate task"
+    parts = [_intermediate_title(recipe, task_titles)] if recipe.intermediate else []
+    if recipe.train_languages:
+        parts.append(f"labels in {'+'.join(recipe.train_languages)}")
+    return " + ".join([*parts, *objective_titles(recipe.align, recipe.robust)]) or "no intermediate task"
+
+
+def _intermediate_title(recipe: Recipe, task_titles: Mapping[str, str]) -> str:
     profile: Profile = PROFILES[recipe.profile]
-    parts = [task_titles.get(task, task) for task in recipe.intermediate]
-    name = " + ".join(parts)
+    name = " + ".join(task_titles.get(task, task) for task in recipe.intermediate)
     if recipe.mlm_ratio:
         name += " + MLM" if recipe.mlm_ratio == "by_size" else f" + MLM {recipe.mlm_ratio:g}"
     details = []
@@ -202,6 +205,6 @@ def title(recipe: Recipe, task_titles: Mapping[str, str]) -> str:
     return name + (f" ({', '.join(details)})" if details else "")
 
 
-def without_intermediate(recipe: Recipe) -> Recipe:
-    """The baseline that this recipe is compared with: the same in everything but the intermediate phase."""
-    return replace(recipe, intermediate=())
+def baseline_of(recipe: Recipe) -> Recipe:
+    """What this recipe is compared with: the same encoder, targets and reading, trained on English targets alone."""
+    return replace(recipe, intermediate=(), train_languages=(), align=None, robust=None)

@@ -67,12 +67,14 @@ class Schedule:
         task: int [steps], index into `names`, one task per optimiser step.
         items: per task int [times drawn, batch], the item numbers of its k-th batch.
         nth: int [steps], how often the task of step s was drawn before s.
+        beside: int [steps, pairs] of what is aligned at every step, whatever its task; None where nothing is.
     """
 
     names: tuple[str, ...]
     task: np.ndarray
     items: Mapping[str, np.ndarray]
     nth: np.ndarray
+    beside: np.ndarray | None = None
 
     @property
     def steps(self) -> int:
@@ -95,8 +97,14 @@ def draw_tasks(probabilities: Sequence[float], steps: int, seed: int) -> np.ndar
     return np.searchsorted(np.cumsum(probabilities)[:-1], uniform, side="right")
 
 
-def make_schedule(streams: Mapping[str, Stream], probabilities: Mapping[str, float], steps: int, seed: int) -> Schedule:
-    """The schedule of `steps` optimiser steps over the tasks of `streams`."""
+def make_schedule(
+    streams: Mapping[str, Stream],
+    probabilities: Mapping[str, float],
+    steps: int,
+    seed: int,
+    beside: Stream | None = None,
+) -> Schedule:
+    """The schedule of `steps` optimiser steps over the tasks of `streams`; `beside` has a batch in each of them."""
     names = tuple(sorted(streams))
     task = draw_tasks([probabilities[n] for n in names], steps, seed)
     nth = np.zeros(steps, dtype=np.int64)
@@ -105,7 +113,8 @@ def make_schedule(streams: Mapping[str, Stream], probabilities: Mapping[str, flo
         steps_of_task = np.flatnonzero(task == index)
         nth[steps_of_task] = np.arange(len(steps_of_task))
         items[name] = batches(streams[name], len(steps_of_task), seed, name)
-    return Schedule(names, task, items, nth)
+    pairs = None if beside is None else batches(beside, steps, seed, "align")
+    return Schedule(names, task, items, nth, pairs)
 
 
 def batches(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
@@ -176,3 +185,19 @@ def learning_rate(step: int, steps: int, peak: float, warmup_frac: float) -> flo
     if step < warmup:
         return peak * (step + 1) / warmup
     return peak * (steps - step) / max(1, steps - warmup)
+
+
+def one_cycle(step: int, steps: int, peak: float) -> float:
+    """Cosine from peak / 25 up to the peak over 30 % of the steps, then down to peak / 250,000 (Smith and Topin 2019).
+
+    The values of PyTorch's OneCycleLR with its own defaults.
+    """
+    top = 0.3 * steps - 1
+    low, end = peak / 25, peak / 250_000
+    if step <= top:
+        return _cosine(low, peak, step / top if top > 0 else 1.0)
+    return _cosine(peak, end, (step - top) / max(1e-12, steps - 1 - top))
+
+
+def _cosine(first: float, last: float, share: float) -> float:
+    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2

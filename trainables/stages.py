@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trainables.alignment import pairs_of
 from trainables.batch import item_lengths
 from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.checkpoint import Checkpoints
 from trainables.configs import FitConfig, Intermediate, Pretrain, StageConfig, Sweep, Target, TaskFit, steps_of
 from trainables.context import Context, encoder_folder
-from trainables.data import Data
+from trainables.data import Data, joined
 from trainables.evaluation import evaluate, sweep
 from trainables.examples import Bitext, Example, Labelled
 from trainables.formats import Encoded, encode
@@ -76,7 +77,7 @@ def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
     net = Net(new_lm(shape, len(tokenizer), config.seed), {n: Head("text", ()) for n in streams}, config.seed)
     numbers = FitConfig(lr=shape.lr, seed=config.seed, mask=shape.mask)
     steps = max(20, round(config.scale * shape.steps))
-    history = _fit(net, streams, probabilities, steps, numbers, tokenizer, context, dev_score=None)
+    history = _fit(net, streams, probabilities, steps, numbers, replace(rows, tokenizer=tokenizer), context, None)
     return _finish(net, tokenizer, history, {}, out, context)
 
 
@@ -111,12 +112,12 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
     heads |= {"mlm": Head("text", ())} if share else {}
     net = Net(load_lm(encoder_folder(init), config.fit.dropout, with_head=bool(share)), heads, config.fit.seed)
     dev = _dev_score(net, config.tasks, data, config.fit, context)
-    history = _fit(net, streams, probabilities, steps, config.fit, tokenizer, context, dev)
+    history = _fit(net, streams, probabilities, steps, config.fit, data, context, dev)
     return _finish(net, tokenizer, history, {"probabilities": probabilities}, out, context)
 
 
 def target(config: Target, init: Path, out: Path, context: Context) -> dict[str, Any]:
-    """Trains one target in English, on a fresh head or the parent's; early stopping sees English dev rows only."""
+    """Trains one target, on a fresh head or the parent's; early stopping sees dev rows of the languages trained on only."""
     tokenizer = load_tokenizer(encoder_folder(init))
     data = Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale, config.data)
     name = config.task.name
@@ -127,7 +128,7 @@ def target(config: Target, init: Path, out: Path, context: Context) -> dict[str,
     if config.head_of:
         net.heads[name].load_state_dict(load(init).heads[config.head_of].state_dict())
     dev = _dev_score(net, (config.task,), data, config.fit, context)
-    history = _fit(net, {name: stream}, {name: 1.0}, steps, config.fit, tokenizer, context, dev)
+    history = _fit(net, {name: stream}, {name: 1.0}, steps, config.fit, data, context, dev)
     return _finish(net, tokenizer, history, {}, out, context)
 
 
@@ -141,8 +142,9 @@ class _Stream:
 
 
 def _task_stream(task: TaskFit, data: Data) -> _Stream:
-    d = dataset(task.name)
-    encoded = data.encoded(d, "en", "train", task.cut, labels=data.source.labels(d))
+    labels = data.source.labels(dataset(task.name))
+    parts = [data.encoded(dataset(name), tag, "train", task.cut, labels=labels) for name, tag in task.trained_on]
+    encoded = joined(parts)
     return _Stream(encoded, Stream(item_lengths(encoded), task.batch))
 
 
@@ -173,16 +175,19 @@ def _fit(
     probabilities: Mapping[str, float],
     steps: int,
     config: FitConfig,
-    tokenizer: Any,
+    data: Data,
     context: Context,
     dev_score: Callable[[], float] | None,
 ) -> History:
     net.to(context.machine.device)
     plain = {name: s.stream for name, s in streams.items()}
-    schedule = make_schedule(plain, probabilities, steps, config.seed)
+    aligned = pairs_of(config.align, data) if config.align else None
+    beside = Stream(item_lengths(aligned), config.align.batch) if aligned and config.align else None
+    schedule = make_schedule(plain, probabilities, steps, config.seed, beside)
     encoded = {name: s.encoded for name, s in streams.items()}
     checkpoints = context.checkpoints or Checkpoints(None, context.machine.comm)
-    return fit(net, encoded, schedule, config, tokenizer, context.machine, dev_score, context.watch, checkpoints)
+    machine, watch = context.machine, context.watch
+    return fit(net, encoded, schedule, config, data.tokenizer, machine, dev_score, watch, checkpoints, aligned)
 
 
 def _dev_score(
@@ -191,18 +196,20 @@ def _dev_score(
     """The unweighted mean of the tasks' main scores on their first dev rows; None when no task has dev rows."""
     parts = []
     for task in tasks:
-        d = dataset(task.name)
-        if f"{d.name}/en/validation" in data.fingerprints:
-            encoded = data.encoded(d, "en", "validation", task.cut, first=config.dev_examples)
-            parts.append((d, data.examples(d, "en", "validation")[: config.dev_examples], encoded))
+        for name, tag in task.trained_on:
+            d = dataset(name)
+            if f"{name}/{tag}/validation" in data.fingerprints:
+                encoded = data.encoded(d, tag, "validation", task.cut, first=config.dev_examples)
+                examples = data.examples(d, tag, "validation")[: config.dev_examples]
+                parts.append((task.name, d, tag, examples, encoded))
     if not parts:
         return None
 
     def dev() -> float:
         scores = []
-        for d, examples, encoded in parts:
-            outputs = predict(net, d.name, encoded, data.tokenizer.pad_token_id, context.machine)
-            scores.append(main_score(d, score(d, "en", examples, encoded, outputs, net.specs[d.name].labels).metrics))
+        for head, d, tag, examples, encoded in parts:
+            outputs = predict(net, head, encoded, data.tokenizer.pad_token_id, context.machine)
+            scores.append(main_score(d, score(d, tag, examples, encoded, outputs, net.specs[head].labels).metrics))
         return float(np.mean(scores))
 
     return dev

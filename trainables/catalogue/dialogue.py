@@ -89,6 +89,7 @@ DATASETS = (
         licence="CC BY 4.0",
         cite="FitzGerald et al. 2023 (MASSIVE)",
         parallel_key="id",
+        translated_by="people",
         **_SCORES,
     ),
     Dataset(
@@ -109,6 +110,7 @@ DATASETS = (
         },
         licence="CC BY-SA 4.0",
         cite="van der Goot et al. 2021 (xSID)",
+        translated="xsid_parallel",
         bring="xsid/en.train.conll, xsid/<language>.valid.conll and xsid/<language>.test.conll of xSID 0.7",
         **_SCORES,
     ),
@@ -127,6 +129,7 @@ DATASETS = (
         cite="van der Goot et al. 2021 (xSID)",
         bring="xsid/en.train.conll and xsid/<language>.projectedTrain.conll of xSID 0.7",
         parallel_key="id",
+        translated_by="machine",
         **_SCORES,
     ),
 )

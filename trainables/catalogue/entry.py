@@ -65,6 +65,8 @@ class Dataset:
     cite: str
     bring: str = ""  # for what the hub does not have: which files to put where in a mirror
     parallel_key: str | None = None  # column that joins the same row over languages
+    translated_by: Literal["people", "machine"] | None = None  # who made the rows that are parallel to English ones
+    translated: str | None = None  # the dataset that holds translations of its training rows; None = itself, if any
     absent: Mapping[str, frozenset[str]] = field(default_factory=dict)  # split -> languages that have no such split
     max_files: int | None = None  # of a split that the hub holds in many files, read only the first so many
     only: tuple[str, Mapping[str, str]] | None = None  # (column, language -> prefix): rows of a table of many languages

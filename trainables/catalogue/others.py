@@ -29,6 +29,7 @@ DATASETS = (
         licence="CC BY-SA 4.0",
         cite="Adelani et al. 2024 (SIB-200)",
         parallel_key="index_id",
+        translated_by="people",
     ),
     Dataset(
         name="arcd",

@@ -52,10 +52,12 @@ PAWSX = Dataset(
     labels=TWO,
     scored="test",
     train_on="pawsx",
-    roles=TARGET,
+    roles=TARGET | {"parallel"},
     rows={"train": {"*": 49_401}, "validation": {"*": 2_000}, "test": {"*": 2_000}},
     licence="free for any use, with acknowledgement of Google LLC",
     cite="Yang et al. 2019 (PAWS-X)",
+    parallel_key="id",
+    translated_by="machine",  # its training rows; dev and test rows are by people
 )
 PAWSX_DROP_NS = Dataset(
     name="pawsx_drop_ns",

@@ -71,7 +71,7 @@ _FIRST = {
     "pawsx": Table(
         rows=tables.pawsx,
         columns={"id": pa.int32(), "sentence1": TEXT, "sentence2": TEXT, "label": LABEL},
-        splits={"train": (ENGLISH_ONLY, 3000), "validation": (LANGUAGES, 240), "test": (LANGUAGES, 300)},
+        splits={"train": (LANGUAGES, 3000), "validation": (LANGUAGES, 240), "test": (LANGUAGES, 300)},
         labels={"label": ("0", "1")},
     ),
     "squad": Table(

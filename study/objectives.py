@@ -1,0 +1,81 @@
+"""Which objectives a study asks about, from the options of `launch`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+from search_spaces.space import ROBUST, Space
+from study.options import names_of
+from trainables.catalogue import dataset
+from trainables.errors import BadInput, check_path, unknown
+from trainables.objectives import ALL, Align, In, Method, Robust, to_dict
+from trainables.sources import Source
+
+OPTIONS = ("align_on", "align_data", "align_phase", "robust", "synonyms")
+
+
+def add_objectives(parser: argparse.ArgumentParser) -> None:
+    """The options on objectives."""
+    parser.add_argument(
+        "--align-on",
+        metavar="LANGUAGES",
+        help="align on translations: languages, groups such as de+es, or all; each a row",
+    )
+    parser.add_argument("--align-data", metavar="DATASET", help="whose translations (default: of what is trained)")
+    parser.add_argument("--align-phase", choices=get_args(In), help="whose training is aligned (default: target)")
+    parser.add_argument(
+        "--robust", metavar="METHODS", help=f"robust training: {', '.join(get_args(Method))}; each a row"
+    )
+    parser.add_argument("--synonyms", metavar="FILE", help="for --robust synonyms (default: found in the source)")
+
+
+def objectives_of(
+    options: argparse.Namespace, space: Space, targets: Iterable[str], source: Source
+) -> dict[str, list[dict[str, Any]]]:
+    """`align` and `robust` as the study's settings hold them; raises BadInput for unknown names.
+
+    A space that asks about alignment asks for each language that all targets have translations in, and for all of them.
+    """
+    groups: list[tuple[str, ...]] = [tuple(group.split("+")) for group in names_of(options.align_on) or ()]
+    if not groups and (space.aligns or options.align_data or options.align_phase):
+        languages = _translated(targets, options.align_data, source)
+        groups = [ALL]
+        if space.aligns:
+            groups = [*((language,) for language in languages), *groups[: len(languages) - 1]]
+    data = options.align_data or ""
+    phase: In = options.align_phase or "target"
+    found = {"align": [to_dict(Align(languages=group, data=data, phase=phase)) for group in groups]}
+    names = names_of(options.robust)
+    known: dict[str, Robust] = {arm.method: arm for arm in ROBUST}
+    for name in names or ():
+        if name not in known:
+            raise unknown("robust method", name, known)
+    arms = space.robust if names is None else [known[name] for name in names]
+    if options.synonyms:
+        check_path("--synonyms", options.synonyms)
+        if not Path(options.synonyms).is_file():
+            raise BadInput(f"--synonyms: there is no file {options.synonyms!r}")
+        if not any(arm.copies for arm in arms):
+            raise BadInput("--synonyms is for --robust synonyms, which is not asked about")
+        own = str(Path(options.synonyms).resolve())
+        arms = [replace(arm, synonyms=own) if arm.copies else arm for arm in arms]
+    found["robust"] = [to_dict(arm) for arm in arms]
+    return {name: values for name, values in found.items() if values}
+
+
+def _translated(targets: Iterable[str], data: str | None, source: Source) -> list[str]:
+    """Languages other than English in which the training rows of every target that is trained are translated."""
+    trained = [dataset(target).train_on for target in targets]
+    sets = [dataset(data)] if data else [dataset(dataset(name).translated or name) for name in trained if name]
+    common = [set(source.languages(d, "train")) if d.parallel_key else set() for d in sets]
+    found = set.intersection(*common) - {"en"} if common else set()
+    if not found:
+        raise BadInput(
+            f"source {source.spec!r} has no language in which the training rows of all targets are translated: "
+            "set --align-data to a dataset with translations"
+        )
+    return sorted(found)

@@ -1,0 +1,157 @@
+"""What a phase may be trained for beside its task's own loss: alignment with translations, and robustness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar, get_args
+
+from trainables.errors import BadInput, check_number, check_path, unknown
+
+In = Literal["target", "intermediate"]  # the phase that carries an objective
+Order = Literal["joint", "before", "after"]
+Method = Literal["adversarial", "random", "synonyms"]
+Norm = Literal["l2", "linf"]
+ALL = ("all",)  # every language that the parallel rows have
+
+
+@dataclass(frozen=True, kw_only=True)
+class Align:
+    """XeroAlign (Gritta and Iacobacci 2021): the sentence vector of a translation is drawn to that of its English original.
+
+    Attributes:
+        languages: whose translations; ("all",) = every language that the rows have.
+        weight: of the mean squared difference, beside the task's loss; published 1.
+        phase: whose training carries it.
+        order: `joint` is the published one; `before` and `after` train alignment in a stage of its own, on either side of
+            the target's, which the paper found to fail.
+        data: catalogue name of the parallel rows; "" = the translations of what the phase trains on.
+    """
+
+    languages: tuple[str, ...]
+    weight: float = 1.0
+    phase: In = "target"
+    order: Order = "joint"
+    data: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.languages:
+            raise BadInput("align.languages is empty: name languages, or 'all'")
+        if len(set(self.languages)) != len(self.languages) or ("all" in self.languages and self.languages != ALL):
+            raise BadInput(f"align.languages repeat, or stand beside 'all': {', '.join(self.languages)}")
+        object.__setattr__(self, "languages", tuple(sorted(self.languages)))
+        object.__setattr__(self, "weight", check_number("align.weight", self.weight, at_least=0))
+        _check_choice("align.phase", self.phase, In)
+        _check_choice("align.order", self.order, Order)
+        if self.order != "joint" and self.phase != "target":
+            raise BadInput(f"align.order {self.order!r} is about the target's stage: set align.phase to 'target'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robust:
+    """Robust training (Huang et al. 2021): the task's loss on inputs that were changed, in place of those that were not.
+
+    Attributes:
+        method: `adversarial` looks for the worst change of the embedded input inside a region, `random` draws one there,
+            `synonyms` puts copies with exchanged words in place of every training row.
+        norm, eps: the region: for each token, changes of its embedding with an l2 (or maximum) norm of at most `eps`.
+        steps, step_size: of the ascent to the worst change; `step_size` is a multiple of `eps`.
+        weight: share of the changed inputs in the loss; the rest is the unchanged ones'. Published 1.
+        copies: of each row, where words are exchanged; published 10 for PAWS-X, 3 for XNLI.
+        synonyms: file of synonyms; "" = found in the source's own paraphrases.
+        phase: whose training carries it.
+    """
+
+    method: Method
+    norm: Norm = "l2"
+    eps: float = 0.0
+    steps: int = 0
+    step_size: float = 0.0
+    weight: float = 1.0
+    copies: int = 0
+    synonyms: str = ""
+    phase: In = "target"
+
+    def __post_init__(self) -> None:
+        for name, kind in (("method", Method), ("norm", Norm), ("phase", In)):
+            _check_choice(f"robust.{name}", getattr(self, name), kind)
+        check_path("robust.synonyms", self.synonyms)
+        for name in _NO_PART[self.method]:
+            object.__setattr__(self, name, getattr(Robust, name))
+        for name in _BOUNDS.keys() - _NO_PART[self.method]:
+            value = check_number(f"robust.{name}", getattr(self, name), **_BOUNDS[name])
+            object.__setattr__(self, name, type(getattr(Robust, name))(value))
+
+
+_NO_PART: Mapping[str, frozenset[str]] = {
+    "adversarial": frozenset({"copies", "synonyms"}),
+    "random": frozenset({"steps", "step_size", "copies", "synonyms"}),
+    "synonyms": frozenset({"norm", "eps", "steps", "step_size", "weight"}),
+}
+_BOUNDS: Mapping[str, Mapping[str, float]] = {
+    "eps": {"above": 0},
+    "steps": {"at_least": 1},
+    "step_size": {"above": 0},
+    "weight": {"at_least": 0, "at_most": 1},
+    "copies": {"at_least": 1},
+}
+Objective = TypeVar("Objective", Align, Robust)
+
+
+def to_dict(objective: Align | Robust) -> dict[str, Any]:
+    """Plain literals, without what has no meaning or is as published."""
+    published = {f.name: f.default for f in fields(objective)}
+    values = {k: v for k, v in asdict(objective).items() if v != published[k]}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def from_dict(kind: type[Objective], name: str, values: Any) -> Objective:
+    """The objective of a TOML or JSON table `name`; raises BadInput for an unknown, missing or mistyped key."""
+    if not isinstance(values, Mapping):
+        raise BadInput(f"recipe key {name!r} must be a table, not {values!r}")
+    known = {f.name: f for f in fields(kind)}
+    made = dict(values)
+    for key, value in values.items():
+        if key not in known:
+            raise unknown(f"key of {name}", key, known)
+        if key == "languages":
+            if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+                raise BadInput(f"{name}.languages must be a list of names, not {value!r}")
+            made[key] = tuple(value)
+        elif str(known[key].type) in ("float", "int"):
+            check_number(f"{name}.{key}", value)
+            if known[key].type == "int" and value != int(value):
+                raise BadInput(f"{name}.{key} must be a whole number, not {value!r}")
+        elif not isinstance(value, str):
+            raise BadInput(f"{name}.{key} must be a string, not {value!r}")
+    needed = "languages" if kind is Align else "method"
+    if needed not in made:
+        raise BadInput(f"{name} has no {needed!r}")
+    make: Any = kind
+    found: Objective = make(**made)
+    return found
+
+
+def title(align: Align | None, robust: Robust | None) -> list[str]:
+    """What a person calls the objectives of a recipe, such as `aligned on de` and `adversarial eps 0.1`."""
+    parts = []
+    if align:
+        words = {"joint": "aligned on", "before": "aligned first, on", "after": "aligned last, on"}[align.order]
+        text = f"{words} {'+'.join(align.languages)}"
+        text += " (intermediate)" if align.phase == "intermediate" else ""
+        parts.append(text + (f" x{align.weight:g}" if align.weight != 1 else "") + _with(align.data))
+    if robust:
+        text = f"{robust.copies} synonym copies" if robust.copies else f"{robust.method} {robust.norm} {robust.eps:g}"
+        text += f", {robust.steps} steps of {robust.step_size:g}" if robust.steps else ""
+        text += f" x{robust.weight:g}" if robust.weight != 1 else ""
+        parts.append(text + (" (intermediate)" if robust.phase == "intermediate" else ""))
+    return parts
+
+
+def _with(data: str) -> str:
+    return f" by {data}" if data else ""
+
+
+def _check_choice(name: str, value: str, kind: Any) -> None:
+    if value not in get_args(kind):
+        raise unknown(name, value, get_args(kind))
