@@ -1,16 +1,21 @@
-"""One target, language by language: a table of every recipe and a plot of the gains grouped by language family."""
+"""One target, language by language: a table of every recipe and a plot of the gains grouped by language family.
+
+A target whose "languages" are pairs is a matrix for every recipe instead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
+from dashboards import pairs
 from dashboards.dots import SOURCE, Language, strip
-from dashboards.matrix import Report, is_best, rows_of, title_of
+from dashboards.matrix import Report, counted, is_best, rows_of, title_of
 from dashboards.scale import Scale, Side, interval, number, plain, scale, signed
+from dashboards.square import Drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Panel:
     scale: Scale
     plot: Markup
     reading: str  # the plot in a sentence
+    squares: tuple[Drawn, ...] = ()  # of pairs of languages, in place of the table and the plot
 
 
 def panels(report: Report) -> list[Panel]:
@@ -74,6 +80,8 @@ def _panel(report: Report, target: Mapping[str, Any]) -> Panel:
     base = main[0] if main else {}
     gains = [{tag: _minus(score, base.get(tag)) for tag, score in row.items()} for row in main]
     colours = scale(gain for row in gains[1:] for gain in row.values())
+    if target.get("pairs"):
+        return _pairs_panel(report, target, main, gains, measures, colours)
     lines = tuple(
         _line(
             report, row, name, table[index], table[0], gains[index], languages, measures, colours, baseline=index == 0
@@ -85,14 +93,43 @@ def _panel(report: Report, target: Mapping[str, Any]) -> Panel:
     return Panel(
         name=name,
         title=title_of(target),
-        facts=_facts(target, languages),
+        facts=_facts(target, len(languages), "language"),
         note=str(target.get("note") or ""),
         languages=languages,
         lines=lines,
-        measures=tuple(_LABELS.get(measure, measure.replace("_", " ")) for measure in measures),
+        measures=_labels(measures),
         scale=colours,
         plot=strip(languages, gains[1:], best, str(rows[chosen].get("name") or "") if chosen is not None else ""),
         reading=_reading(languages, best),
+    )
+
+
+def _pairs_panel(
+    report: Report,
+    target: Mapping[str, Any],
+    main: Sequence[pairs.Scores],
+    gains: Sequence[pairs.Scores],
+    measures: Sequence[str],
+    colours: Scale,
+) -> Panel:
+    known = target["pairs"].get("languages") or {}
+    languages = _ordered(known, known)
+    rows = [
+        (str(row.get("name") or "unnamed"), is_best(report, row), main[index], gains[index])
+        for index, row in enumerate(rows_of(report))
+    ]
+    return Panel(
+        name=str(target.get("name")),
+        title=title_of(target),
+        facts=_facts(target, len(target.get("languages") or ()), f"pair of {len(languages)} languages"),
+        note=str(target.get("note") or ""),
+        languages=languages,
+        lines=(),
+        measures=_labels(measures),
+        scale=colours,
+        plot=Markup(""),
+        reading="",
+        squares=pairs.squares(target["pairs"], languages, rows, colours),
     )
 
 
@@ -107,7 +144,10 @@ def _languages_of(row: Mapping[str, Any], target: str) -> dict[str, Mapping[str,
 def _languages(report: Report, target: Mapping[str, Any], table: Sequence[Mapping[str, Any]]) -> tuple[Language, ...]:
     """The source first, then by family and name; what a row scored but the target did not list is shown too."""
     known = report.get("languages") or {}
-    tags = dict.fromkeys([*(target.get("languages") or []), *(tag for row in table for tag in row)])
+    return _ordered(dict.fromkeys([*(target.get("languages") or []), *(tag for row in table for tag in row)]), known)
+
+
+def _ordered(tags: Iterable[str], known: Mapping[str, Any]) -> tuple[Language, ...]:
     found = []
     for tag in tags:
         about = known.get(tag) or {}
@@ -116,10 +156,14 @@ def _languages(report: Report, target: Mapping[str, Any], table: Sequence[Mappin
     return tuple(sorted(found, key=lambda one: (one.tag != SOURCE, not one.family, one.family, one.name)))
 
 
-def _facts(target: Mapping[str, Any], languages: Sequence[Language]) -> str:
+def _labels(measures: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_LABELS.get(measure, measure.replace("_", " ")) for measure in measures)
+
+
+def _facts(target: Mapping[str, Any], count: int, noun: str) -> str:
     trained = target.get("trained_on")
     words = [
-        f"{len(languages)} language{'' if len(languages) == 1 else 's'}",
+        counted(count, noun),
         f"{target['split']} split" if target.get("split") else "",
         f"trained on {trained} in English" if trained else "no training of its own",
     ]

@@ -94,8 +94,15 @@ def is_best(report: Report, row: Mapping[str, Any]) -> bool:
 def _column(target: Mapping[str, Any]) -> Column:
     languages = len(target.get("languages") or [])
     measures = " and ".join(str(name).replace("_", " ") for name in target.get("main") or ())
-    words = [title_of(target), f"{languages} language{'' if languages == 1 else 's'}", measures]
+    what = "pair of languages" if target.get("pairs") else "language"
+    words = [title_of(target), counted(languages, what), measures]
     return Column(str(target.get("name")), title_of(target), ", ".join(word for word in words if word))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of languages, or of pairs of them, in words: "1 language", "64 pairs of 8 languages"."""
+    first, space, rest = noun.partition(" ")
+    return f"{number} {first}{'' if number == 1 else 's'}{space}{rest}"
 
 
 def title_of(target: Mapping[str, Any]) -> str:

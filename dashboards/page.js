@@ -34,7 +34,7 @@ all("#languages .heat").forEach((table) => table.addEventListener("pointerover",
   const column = table.tHead.rows[0].cells[cell.cellIndex].title;
   const numbers = (kind) => [...cell.querySelector(kind).childNodes].map((node) => node.textContent).join(" / ");
   const row = cell.parentElement;
-  const apart = row.classList.contains("baseline") ? "" : ", " + numbers(".difference") + " against the baseline";
+  const apart = cell.closest(".baseline, .scores") ? "" : ", " + numbers(".difference") + " against the baseline";
   cell.title = row.cells[0].textContent.trim() + "; " + column + ": " + numbers(".absolute") + apart;
 }));
 

@@ -97,6 +97,8 @@ def _advice(source: Source, d: Dataset) -> str:
     """What brings rows of a dataset that a source lacks."""
     if source.spec == "pocket":
         return "the pocket world has none: use another source"
+    if d.crosses:
+        return f"pairs the {d.scored} rows of {d.crosses}: bring those"
     if d.of:
         lacking = [part for part in d.of if not source.languages(dataset(part), "train")]
         return f"is made of {', '.join(d.of)}; bring {', '.join(lacking) or 'their splits'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -21,7 +21,7 @@ from study.statistics import gain_resamples, interval, read_scores, resampled_me
 from study.store import Store
 from trainables.catalogue import Dataset, dataset
 from trainables.errors import BadInput
-from trainables.languages import describe
+from trainables.languages import crossed, describe
 from trainables.numbers import numbers
 from trainables.recipe import Recipe
 from trainables.scoring import main_score
@@ -225,7 +225,15 @@ def _target(name: str, scored: Mapping[str, Mapping[str, Scored]]) -> dict[str, 
         "split": ", ".join(sorted(set(splits.values()))),
         "trained_on": dataset(d.train_on).title if d.train_on else None,
         "note": "" if d.train_on else "Sentence vectors straight from the encoder.",
+        "pairs": _pairs(splits) if d.crosses else None,
     }
+
+
+def _pairs(tags: Iterable[str]) -> dict[str, Any]:
+    """What is behind the tags of pairs: their languages, and tag -> [that of sentence 1, that of sentence 2]."""
+    pairs = crossed(tags)
+    languages = sorted({first for first, _ in pairs.values()}, key=lambda tag: (tag != "en", tag))
+    return {"languages": {tag: _language(tag) for tag in languages}, "of": {t: list(p) for t, p in pairs.items()}}
 
 
 def _languages(scored: Mapping[str, Mapping[str, Scored]]) -> list[str]:
@@ -259,7 +267,7 @@ def _at_chance(trials: Sequence[Trial], scored: Mapping[str, Mapping[str, Scored
     for trial in trials:
         for name, own in scored[trial.address].items():
             d = dataset(name)
-            accuracy = own.languages.get("en", {}).get("accuracy")
+            accuracy = own.languages.get("en-en" if d.crosses else "en", {}).get("accuracy")
             if accuracy is None or not d.train_on or d.kind not in ("labelled", "choice") or not d.labels:
                 continue
             if abs(accuracy - 100 / len(d.labels)) <= CHANCE_POINTS:

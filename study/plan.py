@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from study.encoder import Weights
@@ -116,8 +116,9 @@ class Planner:
     def _data(self, rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
         """Content hashes of (dataset, language, split) rows; BadInput when the source has none of them."""
         found = {}
+        known = cache(lambda name, split: frozenset(self.source.languages(dataset(name), split)))
         for name, language, split in rows:
-            if language not in self.source.languages(dataset(name), split):
+            if language not in known(name, split):
                 raise BadInput(f"source {self.source.spec!r} has no {split} rows of {name!r} in {language!r}")
             found[f"{name}/{language}/{split}"] = self.source.fingerprint(dataset(name), language, split)
         return found
@@ -345,10 +346,11 @@ def selection_rows(source: Source, d: Dataset) -> tuple[str, str]:
     """(dataset, split) of the English dev rows that choosing a recipe may look at; ("", "") where there are none.
 
     They are never the rows that are reported: XQuAD's English questions are test data, so SQuAD's dev set stands in.
+    All pairs of languages are chosen by the English rows of the set whose rows they pair.
     """
     if not d.train_on:
         return "", ""
-    for name in (d.name, d.train_on):
+    for name in (d.crosses or d.name, d.train_on):
         candidate = dataset(name)
         same_rows = name == d.name and ("en", "validation") in scored_languages(source, d)
         if not same_rows and "en" in source.languages(candidate, "validation"):

@@ -75,22 +75,29 @@ def write_report(record: Record, store: Store) -> dict[str, Any]:
 
 
 def write_files(report: Report, out: Path) -> None:
-    """Writes report.json, report.md, matrix.csv, best.toml, matrix.svg, index.html, and layers.csv after a sweep."""
+    """Writes report.json, report.md, matrix.csv, best.toml, matrix.svg, index.html, layers.csv after a sweep, and
+    pairs-<target>.csv for a target of pairs of languages."""
     from dashboards.matrix import to_svg
     from dashboards.page import render
 
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
     (out / "report.md").write_text(markdown(report))
-    with open(out / "matrix.csv", "w", newline="") as file:
-        csv.writer(file).writerows([list(map(spreadsheet_cell, row)) for row in csv_rows(report)])
+    _write_csv(out / "matrix.csv", csv_rows(report))
     if report["layers"]:
-        with open(out / "layers.csv", "w", newline="") as file:
-            csv.writer(file).writerows([list(map(spreadsheet_cell, row)) for row in layer_rows(report)])
+        _write_csv(out / "layers.csv", layer_rows(report))
+    for target in report["targets"]:
+        if target.get("pairs"):
+            _write_csv(out / f"pairs-{target['name']}.csv", pair_rows(report, target))
     if report["best"]:
         (out / "best.toml").write_text(report["best"]["toml"])
     (out / "matrix.svg").write_text(to_svg(report))
     (out / "index.html").write_text(render(report))
+
+
+def _write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> None:
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([list(map(spreadsheet_cell, row)) for row in rows])
 
 
 def cells(report: Report, row: Mapping[str, Any]) -> list[str]:
@@ -253,6 +260,16 @@ def csv_rows(report: Report) -> list[list[Any]]:
                     rows.append(
                         [row["name"], row["address"], row["status"], target, language, metric, value, difference]
                     )
+    return rows
+
+
+def pair_rows(report: Report, target: Mapping[str, Any]) -> list[list[Any]]:
+    """One line per recipe, pair of languages and metric: `csv_rows` of a target of pairs, with the two apart."""
+    pairs = target["pairs"]["of"]
+    rows: list[list[Any]] = [["recipe", "first", "second", "metric", "score", "difference"]]
+    for name, _, _, of, tag, metric, score, difference in csv_rows(report)[1:]:
+        if of == target["name"] and tag in pairs:
+            rows.append([name, *pairs[tag], metric, score, difference])
     return rows
 
 

@@ -23,9 +23,14 @@ Tables = Mapping[str, Mapping[str, np.ndarray]]  # language -> column -> one val
 def read_scores(path: Path) -> dict[str, dict[str, np.ndarray]]:
     """An evaluation's per-example columns, by language."""
     table = pq.read_table(path)
-    languages = np.array(table["language"].to_pylist())
+    languages = table["language"].combine_chunks().dictionary_encode()
+    codes = np.asarray(languages.indices)
+    order = np.argsort(codes, kind="stable")  # hundreds of pairs of languages: not one pass over all rows for each
+    ends = np.searchsorted(codes[order], np.arange(1, len(languages.dictionary)))
     columns = {n: np.asarray(table[n].to_numpy()) for n in table.column_names if n not in ("language", "id")}
-    return {str(lang): {n: v[languages == lang] for n, v in columns.items()} for lang in dict.fromkeys(languages)}
+    parts = {name: np.split(values[order], ends) for name, values in columns.items()}
+    tags = languages.dictionary.to_pylist()
+    return {tag: {name: part[n] for name, part in parts.items()} for n, tag in enumerate(tags)}
 
 
 @lru_cache(maxsize=8)

@@ -151,7 +151,7 @@ def test_a_mirror_without_the_wanted_rows_says_what_it_has(refused: Callable[...
     assert "target 'xnli' trains on English 'mnli'" in refused(*launch, "--targets", "xnli")
     assert "no rows of target 'xquad' (it has: none)" in refused(*launch, "--targets", "xquad")
     write(folder / "nyu-mll/glue/mnli/train.parquet", nli(9))
-    assert "no rows of target 'xquad' (it has: xnli)" in refused(*launch, "--targets", "xquad")
+    assert "no rows of target 'xquad' (it has: xnli, xnli_pairs)" in refused(*launch, "--targets", "xquad")
     assert "no English training rows of 'qqp' (it has: mnli)" in refused(*launch, "--intermediate", "qqp")
     assert "has no raw text for masked LM" in refused(*launch, "--intermediate", "mnli,mlm")
     assert "encoder 'pretrain:nano' needs raw text" in refused(*launch)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from study.launch import DEFAULT_TARGETS
 from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
 from trainables.catalogue.common import XTREME
 from trainables.errors import BadInput
 from trainables.examples import Bitext, Choice, Labelled, Pair, Rated, Span, Text, Utterance, Words
-from trainables.languages import LANGUAGES, describe
+from trainables.languages import LANGUAGES, cross, crossed, describe
 
 EVERY = pytest.mark.parametrize("d", DATASETS.values(), ids=DATASETS)
 
@@ -48,7 +49,8 @@ def test_languages_have_rows_of_their_own_and_are_known(d: Dataset) -> None:
     if d.only:
         prefixes = tuple(d.only[1].values())
         assert set(d.only[1]) == set(d.configs) and len(set(prefixes)) == len(prefixes)
-    assert set(d.configs) <= set(LANGUAGES)
+    languages = dataset(d.crosses).configs if d.crosses else d.configs
+    assert set(languages) <= set(LANGUAGES) and (not d.crosses or list(d.configs) == list(cross(languages)))
     assert all(languages <= set(d.configs) for languages in d.absent.values())
 
 
@@ -73,7 +75,16 @@ def test_the_parts_of_a_mix_fit_together(d: Dataset) -> None:
 
 @EVERY
 def test_what_the_hub_lacks_says_what_to_bring(d: Dataset) -> None:
-    assert bool(d.bring) == (d.hub is None) and (not d.hub or not d.of)
+    assert bool(d.bring) == (d.hub is None and not d.crosses) and (not d.hub or not d.of)
+
+
+@EVERY
+def test_pairs_of_languages_are_scored_on_and_trained_by_what_they_pair(d: Dataset) -> None:
+    if d.crosses:
+        base = dataset(d.crosses)
+        assert (base.kind, base.labels, base.train_on, base.crosses) == ("labelled", d.labels, d.train_on, "")
+        assert set(d.splits) == {d.scored} <= set(base.splits) and d.name not in DEFAULT_TARGETS
+        assert d.expected_rows("en-en", d.scored) == base.expected_rows("en", base.scored)
 
 
 @EVERY
@@ -189,6 +200,16 @@ def test_describe_knows_tags_and_tolerates_others() -> None:
     assert describe("hr").name == "Croatian" and describe("sk").script == "Latin"
     assert describe("pt-BR").name == "Portuguese" and describe("de-st").name == "South Tyrolean"
     assert describe("xx-unheard").name == "xx-unheard"
+
+
+def test_pairs_of_languages_have_tags_that_say_which_two() -> None:
+    languages = ("en", "de", "zh-TW", "de-st")
+    tags = cross(languages)
+    assert len(tags) == 16 and list(tags)[:2] == ["en-en", "en-de"] and tags["zh-TW-de-st"] == ("zh-TW", "de-st")
+    assert crossed(tags) == tags and crossed([]) == {} and crossed(["en", "de-st", "pt-BR"]) == {}
+    assert describe("de-hi") == ("German-Hindi", "Latin and Devanagari", "IE: Germanic and IE: Indo-Aryan")
+    assert describe("de-en") == ("German-English", "Latin", "IE: Germanic")
+    assert describe("zh-TW-en").name == "Chinese (Taiwan)-English" and describe("zh-TW").name == "Chinese (Taiwan)"
 
 
 def test_scripts_have_one_spelling_each() -> None:

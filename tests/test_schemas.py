@@ -130,6 +130,6 @@ def test_the_example_of_the_page_is_a_dataset_that_works(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("d", DATASETS.values(), ids=DATASETS)
 def test_the_page_lists_every_dataset(d: Dataset) -> None:
-    where = d.hub or (f"a mix: {', '.join(d.of)}" if d.of else "own files")
+    where = d.hub or (f"a mix: {', '.join(d.of)}" if d.of else f"pairs of {d.crosses}" if d.crosses else "own files")
     line = f"| `{d.name}` | {d.kind} | {where} | {len(d.configs)} | {d.licence} |"
     assert line in PAGE.read_text(encoding="utf-8").splitlines()

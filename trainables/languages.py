@@ -1,7 +1,8 @@
-"""Names, scripts and families of languages, for tables and charts."""
+"""Names, scripts and families of languages, for tables and charts; and pairs of languages, written "A-B"."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -106,6 +107,31 @@ LANGUAGES = _parse(_TABLE)
 
 
 def describe(tag: str) -> Language:
-    """The language of a tag. An unknown region or script ("pt-BR") gives its language; a wholly unknown tag, itself."""
+    """The language of a tag. An unknown region or script ("pt-BR") gives its language; a wholly unknown tag, itself.
+
+    A pair of known languages ("de-hi") gives both: German-Hindi, Latin and Devanagari.
+    """
+    if tag not in LANGUAGES and (pair := _pair(tag)):
+        name = "-".join(language.name for language in pair)
+        script, family = (" and ".join(dict.fromkeys(both)) for both in list(zip(*pair, strict=True))[1:])
+        return Language(name, script, family)
     known = LANGUAGES.get(tag) or LANGUAGES.get(tag.replace("_", "-").split("-")[0].lower())
     return known or Language(tag, "unknown", "unknown")
+
+
+def cross(languages: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Tag -> (A, B) of all ordered pairs of some languages, A = B included: "A-B" in the order of the languages."""
+    tags = tuple(languages)
+    return {f"{first}-{second}": (first, second) for first in tags for second in tags}
+
+
+def crossed(tags: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The same from the tags of all pairs alone: those of A = B say which languages there are ("zh-TW-zh-TW")."""
+    halves = {tag: (tag[: len(tag) // 2], tag[len(tag) // 2 + 1 :]) for tag in tags}
+    return cross(first for tag, (first, second) in halves.items() if first == second and tag == f"{first}-{second}")
+
+
+def _pair(tag: str) -> tuple[Language, Language] | None:
+    parts = tag.split("-")
+    cuts = (("-".join(parts[:n]), "-".join(parts[n:])) for n in range(1, len(parts)))
+    return next(((LANGUAGES[a], LANGUAGES[b]) for a, b in cuts if a in LANGUAGES and b in LANGUAGES), None)

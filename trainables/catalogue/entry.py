@@ -71,6 +71,8 @@ class Dataset:
     max_files: int | None = None  # of a split that the hub holds in many files, read only the first so many
     only: tuple[str, Mapping[str, str]] | None = None  # (column, language -> prefix): rows of a table of many languages
     of: tuple[str, ...] = ()  # names of the datasets whose rows, one after another, are this one's
+    # labelled pairs with parallel rows: "A-B" has the first text of its rows in A and the second text in B
+    crosses: str = ""
     regroup: Callable[[list[Example]], list[Example]] | None = None  # makes its examples from those of the rows
     answers: Literal["squad", "mlqa"] = "squad"  # whose rules compare answers
 

@@ -20,6 +20,7 @@ from trainables.catalogue.common import (
     pairs,
 )
 from trainables.catalogue.entry import Dataset, Place
+from trainables.languages import cross
 
 _DEV = {"validation": "validation"}
 _MLQA = "en ar de es hi vi zh"
@@ -298,6 +299,34 @@ TATOEBA = Dataset(
     cite="Artetxe and Schwenk 2019 (LASER)",
 )
 
+
+def _crossed(base: Dataset, rows: int) -> Dataset:
+    """The generalised setting of Huang et al. 2021 (robust training): sentence 1 in one language, sentence 2 in another.
+
+    The English dev rows that choose are those of `base`.
+    """
+    return Dataset(
+        name=f"{base.name}_pairs",
+        title=f"{base.title} A x B",
+        kind=base.kind,
+        read=base.read,
+        hub=None,
+        configs=each(" ".join(cross(base.configs)), "{}"),
+        splits={"test": "test"},
+        labels=base.labels,
+        scored="test",
+        train_on=base.train_on,
+        roles=TARGET,
+        rows={"test": {"*": rows}},
+        licence=base.licence,
+        cite=f"{base.cite}; Huang et al. 2021 (all pairs of languages)",
+        crosses=base.name,
+    )
+
+
+XNLI_PAIRS = _crossed(XNLI, 5_010)
+PAWSX_PAIRS = _crossed(PAWSX, 2_000)
+
 DATASETS = (
     XNLI,
     PAWSX,
@@ -311,4 +340,6 @@ DATASETS = (
     PAWSX_DROP_NS,
     UDPOS_FUSED,
     BUCC_GOLD_PAIRS,
+    XNLI_PAIRS,
+    PAWSX_PAIRS,
 )

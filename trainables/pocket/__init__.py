@@ -8,7 +8,7 @@ finer tags (ccg) and the slots mark, inference and paraphrase pairs turn on one 
 multiple-choice tasks ask which verbs, people and venues go with which things.
 
 It stands in for every dataset of the catalogue but `arcd` (Arabic) and `klue_nli` (Korean), of which it has no language,
-and `anli_plus`, which is read from its parts.
+and `anli_plus`, `xnli_pairs` and `pawsx_pairs`, which are made of others.
 """
 
 from __future__ import annotations

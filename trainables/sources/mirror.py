@@ -160,6 +160,8 @@ def _standins(root: Path) -> tuple[dict[tuple[str, str, str], Path], tuple[str, 
     for name, languages in content.items():
         if name not in DATASETS:
             continue
+        if base := DATASETS[name].crosses:
+            raise BadInput(f"{file}: {name!r} has no files: its rows are those of {base!r}")
         allowed = [table for split in SPLITS for table in DATASETS[name].tables(split)]
         for language, tables in languages.items() if isinstance(languages, dict) else [("", languages)]:
             if not isinstance(tables, dict):

@@ -11,11 +11,13 @@ import pyarrow as pa
 from trainables.catalogue import POOLED, Dataset, dataset
 from trainables.errors import BadInput, DataError
 from trainables.examples import Bitext, Example, Labelled, Pair, Text, Utterance
+from trainables.languages import cross
 from trainables.readers import Reader, RowLabels, pool_entry
 from trainables.sources.files import join_hashes
 from trainables.sources.guard import MAX_LABELS
 
 SPLITS = ("train", "validation", "test")
+HELD = 64  # languages whose rows are kept at hand while their pairs are joined
 
 
 class Tables(Protocol):
@@ -43,6 +45,7 @@ class TableSource:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self._labels: dict[str, tuple[str, ...]] = {}
+        self._held: dict[tuple[Any, ...], list[Example]] = {}
 
     def __repr__(self) -> str:
         return f"<source {self.spec}>"
@@ -52,6 +55,8 @@ class TableSource:
         return self.tables.spec
 
     def languages(self, d: Dataset, split: str) -> tuple[str, ...]:
+        if d.crosses:
+            return tuple(self._pairs(d, split))
         parts = self._parts(d)
         if parts:
             sets = [self.languages(part, split) for part in parts]
@@ -61,27 +66,27 @@ class TableSource:
 
     def num_rows(self, d: Dataset, language: str, split: str) -> int:
         self._require(d, language, split)
-        if parts := self._parts(d):
-            return sum(self.num_rows(part, language, split) for part in parts)
+        if made := self._made_of(d, language, split):
+            return sum(self.num_rows(*part, split) for part in made[: 1 if d.crosses else None])
         return self.tables.num_rows(d, language, d.tables(split)[0])
 
     def stated_rows(self, d: Dataset, language: str, split: str) -> int | None:
         self._require(d, language, split)
-        if parts := self._parts(d):
-            stated = [self.stated_rows(part, language, split) for part in parts]
+        if made := self._made_of(d, language, split):
+            stated = [self.stated_rows(*part, split) for part in made[: 1 if d.crosses else None]]
             return None if None in stated else sum(n for n in stated if n is not None)
         return self.tables.stated_rows(d, language, d.tables(split)[0])
 
     def fingerprint(self, d: Dataset, language: str, split: str) -> str:
         self._require(d, language, split)
-        if parts := self._parts(d):
-            return join_hashes([self.fingerprint(part, language, split) for part in parts])
+        if made := self._made_of(d, language, split):
+            return join_hashes([self.fingerprint(*part, split) for part in made])
         return join_hashes([self.tables.fingerprint(d, language, table) for table in d.tables(split)])
 
     def origin(self, d: Dataset, language: str, split: str) -> str:
         self._require(d, language, split)
-        if parts := self._parts(d):
-            return "; ".join(self.origin(part, language, split) for part in parts)
+        if made := self._made_of(d, language, split):
+            return "; ".join(dict.fromkeys(self.origin(*part, split) for part in made))
         return self.tables.origin(d, language, d.tables(split)[0])
 
     def standin(self, d: Dataset) -> bool:
@@ -108,6 +113,8 @@ class TableSource:
 
     def examples(self, d: Dataset, language: str, split: str, take: int | None = None) -> list[Example]:
         self._require(d, language, split)
+        if d.crosses:
+            return self._joined(d, language, split, take)
         if parts := self._parts(d):
             total = self.num_rows(d, language, split)
             found = self._concatenated(parts, language, split, evenly(total, take))
@@ -145,10 +152,55 @@ class TableSource:
         return [Bitext(e.id, _sentence(e), english[e.id]) for e in own if e.id in english]
 
     def _parts(self, d: Dataset) -> tuple[Dataset, ...]:
-        """The datasets that a mix is made of; () for a dataset with tables of its own, which may also be a mix."""
+        """The datasets that a mix, or all pairs of languages, are made of; () for a dataset with tables of its own."""
+        if d.crosses:
+            return (dataset(d.crosses),)
         if not d.of or any(self.tables.languages(d, split) for split in SPLITS):
             return ()
         return tuple(dataset(name) for name in d.of)
+
+    def _pairs(self, d: Dataset, split: str) -> dict[str, tuple[str, str]]:
+        """Tag -> (language of the first text, of the second) of a dataset that crosses another."""
+        return cross(self.languages(dataset(d.crosses), split)) if split in d.splits else {}
+
+    def _made_of(self, d: Dataset, language: str, split: str) -> list[tuple[Dataset, str]]:
+        """(dataset, language) of what a dataset without tables of its own takes its rows from, in order; else []."""
+        if d.crosses:
+            return [(dataset(d.crosses), side) for side in self._pairs(d, split)[language]]
+        return [(part, language) for part in self._parts(d)]
+
+    def _joined(self, d: Dataset, tag: str, split: str, take: int | None) -> list[Example]:
+        """Rows of the first language, `take` of them as anywhere, with the second text of the row of equal id.
+
+        Rows without ids have their numbers as such. Rows that the second language lacks are left out.
+        """
+        (base, first), (_, second) = self._made_of(d, tag, split)
+        others = {e.id: e for e in self._hold(base, second, split, None)}
+        found: list[Example] = []
+        for example in self._hold(base, first, split, take):
+            other = others.get(example.id)
+            if not isinstance(example, Labelled) or not isinstance(other, Labelled):
+                continue
+            if example.label != other.label:
+                raise DataError(
+                    f"{d.name}/{tag}/{split}: row {example.id!r} is {base.labels[example.label]!r} in {first!r} and "
+                    f"{base.labels[other.label]!r} in {second!r}, so the rows are no translations of each other"
+                )
+            found.append(dataclasses.replace(example, second=other.second))
+        if not found and self.num_rows(base, first, split):
+            raise DataError(f"{d.name}/{tag}/{split}: no row of {first!r} has the id of a row of {second!r}")
+        return found
+
+    def _hold(self, d: Dataset, language: str, split: str, take: int | None) -> list[Example]:
+        """`examples`, kept in memory for as long as the files are the same: every language is in many pairs."""
+        if take is not None and take >= self.num_rows(d, language, split):
+            take = None
+        key = (d.name, language, split, take, self.fingerprint(d, language, split))
+        if key not in self._held:
+            if len(self._held) >= HELD:
+                self._held.clear()
+            self._held[key] = self.examples(d, language, split, take)
+        return self._held[key]
 
     def _require(self, d: Dataset, language: str, split: str) -> None:
         known = self.languages(d, split)
