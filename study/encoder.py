@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.encoders import FAMILIES, check_tokenizer, family_of
 from trainables.errors import BadInput, check_path, unknown
 from trainables.pretrain import SIZES, size
 from trainables.recipe import digest
@@ -20,10 +21,17 @@ HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
 
 @dataclass(frozen=True)
 class Weights:
-    """Ready weights: their content address and where a worker finds them (a folder, or `hub:<id>@<commit>`)."""
+    """Ready weights: their content address, where a worker finds them (a folder, or `hub:<id>@<commit>`), and their
+    architecture, "" where the hub does not say."""
 
     address: str
     location: str
+    model_type: str = ""
+
+    @property
+    def can_mask(self) -> bool:
+        """Whether the architecture has a masked-LM head; what is not known is found out when the weights are loaded."""
+        return not self.model_type or FAMILIES[self.model_type].lm_head is not None
 
     def folder(self) -> Path:
         """The folder on this machine; downloads hub weights on first use (safetensors and text files only)."""
@@ -41,7 +49,8 @@ def resolve(encoder: str) -> Weights | None:
     """The ready weights of `pocket`, a folder or a hub id; None for `pretrain:<size>`, which a stage makes.
 
     Raises:
-        BadInput: the name is unknown, the folder is not a safetensors checkpoint, or the hub does not have it.
+        BadInput: the name is unknown, the folder is not a safetensors checkpoint of an architecture that is supported,
+            or the hub does not have it.
     """
     if encoder.startswith("pretrain:"):
         size(encoder.removeprefix("pretrain:"))
@@ -66,20 +75,22 @@ def _folder(folder: Path) -> Weights:
         pickled = sorted(n for n in names if n.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt")))
         why = f"; {pickled[0]} is a pickle, which is not loaded: convert it to safetensors" if pickled else ""
         raise BadInput(f"encoder folder {str(folder)!r} has no .safetensors weights{why}")
-    _check(folder, f"encoder folder {str(folder)!r}")
+    model_type = _check(folder, f"encoder folder {str(folder)!r}")
     sums = {}
     for path in files:
         if path.suffix in (".json", ".safetensors", ".model", ".txt"):
             with open(path, "rb") as file:
                 sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return Weights(digest(sums), str(folder))
+    return Weights(digest(sums), str(folder), model_type)
 
 
-def _check(folder: Path, what: str) -> None:
-    """BadInput where a checkpoint asks for code of its own, or its list of weight files leads out of the folder.
+def _check(folder: Path, what: str) -> str:
+    """The architecture of a checkpoint. BadInput where it is not supported, where the checkpoint asks for code of its own,
+    or where its list of weight files leads out of the folder.
 
     There is no option to allow such code: a model that needs it can be saved again with a class of transformers.
     """
+    model_type = None
     for path in sorted(folder.glob("*.json")):
         if path.name not in CODE_FILES and not path.name.endswith(".index.json"):
             continue
@@ -95,6 +106,11 @@ def _check(folder: Path, what: str) -> None:
         for shard in shards.values() if isinstance(shards, dict) else [shards]:
             if not isinstance(shard, str) or Path(shard).name != shard or not (folder / shard).is_file():
                 raise BadInput(f"{what}: {path.name} names weights that are not in it: {shard!r}")
+        if path.name == "config.json":
+            model_type = values.get("model_type")
+    family_of(model_type, what)
+    check_tokenizer({path.name for path in folder.iterdir()}, what)
+    return str(model_type)
 
 
 def _hub(name: str) -> Weights:
@@ -117,4 +133,8 @@ def _hub(name: str) -> Weights:
         raise BadInput(f"encoder {name!r}: config.json asks for Python code of its own (auto_map), which is never run")
     if not any(s.rfilename.endswith(".safetensors") for s in info.siblings or []):
         raise BadInput(f"encoder {name!r} has no .safetensors weights on the hub; pickled weights are not loaded")
-    return Weights(digest({"hub": name, "commit": info.sha}), f"hub:{name}@{info.sha}")
+    model_type = str((info.config or {}).get("model_type", ""))
+    if model_type:
+        family_of(model_type, f"encoder {name!r}")
+    check_tokenizer({s.rfilename for s in info.siblings or []}, f"encoder {name!r}")
+    return Weights(digest({"hub": name, "commit": info.sha}), f"hub:{name}@{info.sha}", model_type)

@@ -64,7 +64,10 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(argv)
     home, running = home_of(options), running_of(options)
     settings, source = settings_of(options)
-    planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
+    weights = resolve(settings.encoder)
+    if weights and not weights.can_mask and not options.recipe and options.intermediate is None:
+        settings = replace(settings, mlm=False)  # nobody asked for it: the default is all that can be done
+    planner = Planner(source, weights, settings.sweep_layers)
     record = Record(home, settings.default_name if options.name is None else options.name)
     record.check(settings)
     settings = replace(settings, store=_store(options, record))

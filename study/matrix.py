@@ -17,8 +17,10 @@ from study.beat import settled
 from study.best import best_recipe
 from study.layers import layers
 from study.record import UNFINISHED, Record, Settings, Trial, in_order
+from study.score import benchmark_of
 from study.statistics import gain_resamples, interval, read_scores, resampled_mean
 from study.store import Store
+from study.xtreme import tasks_of
 from trainables.catalogue import Dataset, dataset
 from trainables.errors import BadInput
 from trainables.languages import crossed, describe
@@ -275,6 +277,23 @@ def _at_chance(trials: Sequence[Trial], scored: Mapping[str, Mapping[str, Scored
     return found
 
 
+def _benchmark(settings: Settings, scored: Mapping[str, Mapping[str, Scored]]) -> list[str]:
+    """A note where the average over the targets is XTREME's or XTREME-R's, and what it lacks to be the published one."""
+    benchmark = benchmark_of(settings.targets)
+    if benchmark is None:
+        return []
+    fewer = []
+    for task in tasks_of(benchmark).values():
+        published = task.languages[benchmark]
+        found = {tag for own in scored.values() if (s := own.get(task.entries[benchmark])) for tag in s.languages}
+        if not found.issuperset(published):
+            fewer.append(f"{task.title} {len(found.intersection(published))} of {len(published)}")
+    said = f"The average is {benchmark.upper()}'s, the plain mean of its {len(settings.targets)} tasks"
+    if fewer:
+        said += f", but over fewer languages, so that it compares with no published one: {', '.join(fewer)}"
+    return [f"{said}."]
+
+
 def _notes(
     settings: Settings,
     trials: Sequence[Trial],
@@ -294,6 +313,7 @@ def _notes(
             )
         if trouble:
             notes.append(f"Whether rows were stand-ins for the official data cannot be looked up: {trouble}.")
+    notes += _benchmark(settings, scored)
     if settings.scale < 1:
         notes.append(f"A rehearsal: every stage used {settings.scale:g} of its rows and steps.")
     if settings.selection == "english_dev":

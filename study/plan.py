@@ -23,6 +23,7 @@ from trainables.configs import (
     TaskFit,
     identity,
 )
+from trainables.encoders import no_masked_lm
 from trainables.errors import BadInput, unknown
 from trainables.objectives import ALL, Align
 from trainables.pretrain import size
@@ -215,6 +216,8 @@ class Planner:
         rows = self._with_dev([row for task in tasks for row in task.trained_on])
         mlm = None
         if recipe.mlm_ratio:
+            if self.weights and not self.weights.can_mask:
+                raise no_masked_lm(f"encoder {recipe.encoder!r}", self.weights.model_type)
             languages = self.source.languages(DATASETS["mlm"], "train")
             if not languages:
                 raise BadInput(f"masked LM needs raw text, and source {self.source.spec!r} has no 'mlm' rows")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from study import xtreme
 from study.options import Parser, print_json, run_verb
 from study.safe import SafeConsole
-from study.xtreme import FULL_POOL, TASKS, TATOEBA_POOL, Sentence, Task, Version, groups_of, tasks_of
+from study.xtreme import FULL_POOL, TASKS, TATOEBA_POOL, VERSIONS, Sentence, Task, Version, groups_of, tasks_of
 from trainables.errors import BadInput, unknown
 from trainables.metrics import (
     average_precision,
@@ -97,6 +97,16 @@ def averages(scores: Mapping[str, float], version: Version = "xtreme") -> tuple[
     groups = {group: mean(names) for group, names in groups_of(version).items() if scores.keys() >= set(names)}
     every = list(tasks_of(version))
     return groups, mean(every) if scores.keys() >= set(every) else None
+
+
+def benchmark_of(targets: Collection[str]) -> Version | None:
+    """The version of the benchmark whose tasks a study's targets are, all of them and in all its languages' entries.
+
+    XTREME's nine tasks (Hu et al. 2020) or XTREME-R's ten (Ruder et al. 2021): the plain mean over such targets, where
+    questions count as the mean of F1 and exact match, is the benchmark's average.
+    """
+    own = {version: {task.entries[version] for task in tasks_of(version).values()} for version in VERSIONS}
+    return next((version for version, names in own.items() if names == set(targets)), None)
 
 
 def main_score(task: Task, metrics: Mapping[str, float]) -> float:

@@ -58,10 +58,11 @@ class MlflowView:
             self.experiment = self.client.create_experiment(record.name, location, {KIND: "custom_model_development"})
         self.runs: dict[str, str] = {}
         self.failed: set[str] = set()  # runs that say why an earlier attempt failed
-        for run in self._all_runs():
-            for tag in (ADDRESS, REPORT):
-                if tag in run.data.tags:
-                    self.runs.setdefault(run.data.tags[tag], run.info.run_id)
+        for run in sorted(self._all_runs(), key=lambda run: str(run.info.run_id)):  # all who look keep the same one
+            for tag in {ADDRESS, REPORT} & run.data.tags.keys():
+                if self.runs.setdefault(run.data.tags[tag], run.info.run_id) != run.info.run_id:
+                    # MLflow's client asks again where no answer came, though a server that died may have made the run.
+                    self.client.delete_run(run.info.run_id)
             if "reason" in run.data.tags:
                 self.failed.add(run.info.run_id)
 
@@ -93,7 +94,7 @@ class MlflowView:
         elif run_id in self.failed and trial.status == "complete":
             self.client.delete_tag(run_id, "reason")
             self.failed.discard(run_id)
-        params = {k: json.dumps(v) if isinstance(v, list) else str(v) for k, v in trial.recipe.to_dict().items()}
+        params = {k: json.dumps(v) if isinstance(v, list) else str(v) for k, v in flat(trial.recipe.to_dict())}
         params["seeds"] = str(settings.seeds)
         params |= {f"retrieval.{key}": str(value) for key, value in self._reading(trial).items()}
         points = [*scores(trial, self.store), *curve_points(trial, self.store), *(gains or {}).items()]
@@ -146,6 +147,15 @@ class MlflowView:
         )
         while batch := list(islice(metrics, METRICS_PER_BATCH)):
             self.client.log_batch(run_id, metrics=batch)
+
+
+def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys and values of nested tables, as "align.weight"."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{before}{key}.")
+        else:
+            yield before + key, value
 
 
 def scores(trial: Trial, store: Store) -> Iterator[tuple[str, float]]:

@@ -34,6 +34,7 @@ class Task:
     group: str
     shape: Shape
     languages: Mapping[Version, tuple[str, ...]]  # of the versions that have the task
+    entries: Mapping[Version, str]  # the catalogue's datasets with these languages
     labels: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
     main: tuple[str, ...] = ("accuracy",)
@@ -64,6 +65,7 @@ def _task(name: str, group: str, shape: Shape, own: Sequence[Version] = VERSIONS
         metrics=tuple(metrics) or d.main,
         main=d.main,
         languages={version: tuple(entries[version].configs) for version in own},
+        entries={version: entries[version].name for version in own},
     )
 
 

@@ -158,3 +158,15 @@ def test_predictions_stand_in_the_order_of_the_examples(
             assert row["prediction"] in example.context
         else:
             assert 0 <= int(row["prediction"]) < len(rows)
+
+
+def test_the_languages_of_xtreme_r_are_scored_where_the_source_has_them(nano: Path, tmp_path: Path) -> None:
+    for code, words in (("aze", "su ev yol"), ("deu", "wasser haus weg"), ("ron", "apa casa drum")):
+        rows = zip(words.split(), ("water", "house", "way"), strict=True)
+        place = tmp_path / "mirror/mteb/tatoeba-bitext-mining" / f"{code}-eng" / "test.parquet"
+        write(place, [{"sentence1": theirs, "sentence2": english} for theirs, english in rows])
+    source = open_source(f"mirror:{tmp_path / 'mirror'}")
+    config = stages_of(source, str(nano), targets=("tatoeba_r",))["evaluate tatoeba_r"]
+    run_stage(config, nano, tmp_path / "scored", source)
+    found = json.loads((tmp_path / "scored" / "metrics.json").read_text())
+    assert found["examples"] == {"az": 3, "de": 3, "ro": 3} and found["languages"].keys() == {"az", "de", "ro"}

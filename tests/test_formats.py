@@ -12,7 +12,8 @@ from tests.tiny import tiny_tokenizer
 from trainables.cuts import best_window, longest_first, window_starts
 from trainables.errors import BadInput, DataError
 from trainables.examples import Bitext, Choice, Labelled, Rated, Span, Text, Utterance, Words
-from trainables.formats import NOT_SCORED, Encoded, Layout, encode, sides
+from trainables.formats import NOT_SCORED, Encoded, encode, sides
+from trainables.layout import Layout
 
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]  # one piece each: "a b c" is three tokens
 TOKENIZER = tiny_tokenizer([*LETTERS, "paris", "的"])
@@ -50,7 +51,7 @@ def bert_like() -> Any:
 
 def test_layout_is_measured_from_the_tokenizer() -> None:
     assert Layout.of(TOKENIZER) == Layout(prefix=(0,), middle=(2, 2), suffix=(2,))
-    assert Layout.of(bert_like()) == Layout(prefix=(1,), middle=(2,), suffix=(2,))
+    assert Layout.of(bert_like()) == Layout(prefix=(1,), middle=(2,), suffix=(2,), segments=True)
     pair = Labelled("0", "a", "b b", 0)
     assert rows(encode("labelled", [pair], bert_like(), max_length=16)) == [[1, 3, 2, 4, 4, 2]]
 

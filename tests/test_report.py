@@ -380,6 +380,10 @@ def test_what_limits_the_answer_is_said(tmp_path: Path) -> None:
     notes = " ".join(build(*make(tmp_path / "a"))["notes"])
     assert "pocket world" in notes and "0.5 of its rows" in notes and "English dev rows only" in notes
     assert "without a part in choosing: Tatoeba" in notes and "One seed" not in notes
+    ten = "xnli xcopa udpos_r panx_r xquad_r mlqa tydiqa tatoeba_r mewslix lareqa".split()
+    whole = " ".join(build(*make(tmp_path / "c", replace(SETTINGS, targets=tuple(ten))))["notes"])
+    assert "The average is XTREME-R's, the plain mean of its 10 tasks, but over fewer languages" in whole
+    assert "XTREME-R" not in notes and "XCOPA 0 of 11" in whole and "Tatoeba 0 of 41" in whole
     oracle = " ".join(build(*make(tmp_path / "b", replace(SETTINGS, selection="target_dev", seeds=1)))["notes"])
     assert "Oracle" in oracle and "One seed" in oracle
 

@@ -10,7 +10,7 @@ import pytest
 
 from study import score as verb
 from study.options import run_verb
-from study.score import TOP, averages, main_score, score
+from study.score import TOP, averages, benchmark_of, main_score, score
 from study.xtreme import TASKS, VERSIONS, Version, groups_of, json_text, squad_text, tasks_of
 from trainables.errors import BadInput
 from trainables.metrics import average_precision, reciprocal_rank
@@ -203,6 +203,31 @@ def test_published_rows_have_their_published_average(row: str, average: float, w
     del scores["mlqa"]
     groups, overall = averages(scores)
     assert overall is None and set(groups) == {"classification", "tagging", "retrieval"}
+
+
+@pytest.mark.protocol
+def test_the_average_of_xtreme_r_is_the_plain_mean_of_ten_tasks() -> None:
+    """Questions count once each, as the mean of F1 and exact match: (80+60+74+64+68+65+60+70+50+40) / 10."""
+    names = "xnli xcopa udpos panx xquad mlqa tydiqa tatoeba mewslix lareqa".split()
+    cells = "80 60 74 64 76/60 72/58 70/50 70 50 40".split()
+    scores = {}
+    for name, cell in zip(names, cells, strict=True):
+        metrics = dict(zip(TASKS[name].main, map(float, cell.split("/")), strict=True))
+        scores[name] = main_score(TASKS[name], metrics)
+    groups, overall = averages(scores, "xtreme-r")
+    assert overall == pytest.approx(63.1)
+    assert groups == pytest.approx({"classification": 70, "tagging": 69, "qa": 193 / 3, "retrieval": 160 / 3})
+    del scores["lareqa"]
+    assert averages(scores, "xtreme-r")[1] is None
+
+
+def test_a_studys_average_is_a_benchmarks_where_its_targets_are_the_benchmarks() -> None:
+    shared = ["xnli", "mlqa", "tydiqa"]
+    nine = [*shared, "pawsx", "udpos", "panx", "xquad", "bucc2018", "tatoeba"]
+    ten = [*shared, "xcopa", "udpos_r", "panx_r", "xquad_r", "tatoeba_r", "mewslix", "lareqa"]
+    assert (benchmark_of(nine), benchmark_of(ten)) == ("xtreme", "xtreme-r")
+    assert benchmark_of(nine[:-1]) is benchmark_of([*ten, "pawsx"]) is None
+    assert benchmark_of([{"tatoeba_r": "tatoeba"}.get(name, name) for name in ten]) is None  # of fewer languages
 
 
 @pytest.mark.protocol

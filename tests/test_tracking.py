@@ -222,6 +222,22 @@ def test_a_second_sync_changes_nothing(client: Any, study: tuple[Record, Store])
     assert all_of() == before
 
 
+def test_a_run_that_a_dying_server_doubled_is_one_again(client: Any, study: tuple[Record, Store]) -> None:
+    record, store = study
+    before = runs_of(client)
+    address = before[MNLI].data.tags["stepstone.recipe"]
+    experiment = before[MNLI].info.experiment_id
+    client.create_run(experiment, 0, {"stepstone.recipe": address}, MNLI)
+    client.create_run(experiment, 0, {"stepstone.report": "report"}, "report")
+    assert len(client.search_runs([experiment])) == len(before) + 2
+    sync(default_uri(record.home), record, store, write_report(record, store), record.folder / "report")
+    assert len(client.search_runs([experiment])) == len(before)
+    after = runs_of(client)
+    assert {name: (r.data.params, r.data.metrics, r.info.status) for name, r in after.items()} == {
+        name: (r.data.params, r.data.metrics, r.info.status) for name, r in before.items()
+    }
+
+
 def test_the_writer_fills_a_store_as_trials_end(client: Any, study: tuple[Record, Store]) -> None:
     record, store = study
     shutil.copytree(record.folder, record.folder.parent / "second")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from trainables.catalogue import dataset
@@ -23,20 +25,31 @@ def pairs_of(align: AlignFit, data: Data) -> Encoded:
     d, cut = dataset(align.data), Cut(max_length=align.max_length)
     english = _rows(data.encoded(d, "en", "train", cut))
     place = {example.id: number for number, example in enumerate(data.examples(d, "en", "train"))}
-    tokens: list[np.ndarray] = []
+    rows: list[Row] = []
     for language in align.languages:
         own = _rows(data.encoded(d, language, "train", cut))
         ids = [example.id for example in data.examples(d, language, "train")]
         met = [(own[number], english[place[id]]) for number, id in enumerate(ids) if id in place]
         if not met:
             raise DataError(f"{d.name}/{language}/train: none of its {len(ids)} ids stands in the English rows")
-        tokens += [row for pair in met for row in pair]
-    starts = np.cumsum([0, *map(len, tokens)], dtype=np.int64)
-    count = len(tokens) // 2
-    return Encoded("choice", np.concatenate(tokens), starts, np.zeros(count, np.int64), 2, np.arange(count), count)
+        rows += [row for pair in met for row in pair]
+    starts = np.cumsum([0, *(len(row.tokens) for row in rows)], dtype=np.int64)
+    tokens, count = np.concatenate([row.tokens for row in rows]), len(rows) // 2
+    second = None if rows[0].second is None else np.array([row.second for row in rows], np.int32)
+    return Encoded("choice", tokens, starts, np.zeros(count, np.int64), 2, np.arange(count), count, second=second)
 
 
-def _rows(encoded: Encoded) -> list[np.ndarray]:
-    """The tokens of each example's first row."""
+class Row(NamedTuple):
+    """Tokens, and where the second text begins (`Encoded.second`)."""
+
+    tokens: np.ndarray
+    second: int | None
+
+
+def _rows(encoded: Encoded) -> list[Row]:
+    """The first row of each example."""
     first = np.searchsorted(encoded.example, np.arange(encoded.num_examples))
-    return [encoded.tokens[encoded.starts[row] : encoded.starts[row + 1]] for row in first]
+    tokens = [encoded.tokens[encoded.starts[row] : encoded.starts[row + 1]] for row in first]
+    if encoded.second is None:
+        return [Row(row, None) for row in tokens]
+    return [Row(row, int(place)) for row, place in zip(tokens, encoded.second[first], strict=True)]

@@ -22,6 +22,7 @@ class Batch:
         count: what the summed loss of the *global* batch is divided by (items, or scored tokens).
         weights: intent only, float32 [rows, L]: each intent counts 1 / intents and each tag 1 / tags of the *global*
             batch, so that the loss is the sum of two means; `count` is then 1.
+        segments: int64 [rows, L], 1 for the second text of a pair and what follows it, else 0; None without segments.
     """
 
     tokens: np.ndarray
@@ -30,6 +31,7 @@ class Batch:
     rows_per_item: int
     count: int
     weights: np.ndarray | None = None
+    segments: np.ndarray | None = None
 
     def share(self, rank: int, world: int) -> Batch:
         """Every `world`-th item from `rank` on; the count stays that of the global batch."""
@@ -45,6 +47,7 @@ class Batch:
     def tensors(self, device: torch.device) -> dict[str, torch.Tensor]:
         """The arrays on a device."""
         arrays = {"tokens": self.tokens, "mask": self.mask, "labels": self.labels, "weights": self.weights}
+        arrays["segments"] = self.segments
         return {
             name: torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
             for name, array in arrays.items()
@@ -57,8 +60,9 @@ class Batch:
         length = int(mask.sum(1).max(initial=1))
         by_token = self.labels.shape == self.tokens.shape
         labels = self.labels[rows][:, :length] if by_token else self.labels[items]
-        weights = None if self.weights is None else self.weights[rows][:, :length]
-        return Batch(self.tokens[rows][:, :length], mask[:, :length], labels, self.rows_per_item, self.count, weights)
+        weights, segments = (None if a is None else a[rows][:, :length] for a in (self.weights, self.segments))
+        tokens, mask = self.tokens[rows][:, :length], mask[:, :length]
+        return Batch(tokens, mask, labels, self.rows_per_item, self.count, weights, segments)
 
 
 def rows_of(items: np.ndarray, rows_per_item: int) -> np.ndarray:
@@ -79,14 +83,17 @@ def collate(encoded: Encoded, items: np.ndarray, pad_id: int) -> Batch:
     mask = columns < lengths[:, None]
     places = np.minimum(encoded.starts[rows][:, None] + columns, max(0, len(encoded.tokens) - 1))
     tokens = np.where(mask, encoded.tokens[places], pad_id).astype(np.int64)
+    segments = None
+    if encoded.second is not None:
+        segments = ((columns >= encoded.second[rows][:, None]) & mask).astype(np.int64)
     if encoded.kind in ("words", "intent"):
         labels = np.where(mask, encoded.labels[places], NOT_SCORED)
         scored = labels != NOT_SCORED
         if encoded.kind == "words":
-            return Batch(tokens, mask, labels, 1, int(scored.sum()))
+            return Batch(tokens, mask, labels, 1, int(scored.sum()), segments=segments)
         intents, tags = max(1, scored[:, 0].sum()), max(1, scored[:, 1:].sum())
         weights = np.where(columns == 0, 1 / intents, 1 / tags) * scored
-        return Batch(tokens, mask, labels, 1, 1, weights.astype(np.float32))
+        return Batch(tokens, mask, labels, 1, 1, weights.astype(np.float32), segments)
     if encoded.kind == "text":
-        return Batch(tokens, mask, np.full_like(tokens, NOT_SCORED), 1, 0)
-    return Batch(tokens, mask, encoded.labels[items], encoded.rows_per_item, len(items))
+        return Batch(tokens, mask, np.full_like(tokens, NOT_SCORED), 1, 0, segments=segments)
+    return Batch(tokens, mask, encoded.labels[items], encoded.rows_per_item, len(items), segments=segments)

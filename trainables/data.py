@@ -21,7 +21,7 @@ from trainables.formats import Encoded, encode
 from trainables.recipe import digest
 from trainables.sources import Source
 
-FORMAT_VERSION = 2  # counts up when encoding changes its meaning
+FORMAT_VERSION = 3  # counts up when encoding changes its meaning
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,7 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
         example=np.concatenate(example),
         num_examples=int(examples[-1]),
         extra={name: np.concatenate([p.extra[name] for p in parts]) for name in parts[0].extra},
+        second=None if parts[0].second is None else np.concatenate([p.second for p in parts if p.second is not None]),
     )
 
 

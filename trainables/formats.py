@@ -8,8 +8,9 @@
               <s> pieces of words </s>                       as many rows as the sentence needs, cut between words
     text      <s> A </s>                                     loses its tail
 
-The tokenizer only turns text into pieces; specials, cuts and windows are set here, so that every fast tokenizer frames,
-cuts and counts the same way.
+`<s>` and `</s>` stand for what the tokenizer has there (`layout.Layout`); the second text of a pair is segment 1 where it
+has segments. The tokenizer only turns text into pieces; specials, cuts and windows are set here, so that every fast
+tokenizer frames, cuts and counts the same way.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from trainables.cuts import best_window, longest_first, window_starts
 from trainables.errors import BadInput, DataError
 from trainables.examples import Bitext, Choice, Example, Labelled, Rated, Span, Text, Utterance, Words, split_joint
+from trainables.layout import Layout, Tokenizer
 from trainables.recipe import BarePrefix
 
 if TYPE_CHECKING:
     from trainables.catalogue import Kind
 
-Tokenizer: TypeAlias = Any  # a fast tokenizer of transformers; naming its class would cost seconds at every start
 E = TypeVar("E")
 
 BLOCK = 4096  # examples tokenised at once: large enough for the tokenizer's threads, small enough to hold as lists
@@ -52,6 +53,8 @@ class Encoded:
     extra: span: "char_start", "char_end" int32 [T], the token's place in the context or -1 outside it, and
         "max_context" bool [T], the token's best window is this one. words, intent: "word" int32 [T], the index in its
         sentence of the word that begins at this token, else -1.
+    second: int32 [R], the place in its row where segment 1 begins, the row's length where there is no second text; None
+        where the tokenizer has no segments.
     """
 
     kind: Kind
@@ -62,6 +65,7 @@ class Encoded:
     example: np.ndarray
     num_examples: int
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+    second: np.ndarray | None = None
 
     @property
     def num_items(self) -> int:
@@ -71,6 +75,7 @@ class Encoded:
         """Writes one .npz file at exactly this path; nothing in it is a pickle."""
         arrays = {"tokens": self.tokens, "starts": self.starts, "labels": self.labels, "example": self.example}
         arrays |= {f"extra.{name}": values for name, values in self.extra.items()}
+        arrays |= {} if self.second is None else {"second": self.second}
         sizes = np.array([self.rows_per_item, self.num_examples])
         with open(path, "wb") as file:  # given a name instead, numpy would append a suffix of its own
             np.savez(file, kind=np.array(self.kind), sizes=sizes, **cast("dict[str, Any]", arrays))
@@ -83,45 +88,6 @@ class Encoded:
         extra = {name.removeprefix("extra."): arrays.pop(name) for name in list(arrays) if name.startswith("extra.")}
         kind = cast("Kind", str(arrays.pop("kind")))
         return cls(kind=kind, rows_per_item=rows_per_item, num_examples=num_examples, extra=extra, **arrays)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The special tokens around one sequence (prefix, suffix) and between two (middle)."""
-
-    prefix: tuple[int, ...]
-    middle: tuple[int, ...]
-    suffix: tuple[int, ...]
-
-    @classmethod
-    def of(cls, tokenizer: Tokenizer) -> Layout:
-        """Measured from the tokenizer's own framing. BadInput where pairs and single texts are framed differently."""
-        probe = tokenizer("a", "a")
-        ids, sides = probe["input_ids"], probe.sequence_ids(0)
-        if 0 not in sides or 1 not in sides:
-            raise BadInput("the tokenizer yields no token for the letter a, so its special tokens cannot be found")
-        first = [i for i, side in enumerate(sides) if side == 0]
-        second = [i for i, side in enumerate(sides) if side == 1]
-        prefix, middle, suffix = ids[: first[0]], ids[first[-1] + 1 : second[0]], ids[second[-1] + 1 :]
-        layout = cls(tuple(prefix), tuple(middle), tuple(suffix))
-        single = tokenizer("a")["input_ids"]
-        if single != layout.single(ids[first[0] : first[-1] + 1]):
-            raise BadInput(f"the tokenizer frames one text as {single} but two texts as {ids}: not supported")
-        return layout
-
-    @property
-    def single_specials(self) -> int:
-        return len(self.prefix) + len(self.suffix)
-
-    @property
-    def pair_specials(self) -> int:
-        return self.single_specials + len(self.middle)
-
-    def single(self, ids: Iterable[int]) -> list[int]:
-        return [*self.prefix, *ids, *self.suffix]
-
-    def pair(self, first: Iterable[int], second: Iterable[int]) -> list[int]:
-        return [*self.prefix, *first, *self.middle, *second, *self.suffix]
 
 
 def encode(
@@ -182,13 +148,24 @@ def sides(pairs: Sequence[Bitext]) -> tuple[list[Text], list[Text]]:
 class _Rows:
     """Grows the flat arrays row by row; machine integers, since a corpus as Python lists would not fit in memory."""
 
-    def __init__(self) -> None:
-        self.tokens, self.starts, self.example = array("i"), array("q", [0]), array("i")
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.tokens, self.starts, self.example, self.second = array("i"), array("q", [0]), array("i"), array("i")
 
-    def add(self, tokens: Sequence[int], example: int | None = None) -> None:
-        """One more row; `example` where the row begins an item."""
-        self.tokens.extend(tokens)
+    def single(self, ids: Sequence[int], example: int) -> None:
+        """One more row, of one text, which is an item."""
+        row = self.layout.single(ids)
+        self._add(row, len(row), example)
+
+    def pair(self, first: Sequence[int], second: Sequence[int], example: int | None) -> None:
+        """One more row, of two texts; `example` where the row begins an item."""
+        row = self.layout.pair(first, second)
+        self._add(row, len(row) - len(second) - len(self.layout.suffix), example)
+
+    def _add(self, row: Sequence[int], second: int, example: int | None) -> None:
+        self.tokens.extend(row)
         self.starts.append(len(self.tokens))
+        self.second.append(second)
         if example is not None:
             self.example.append(example)
 
@@ -202,7 +179,8 @@ class _Rows:
     ) -> Encoded:
         tokens, starts = np.array(self.tokens, np.int32), np.array(self.starts, np.int64)
         example = np.array(self.example, np.int32)
-        return Encoded(kind, tokens, starts, labels, rows_per_item, example, num_examples, extra or {})
+        second = np.array(self.second, np.int32) if self.layout.segments else None
+        return Encoded(kind, tokens, starts, labels, rows_per_item, example, num_examples, extra or {}, second)
 
 
 def _sentences(
@@ -213,21 +191,21 @@ def _sentences(
     layout: Layout,
     max_length: int,
 ) -> Encoded:
-    rows = _Rows()
+    rows = _Rows(layout)
     for index, example, pieces in _tokenised(examples, tokenizer, lambda e: (e.first, e.second)):
         first = pieces[example.first]
         if example.second is None:
-            rows.add(layout.single(first[: max_length - layout.single_specials]), index)
+            rows.single(first[: max_length - layout.single_specials], index)
         else:
             second = pieces[example.second]
             keep_first, keep_second = longest_first(len(first), len(second), max_length - layout.pair_specials)
-            rows.add(layout.pair(first[:keep_first], second[:keep_second]), index)
+            rows.pair(first[:keep_first], second[:keep_second], index)
     return rows.encoded(kind, labels, len(examples))
 
 
 def _choice(examples: Sequence[Choice], tokenizer: Tokenizer, layout: Layout, max_length: int) -> Encoded:
     num_choices = len(examples[0].choices) if examples else 1
-    rows = _Rows()
+    rows = _Rows(layout)
     for index, example, pieces in _tokenised(examples, tokenizer, lambda e: (e.prompt, *e.choices)):
         if len(example.choices) != num_choices:
             raise DataError(f"{example.id}: {len(example.choices)} choices, but the rows before it have {num_choices}")
@@ -235,15 +213,15 @@ def _choice(examples: Sequence[Choice], tokenizer: Tokenizer, layout: Layout, ma
         for number, text in enumerate(example.choices):
             choice = pieces[text]
             keep_choice, keep_prompt = longest_first(len(choice), len(prompt), max_length - layout.pair_specials)
-            row = layout.pair(prompt[len(prompt) - keep_prompt :], choice[len(choice) - keep_choice :])
-            rows.add(row, index if number == 0 else None)
+            item = index if number == 0 else None
+            rows.pair(prompt[len(prompt) - keep_prompt :], choice[len(choice) - keep_choice :], item)
     return rows.encoded("choice", np.array([e.label for e in examples], np.int64), len(examples), num_choices)
 
 
 def _text(examples: Sequence[Text], tokenizer: Tokenizer, layout: Layout, max_length: int) -> Encoded:
-    rows = _Rows()
+    rows = _Rows(layout)
     for index, example, pieces in _tokenised(examples, tokenizer, lambda e: (e.text,)):
-        rows.add(layout.single(pieces[example.text][: max_length - layout.single_specials]), index)
+        rows.single(pieces[example.text][: max_length - layout.single_specials], index)
     return rows.encoded("text", np.empty(0, np.int64), len(examples))
 
 
@@ -277,11 +255,11 @@ def _words(
 ) -> Encoded:
     room = max_length - layout.single_specials
     known: dict[str, list[int]] = {}  # a corpus has far fewer distinct words than words
-    rows, labels, words = _Rows(), array("q"), array("i")
+    rows, labels, words = _Rows(layout), array("q"), array("i")
 
     def add(index: int, ids: list[int], tags: list[int], places: list[int], intent: int) -> None:
         before, after = len(layout.prefix), len(layout.suffix)
-        rows.add(layout.single(ids), index)
+        rows.single(ids, index)
         labels.extend([intent, *[NOT_SCORED] * (before - 1)] if before else [])
         labels.extend(tags + [NOT_SCORED] * after)
         words.extend([NO_WORD] * before + places + [NO_WORD] * after)
@@ -324,7 +302,7 @@ def _without_bare_prefix(pieces: Mapping[str, list[int]], tokenizer: Tokenizer) 
 def _span(
     examples: Sequence[Span], tokenizer: Tokenizer, layout: Layout, max_length: int, doc_stride: int, max_query: int
 ) -> Encoded:
-    rows, labels = _Rows(), array("q")
+    rows, labels = _Rows(layout), array("q")
     char_starts, char_ends, flags = array("i"), array("i"), array("b")
     for start, block in _blocks(examples):
         questions = _pieces(tokenizer, (e.question for e in block))
@@ -338,7 +316,7 @@ def _span(
             window_of = best_window(len(ids), cap, doc_stride)
             for number, first in enumerate(window_starts(len(ids), cap, doc_stride)):
                 window = slice(first, min(first + cap, len(ids)))
-                rows.add(layout.pair(question, ids[window]), index)
+                rows.pair(question, ids[window], index)
                 inside = answer is not None and window.start <= answer[0] and answer[1] < window.stop
                 labels.extend([before + t - first for t in answer] if answer and inside else [0, 0])
                 for column, values, outside in (

@@ -13,12 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trainables.catalogue import Kind
+from trainables.encoders import check_tokenizer, family_of, no_masked_lm
 from trainables.errors import BadInput
 from trainables.examples import split_joint
 from trainables.formats import NOT_SCORED
-
-# Where Hugging Face masked-LM classes keep the head that turns hidden states into vocabulary logits.
-LM_HEADS = ("lm_head", "cls", "predictions")
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Head:
 
 
 class PooledHead(nn.Module):
-    """Dropout, dense, tanh, dropout, linear on the `<s>` state: classes, a number, or one score per choice."""
+    """Dropout, dense, tanh, dropout, linear on the first token's state (`<s>`): classes, a number, or one score per choice."""
 
     def __init__(self, width: int, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -74,14 +72,15 @@ class JointHead(nn.Module):
 
 
 class Net(nn.Module):
-    """One shared encoder (inside its masked-LM model) and one head per task."""
+    """One shared encoder (inside its masked-LM model, where its architecture has one) and one head per task."""
 
     def __init__(self, lm: Any, heads: Mapping[str, Head], seed: int) -> None:
         super().__init__()
         self.lm = lm
         self.specs = dict(heads)
         self.heads = nn.ModuleDict()
-        width, dropout = lm.config.hidden_size, getattr(lm.config, "hidden_dropout_prob", 0.1)
+        self.family = family_of(lm.config.model_type, "the encoder")
+        width, dropout = lm.config.hidden_size, getattr(lm.config, self.family.dropout[0])
         for name, head in sorted(heads.items()):
             if head.kind != "text":
                 self.heads[name] = start_fresh(_head(head, width, dropout), seed)
@@ -93,11 +92,10 @@ class Net(nn.Module):
 
     @property
     def lm_head(self) -> nn.Module:
-        """The pretrained head from hidden states to vocabulary logits; BadInput when the checkpoint has none."""
-        for name in LM_HEADS:
-            if hasattr(self.lm, name):
-                return getattr(self.lm, name)  # type: ignore[no-any-return]
-        raise BadInput(f"{type(self.lm).__name__} has no masked-LM head that is known here ({', '.join(LM_HEADS)})")
+        """The pretrained head from hidden states to vocabulary logits; BadInput when the architecture has none."""
+        if self.family.lm_head is None:
+            raise no_masked_lm("the encoder", self.lm.config.model_type)
+        return getattr(self.lm, self.family.lm_head)  # type: ignore[no-any-return]
 
     def parameters_of(self, task: str) -> Iterator[nn.Parameter]:
         """The parameters that a step on `task` trains (tied LM weights belong to the encoder)."""
@@ -120,28 +118,35 @@ class Net(nn.Module):
         if pooler := self.pooler_of(via):
             yield from pooler.dense.parameters()
 
-    def hidden(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Last hidden states [B, L, width] of token ids [B, L] under an attention mask [B, L]."""
-        return self.encoder(input_ids=tokens, attention_mask=mask).last_hidden_state  # type: ignore[no-any-return]
+    def hidden(self, tokens: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
+        """Last hidden states [B, L, width] of token ids [B, L] under an attention mask [B, L].
 
-    def forward(self, task: str, tokens: Tensor, mask: Tensor) -> Any:
+        Segment ids [B, L] reach only an encoder that tells two segments apart: XLM-R has one, DeBERTa none, though
+        DeBERTa's tokenizer gives two.
+        """
+        inputs = {"input_ids": tokens, "attention_mask": mask.long()}  # DeBERTa computes 1 - mask
+        if segments is not None and getattr(self.lm.config, "type_vocab_size", 0) > 1:
+            inputs["token_type_ids"] = segments
+        return self.encoder(**inputs).last_hidden_state  # type: ignore[no-any-return]
+
+    def forward(self, task: str, tokens: Tensor, mask: Tensor, segments: Tensor | None = None) -> Any:
         """The task's logits: [B, outputs] of a pooled head, [B, L, outputs] of a token head, both of a joint head."""
-        return self.heads[task](self.hidden(tokens, mask))
+        return self.heads[task](self.hidden(tokens, mask, segments))
 
     def loss(self, task: str, batch: Mapping[str, Tensor], rows_per_item: int = 1) -> Tensor:
         """The *summed* loss of a batch; dividing by the global count makes it independent of the number of workers.
 
         Args:
             batch: `tokens` and `mask` [B, L]; `labels` as in `formats.Encoded`, [B, L] with -100 for words, intent and
-                text; intent also `weights` [B, L], what each label counts.
+                text; intent also `weights` [B, L], what each label counts; `segments` [B, L] where there are two.
         """
         kind, labels = self.specs[task].kind, batch["labels"]
         if kind == "text":
             # Logits over 250,000 entries are the cost of masked LM: only the masked 15 % of the positions need them.
-            hidden = self.hidden(batch["tokens"], batch["mask"])
+            hidden = self.hidden(batch["tokens"], batch["mask"], batch.get("segments"))
             chosen = labels != NOT_SCORED
             return cross_entropy(self.lm_head(hidden[chosen]), labels[chosen])
-        logits = self(task, batch["tokens"], batch["mask"])
+        logits = self(task, batch["tokens"], batch["mask"], batch.get("segments"))
         if kind == "intent":
             intents, tags = logits
             each = torch.cat([_each(intents.unsqueeze(1), labels[:, :1]), _each(tags[:, 1:], labels[:, 1:])], 1)
@@ -163,7 +168,8 @@ class Net(nn.Module):
         Gradients flow into both sides (Gritta and Iacobacci 2021, XeroAlign). The vectors are those that the task `via`
         classifies; where it has none, as in tagging, the states of `<s>`.
         """
-        hidden, pooler = self.hidden(batch["tokens"], batch["mask"]), self.pooler_of(via)
+        hidden = self.hidden(batch["tokens"], batch["mask"], batch.get("segments"))
+        pooler = self.pooler_of(via)
         vectors = pooler.pooled(hidden) if pooler else hidden[:, 0]
         apart = vectors[0::2].float() - vectors[1::2].float()
         return apart.square().mean(1).sum()
@@ -203,7 +209,8 @@ def start_fresh(head: nn.Module, seed: int) -> nn.Module:
 
 
 def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool = False) -> Any:
-    """The masked-LM model of a checkpoint in float32, from safetensors only and never with code from outside.
+    """The masked-LM model of a checkpoint, or where its architecture has none (T5) its encoder; in float32, from
+    safetensors only and never with code from outside.
 
     Args:
         dropout: of hidden states and attention; None keeps the checkpoint's.
@@ -211,13 +218,18 @@ def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool
     Raises:
         BadInput: the folder or hub id holds no such model, or no LM head though one is needed.
     """
-    from transformers import AutoConfig, AutoModelForMaskedLM
+    from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForTextEncoding
 
     torch.manual_seed(0)  # weights that the checkpoint lacks, such as an LM head, are drawn alike on every worker
-    overrides = {} if dropout is None else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    what = f"encoder {str(folder)!r}"
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **overrides)
-        model, loading = AutoModelForMaskedLM.from_pretrained(
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        family = family_of(config.model_type, what)
+        if with_head and family.lm_head is None:
+            raise no_masked_lm(what, config.model_type)
+        for key in family.dropout if dropout is not None else ():
+            setattr(config, key, dropout)
+        model, loading = (AutoModelForMaskedLM if family.lm_head else AutoModelForTextEncoding).from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -226,10 +238,12 @@ def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool
             output_loading_info=True,
         )
     except (OSError, ValueError) as error:
-        raise BadInput(f"encoder {str(folder)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-    absent = sorted(key for key in loading["missing_keys"] if key.startswith(LM_HEADS))
+        raise BadInput(f"{what} cannot be loaded: {str(error).splitlines()[0]}") from error
+    if with_head and not hasattr(model, family.lm_head or ""):  # DeBERTa's second kind of head, of another signature
+        raise BadInput(f"{what} has a masked-LM head of a kind that is not supported")
+    absent = sorted(key for key in loading["missing_keys"] if key.startswith(f"{family.lm_head}."))
     if with_head and absent:
-        raise BadInput(f"encoder {str(folder)!r} has no pretrained LM head for masked LM ({absent[0]} is missing)")
+        raise BadInput(f"{what} has no pretrained LM head for masked LM ({absent[0]} is missing)")
     return model
 
 
@@ -237,6 +251,8 @@ def load_tokenizer(folder: str | Path) -> Any:
     """The fast tokenizer of a checkpoint; BadInput when it has none."""
     from transformers import AutoTokenizer
 
+    if Path(folder).is_dir():
+        check_tokenizer({path.name for path in Path(folder).iterdir()}, f"encoder {str(folder)!r}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:

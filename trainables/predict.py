@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from trainables.batch import Batch, collate, item_lengths
 from trainables.errors import BadInput
@@ -32,7 +31,7 @@ def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Machine
     for items, batch in _shares(encoded, pad_id, machine):
         arrays = batch.tensors(machine.device)
         with torch.inference_mode(), machine.autocast:
-            logits = net(task, arrays["tokens"], arrays["mask"])
+            logits = net(task, arrays["tokens"], arrays["mask"], arrays.get("segments"))
         if kind == "intent":
             intents, tags = logits
             logits = torch.cat([intents.argmax(-1).unsqueeze(1), tags[:, 1:].argmax(-1)], 1)
@@ -59,15 +58,16 @@ def embed(
     """Sentence vectors float32 [layers, items, width], from `hidden_states[layer]` of each of `layers`.
 
     `mean` is over all attended positions, special tokens included, as in Hu et al. 2020 (XTREME); `cls` is the first
-    position. Layers above the highest are not run; 0 is the output of the embedding layer.
+    position. Layers above the highest are not run; 0 is the output of the embedding layer. T5's last state alone has its
+    final layer norm applied; those below are the raw sums that its layers add to.
     """
     mine: list[tuple[np.ndarray, np.ndarray]] = []
     net.eval()
-    with _Taps(net.encoder, max(layers)) as states:
+    with _Taps(net, max(layers)) as states:
         for items, batch in _shares(encoded, pad_id, machine):
             arrays = batch.tensors(machine.device)
             with torch.inference_mode(), machine.autocast:
-                net.hidden(arrays["tokens"], arrays["mask"])
+                net.hidden(arrays["tokens"], arrays["mask"], arrays.get("segments"))
             weight = arrays["mask"].unsqueeze(-1).float()
             vectors = [
                 states[i].float()[:, 0] if pooling == "cls" else (states[i].float() * weight).sum(1) / weight.sum(1)
@@ -79,7 +79,10 @@ def embed(
 
 
 def retrieval_layer(num_layers: int) -> int:
-    """Which of `hidden_states` retrieval reads: 14 of 24 (Phang et al. 2020), 8 of 12, else two thirds of the way up."""
+    """Which of `hidden_states` retrieval reads: 14 of 24 (Phang et al. 2020), 8 of 12, else two thirds of the way up.
+
+    One rule by depth for every architecture: no paper states a layer for another than BERT and XLM-R.
+    """
     return {24: 14, 12: 8}.get(num_layers, max(1, round(num_layers * 2 / 3)))
 
 
@@ -115,9 +118,9 @@ class _Taps:
     layers that they met first, and so must not meet a stack that is cut.
     """
 
-    def __init__(self, encoder: nn.Module, highest: int) -> None:
-        stack: Any = encoder.encoder
-        self.stack, self.all = stack, stack.layer
+    def __init__(self, net: Net, highest: int) -> None:
+        stack: Any = net.encoder.encoder
+        self.stack, self.family, self.all = stack, net.family, getattr(stack, net.family.layers)
         if not 0 <= highest <= len(self.all):
             raise BadInput(
                 f"retrieval layer {highest} is outside 0..{len(self.all)}, the hidden states of this encoder"
@@ -127,20 +130,25 @@ class _Taps:
         self.hooks: list[Any] = []
 
     def __enter__(self) -> dict[int, torch.Tensor]:
-        self.stack.layer = self.used
+        setattr(self.stack, self.family.layers, self.used)
 
-        def before(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        def before(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
             self.states[0] = inputs[0]
 
         def after(number: int, output: Any) -> None:
             self.states[number] = output[0] if isinstance(output, tuple) else output
 
         self.hooks = [self.used[0].register_forward_pre_hook(before)]
-        for number, layer in enumerate(self.used, 1):
+        tapped = list(enumerate(self.used, 1))
+        if len(self.used) == len(self.all) and self.family.final_norm:
+            tapped.append((len(self.all), getattr(self.stack, self.family.final_norm)))  # writes after the last layer
+        if getattr(self.stack, "conv", None) is not None:
+            tapped.append((1, self.stack.conv))  # some DeBERTas have a convolution after the first layer
+        for number, layer in tapped:
             self.hooks.append(layer.register_forward_hook(lambda _m, _i, out, number=number: after(number, out)))
         return self.states
 
     def __exit__(self, *_: object) -> None:
-        self.stack.layer = self.all
+        setattr(self.stack, self.family.layers, self.all)
         for hook in self.hooks:
             hook.remove()

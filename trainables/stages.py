@@ -161,7 +161,7 @@ def _text_stream(
 def _pair_stream(pairs: list[Bitext], tokenizer: Any, batch: int, max_length: int) -> _Stream:
     rows = [Labelled(p.id, p.source, p.target, 0) for p in pairs]
     framed = encode("labelled", rows, tokenizer, max_length=max_length)
-    encoded = Encoded("text", framed.tokens, framed.starts, framed.labels[:0], 1, framed.example, framed.num_examples)
+    encoded = replace(framed, kind="text", labels=framed.labels[:0])
     return _Stream(encoded, Stream(item_lengths(encoded), batch))
 
 
