@@ -54,6 +54,7 @@ class Setting:
     mlm: bool
     scale: float
     reading: Mapping[str, Any] = field(default_factory=dict)  # recipe keys on how encoders are read
+    labelled: tuple[str, ...] = ()  # languages other than English with training rows of every target that is trained
     align: tuple[Align, ...] = ()  # objectives that the study asks about, beside none at all
     robust: tuple[Robust, ...] = ()
 
@@ -77,6 +78,7 @@ class Space:
         question: what a study over this space answers, in a sentence.
         recipe: a define-by-run function: asks for the values it needs and returns the recipe.
         published: the paper's own rows as parameters for `recipe`, the baseline first.
+        beside: further rows of the published tables that no search proposes, since they see other data.
         profile: the training numbers for encoders of full size.
         targets: what it is asked on unless a launch says otherwise, as far as the source has it; () = XTREME's.
         tasks: the same of intermediate tasks; None = what the catalogue lists as such, () = the space takes none.
@@ -86,6 +88,7 @@ class Space:
     question: str
     recipe: Callable[[Suggest, Setting], Recipe]
     published: Callable[[Setting], list[dict[str, Value]]]
+    beside: Callable[[Setting], list[Recipe]] = lambda setting: []
     profile: str = "phang2020"
     targets: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None

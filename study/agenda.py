@@ -21,6 +21,7 @@ def setting_of(settings: Settings) -> Setting:
         mlm=settings.mlm,
         scale=settings.scale,
         reading=settings.reading,
+        labelled=settings.labelled,
         align=tuple(from_dict(Align, "align", values) for values in settings.objectives.get("align", ())),
         robust=tuple(from_dict(Robust, "robust", values) for values in settings.objectives.get("robust", ())),
     )
@@ -34,6 +35,7 @@ def rows_of(settings: Settings) -> list[Row]:
     else:
         asked, setting = space(settings.space), setting_of(settings)
         rows = [(asked.recipe(Given(params), setting), params) for params in asked.published(setting)]
+        rows += [(recipe, {}) for recipe in asked.beside(setting)] if settings.grid else []
     unique: dict[str, Row] = {}
     for recipe, params in rows:
         unique.setdefault(recipe.address, (recipe, params))

@@ -19,11 +19,15 @@ STUDY_KEYS = ("space", "source", "seeds")
 
 
 def best_recipe(rows: Sequence[Mapping[str, Any]], settings: Settings, path: Path) -> dict[str, Any] | None:
-    """The complete row with the highest selection gain (the baseline wins ties); None when no row is complete."""
+    """The complete row with the highest selection gain (the baseline wins ties); None when no row is complete.
+
+    Rows that saw labels of other languages than English are there to compare with, never to be chosen.
+    """
     complete = [row for row in rows if row["status"] == "complete" and row["selection"] is not None]
+    complete = [row for row in complete if not row["recipe"].get("train_languages")]
     if not complete:
         return None
-    row = max(complete, key=lambda r: (r["selection"], not r["recipe"].get("intermediate")))
+    row = max(complete, key=lambda r: (r["selection"], Recipe.from_dict(r["recipe"]).is_baseline))
     return {
         "name": row["name"],
         "recipe": row["recipe"],

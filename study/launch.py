@@ -12,7 +12,7 @@ from typing import Any
 from search_spaces import space
 from study.best import read_recipe
 from study.encoder import resolve
-from study.objectives import OPTIONS, add_objectives, objectives_of
+from study.objectives import OPTIONS, add_objectives, labelled, objectives_of
 from study.options import Parser, add_running, home_of, names_of, print_json, run_verb, running_of
 from study.plan import Planner, scored_languages, selection_rows
 from study.record import Record, Settings
@@ -124,6 +124,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         grid=options.trials is None,
         reading=_reading(options),
         objectives=objectives_of(options, asked, targets, source),
+        labelled=labelled(targets, source),
         sweep_layers=options.sweep_layers,
     )
     return settings, source

@@ -357,10 +357,10 @@ def headline(report: Mapping[str, Any]) -> str:
     if best is None:
         return f"No recipe is complete yet ({report['trials']['failed']} failed)."
     pocket = "Pocket data: " if report["pocket"] else ""
-    if not best["recipe"].get("intermediate"):
+    if best["address"] == report["baseline"].get("address"):
         chosen_by = CHOSEN_BY[report["selection"]]
         return (
-            f"{pocket}No intermediate task beats training on the target alone, as far as {chosen_by} tell ({seeds})."
+            f"{pocket}Nothing here beats training on the target alone, as far as {chosen_by} tell ({seeds})."
             + _hindsight(report)
         )
     low, high = best["interval"]
@@ -375,6 +375,7 @@ def headline(report: Mapping[str, Any]) -> str:
 def _hindsight(report: Mapping[str, Any]) -> str:
     """A second sentence where another row has the higher average, which choosing was not allowed to see."""
     rows = [row for row in report["matrix"] if row["status"] == "complete" and row["gain"] is not None]
+    rows = [row for row in rows if not row["recipe"].get("train_languages")]
     top = max(rows, key=lambda row: row["gain"], default=None)
     if top is None or signed(top["gain"]) == signed(report["best"]["gain"]):
         return ""

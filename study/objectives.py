@@ -67,11 +67,19 @@ def objectives_of(
     return {name: values for name, values in found.items() if values}
 
 
+def labelled(targets: Iterable[str], source: Source) -> tuple[str, ...]:
+    """Languages other than English in which every target that is trained has training rows."""
+    trained = [dataset(name) for name in (dataset(target).train_on for target in targets) if name]
+    places = [(d, *([dataset(d.translated)] if d.translated else [])) for d in trained]
+    having = [{tag for d in several for tag in source.languages(d, "train")} - {"en"} for several in places]
+    return tuple(sorted(set.intersection(*having))) if having else ()
+
+
 def _translated(targets: Iterable[str], data: str | None, source: Source) -> list[str]:
     """Languages other than English in which the training rows of every target that is trained are translated."""
     trained = [dataset(target).train_on for target in targets]
     sets = [dataset(data)] if data else [dataset(dataset(name).translated or name) for name in trained if name]
-    common = [set(source.languages(d, "train")) if d.parallel_key else set() for d in sets]
+    common = [set(source.languages(d, "train")) if d.holds_translations else set() for d in sets]
     found = set.intersection(*common) - {"en"} if common else set()
     if not found:
         raise BadInput(

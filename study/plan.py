@@ -156,9 +156,9 @@ class Planner:
         if not align or align.phase != phase:
             return None
         own = [dataset(task.name).translated or task.name for task in tasks]
-        candidates = [dataset(align.data).name] if align.data else [n for n in own if dataset(n).parallel_key]
-        if not candidates or not dataset(candidates[0]).parallel_key:
-            served = [n for n, d in DATASETS.items() if d.parallel_key and "en" in self.source.languages(d, "train")]
+        candidates = [dataset(align.data).name] if align.data else [n for n in own if dataset(n).holds_translations]
+        if not candidates or not dataset(candidates[0]).holds_translations:
+            served = [n for n, d in DATASETS.items() if d.holds_translations and self.source.languages(d, "train")]
             wanted = f"{align.data!r} holds" if align.data else f"{', '.join(t.name for t in tasks)} has"
             raise BadInput(
                 f"{wanted} no translations to align on: set align.data to one of {', '.join(served) or 'none here'}"
@@ -328,7 +328,10 @@ def _fit_config(phase: Phase, recipe: Recipe, seed: int, name: str, align: Align
 
 
 def _aligned_rows(align: AlignFit | None) -> list[tuple[str, str, str]]:
-    return [(align.data, language, "train") for language in ("en", *align.languages)] if align else []
+    if align is None:
+        return []
+    english = () if dataset(align.data).kind == "bitext" else ("en",)
+    return [(align.data, language, "train") for language in (*english, *align.languages)]
 
 
 def scored_languages(source: Source, d: Dataset) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainables.errors import BadInput, unknown
+from trainables.objectives import ALL
 from trainables.recipe import Recipe, digest
 
 # stopped: gave way or was interrupted before its end; a resume goes on with it.
@@ -40,6 +41,7 @@ class Settings:
     recipe: dict[str, Any] | None = None  # a single recipe to run beside the baseline (`--recipe`)
     reading: dict[str, Any] = field(default_factory=dict)  # recipe keys on how encoders are read, if not as published
     objectives: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # "align", "robust": what is asked about
+    labelled: tuple[str, ...] = ()  # languages other than English with training rows of every target that is trained
     sweep_layers: bool = False
     store: str = ""  # URL where finished stages are kept too (`--store`)
 
@@ -107,8 +109,8 @@ class Record:
         if not self.exists:
             raise unknown("study", self.name, studies(self.home))
         values = json.loads((self.folder / "study.json").read_text())
-        for key in ("targets", "intermediate"):
-            values[key] = tuple(values[key])
+        for key in ("targets", "intermediate", "labelled"):
+            values[key] = tuple(values.get(key, ()))
         return Settings(**values)
 
     def check(self, settings: Settings) -> None:
@@ -199,10 +201,23 @@ def studies(home: Path) -> list[str]:
 
 
 def in_order(trials: Mapping[str, Trial]) -> list[Trial]:
-    """As in Phang et al. 2020, Table 2: the baseline, single tasks, mixtures; then the same with masked LM."""
+    """As in Phang et al. 2020, Table 2: the baseline, single tasks, mixtures; then the same with masked LM.
 
-    def place(trial: Trial) -> tuple[bool, bool, bool]:
-        recipe = trial.recipe
-        return not recipe.is_baseline, bool(recipe.mlm_ratio), len(recipe.intermediate) > 1
+    After all of these come those with an objective, and last those that saw labels of other languages.
+    """
+
+    def place(trial: Trial) -> tuple[Any, ...]:
+        recipe, align, robust = trial.recipe, trial.recipe.align, trial.recipe.robust
+        objective = (robust.method if robust else "", bool(align), align.order != "joint" if align else False)
+        groups = (align.languages == ALL, len(align.languages), align.languages) if align else ()
+        labels = (len(recipe.train_languages), recipe.train_languages)
+        return (
+            not recipe.is_baseline,
+            *labels,
+            *objective,
+            *groups,
+            bool(recipe.mlm_ratio),
+            len(recipe.intermediate) > 1,
+        )
 
     return sorted(trials.values(), key=place)

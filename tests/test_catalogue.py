@@ -25,9 +25,12 @@ def test_an_entry_is_complete(d: Dataset) -> None:
     assert d.title and d.licence and d.cite
     assert d.hub is None or re.fullmatch(r"[\w-]+/[\w-]+", d.hub), "the hub refuses ids without an owner"
     assert set(d.splits) <= {"train", "validation", "test"} and d.scored in ("validation", "test")
-    assert d.scored in d.splits or d.name == "mlm"  # Wikipedia has one split; mirrors hold a validation part
+    assert d.scored in d.splits or d.name in (
+        "mlm",
+        "translations",
+    )  # Wikipedia has one split; mirrors hold a validation part
     assert d.main and set(d.main) <= set(d.metrics)
-    assert bool(d.parallel_key) == ("parallel" in d.roles)
+    assert d.holds_translations == ("parallel" in d.roles)
 
 
 @EVERY

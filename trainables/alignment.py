@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, cast
 
 import numpy as np
 
-from trainables.catalogue import dataset
+from trainables.catalogue import Dataset, dataset
 from trainables.configs import AlignFit, Cut
 from trainables.data import Data
 from trainables.errors import DataError
-from trainables.formats import Encoded
+from trainables.examples import Bitext
+from trainables.formats import Encoded, encode, sides
+
+
+class Row(NamedTuple):
+    """Tokens, and where the second text begins (`Encoded.second`)."""
+
+    tokens: np.ndarray
+    second: int | None
 
 
 def pairs_of(align: AlignFit, data: Data) -> Encoded:
@@ -23,6 +32,8 @@ def pairs_of(align: AlignFit, data: Data) -> Encoded:
         DataError: no id of a language stands in the English rows.
     """
     d, cut = dataset(align.data), Cut(max_length=align.max_length)
+    if d.kind == "bitext":
+        return _interleaved([row for language in align.languages for row in _both_sides(d, language, cut, data)])
     english = _rows(data.encoded(d, "en", "train", cut))
     place = {example.id: number for number, example in enumerate(data.examples(d, "en", "train"))}
     rows: list[Row] = []
@@ -33,17 +44,22 @@ def pairs_of(align: AlignFit, data: Data) -> Encoded:
         if not met:
             raise DataError(f"{d.name}/{language}/train: none of its {len(ids)} ids stands in the English rows")
         rows += [row for pair in met for row in pair]
+    return _interleaved(rows)
+
+
+def _both_sides(d: Dataset, language: str, cut: Cut, data: Data) -> Iterator[Row]:
+    """The rows of sentences that stand with their English originals in one file."""
+    pairs = cast("list[Bitext]", data.examples(d, language, "train"))
+    own, english = (_rows(encode("text", side, data.tokenizer, max_length=cut.max_length)) for side in sides(pairs))
+    for pair in zip(own, english, strict=True):
+        yield from pair
+
+
+def _interleaved(rows: list[Row]) -> Encoded:
     starts = np.cumsum([0, *(len(row.tokens) for row in rows)], dtype=np.int64)
     tokens, count = np.concatenate([row.tokens for row in rows]), len(rows) // 2
     second = None if rows[0].second is None else np.array([row.second for row in rows], np.int32)
     return Encoded("choice", tokens, starts, np.zeros(count, np.int64), 2, np.arange(count), count, second=second)
-
-
-class Row(NamedTuple):
-    """Tokens, and where the second text begins (`Encoded.second`)."""
-
-    tokens: np.ndarray
-    second: int | None
 
 
 def _rows(encoded: Encoded) -> list[Row]:

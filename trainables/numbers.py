@@ -9,6 +9,7 @@ from typing import NamedTuple
 from trainables.catalogue import dataset
 from trainables.profiles import MAX_ANSWER, MAX_QUERY, N_BEST, PROFILES, Fit, Phase, Profile
 from trainables.recipe import CHOICES, Recipe
+from trainables.schedule import CYCLE_RISES
 
 HERE = "this recipe"
 CODE = "xtreme and jiant alike"
@@ -123,10 +124,9 @@ def _phase(part: str, phase: Phase, profile: Profile) -> Iterator[Number]:
         "patience": "none" if phase.patience is None else phase.patience,
         "dev_examples": "all" if phase.dev_examples is None else phase.dev_examples,
         "warmup_frac": f"{phase.warmup_steps} steps" if phase.warmup_steps else phase.warmup_frac,
+        **({"warmup_frac": CYCLE_RISES} if phase.rates == "one_cycle" else {}),
     }
     del values["warmup_steps"]
-    if phase.rates == "one_cycle":
-        del values["warmup_frac"]  # it has its own
     for key, value in values.items():
         yield Number(part, _NAMES[key], value, profile.origin(f"{table}.{key}"))
 

@@ -263,6 +263,33 @@ JIANT = based_on(
     origins={},
 )
 
+# XLM-R large, base with the same numbers. The loops of the source count micro-batches; a step is all that it accumulates.
+_XERO = Phase(
+    lr=2e-5,
+    optimizer="adam",
+    rates="one_cycle",
+    weight_decay=0.0,
+    patience=None,
+    dev_examples=None,
+    keep="last",
+)
+_XERO_INTENTS = Fit(batch=10, accumulation=5, epochs=10, max_length=70, phase=_XERO)
+XEROALIGN = based_on(
+    XTREME,
+    name="xeroalign",
+    cite="Gritta and Iacobacci 2021, XeroAlign: Zero-Shot Cross-lingual Transformer Alignment, and its published scripts",
+    target_fits={
+        **XTREME.target_fits,
+        "multiatis": replace(_XERO_INTENTS, max_length=100),
+        "mtop": _XERO_INTENTS,
+        "mtod": replace(_XERO_INTENTS, max_length=50, phase=replace(_XERO, lr=5e-6)),
+        **_each("massive xsid xsid_parallel", replace(_XERO_INTENTS, origin="Stepstone, as xeroalign's MTOP")),
+        "pawsx": Fit(batch=4, epochs=10, max_length=200, phase=replace(_XERO, lr=6e-6)),
+    },
+    target_phase=_XERO,
+    origins={},
+)
+
 # For encoders of a few million parameters that were pretrained here: they need steps and learning rates of another order.
 # Targets train briefly, so that what an intermediate phase brings can be seen.
 _SMALL_QA = "squad squad_v2 tydiqa"
@@ -291,7 +318,7 @@ SMALL = Profile(
     origins={"mlm_sentences": "phang2020", "mlm_alpha": "phang2020", "doc_stride": "jiant"},
 )
 
-PROFILES: Mapping[str, Profile] = {p.name: p for p in (PHANG2020, XTREME, JIANT, SMALL)}
+PROFILES: Mapping[str, Profile] = {p.name: p for p in (PHANG2020, XTREME, JIANT, XEROALIGN, SMALL)}
 
 
 def default_profile(encoder: str, published: str) -> str:

@@ -87,7 +87,8 @@ class Recipe:
                 raise BadInput(f"{name}.phase is 'intermediate', but the recipe has no intermediate tasks")
         if not self.targets:
             raise BadInput("recipe has no targets")
-        languages = () if self.train_languages == ("en",) else tuple(sorted(self.train_languages))
+        english_first = sorted(self.train_languages, key=lambda tag: (tag != "en", tag))
+        languages = () if self.train_languages == ("en",) else tuple(english_first)
         object.__setattr__(self, "train_languages", languages)
         named = {"targets": self.targets, "intermediate tasks": self.intermediate, "train_languages": languages}
         for kind, names in named.items():

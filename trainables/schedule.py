@@ -15,6 +15,7 @@ import numpy as np
 
 # Batches inside one window are sorted by length: 64 of them waste little padding and still see the data shuffled.
 WINDOW_BATCHES = 64
+CYCLE_RISES = 0.3  # share of the steps in which one cycle rises
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
@@ -192,7 +193,7 @@ def one_cycle(step: int, steps: int, peak: float) -> float:
 
     The values of PyTorch's OneCycleLR with its own defaults.
     """
-    top = 0.3 * steps - 1
+    top = CYCLE_RISES * steps - 1
     low, end = peak / 25, peak / 250_000
     if step <= top:
         return _cosine(low, peak, step / top if top > 0 else 1.0)

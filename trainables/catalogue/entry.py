@@ -77,6 +77,11 @@ class Dataset:
     answers: Literal["squad", "mlqa"] = "squad"  # whose rules compare answers
 
     @property
+    def holds_translations(self) -> bool:
+        """Whether training rows can be paired with their English originals."""
+        return self.parallel_key is not None or (self.kind == "bitext" and "train" in self.splits)
+
+    @property
     def places(self) -> tuple[Place, ...]:
         """Every repository that may hold it, in the order to try them."""
         if self.hub is None:

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from trainables import readers
-from trainables.catalogue.common import ALL, NLI, QA, QA_CHARACTERS, TARGET, TOPICS, pairs
+from trainables.catalogue.common import ALL, NLI, QA, QA_CHARACTERS, TARGET, TOPICS, XTREME, each, pairs
 from trainables.catalogue.entry import Dataset
 
 DATASETS = (
+    Dataset(
+        name="translations",
+        title="translations",
+        kind="bitext",
+        read=readers.bitext(),
+        hub=None,
+        configs=each(XTREME.removeprefix("en "), "{}"),
+        splits={"train": "train"},
+        scored="validation",  # nothing is
+        train_on=None,
+        roles=frozenset({"parallel"}),
+        licence="that of what was translated",
+        cite="whoever translated",
+        bring="translations/<language>.tsv, a sentence and its English original on a line, with a tab between: such as "
+        "translated training rows of a dataset that comes without",
+    ),
     Dataset(
         name="sib200",
         title="SIB-200",

@@ -142,6 +142,11 @@ _FIRST = {
         columns={"source_sentence": TEXT, "target_sentence": TEXT, "source_lang": TEXT, "target_lang": TEXT},
         splits={"validation": (OTHERS, 300)},
     ),
+    "translations": Table(
+        rows=tables.tatoeba,
+        columns={"source_sentence": TEXT, "target_sentence": TEXT, "source_lang": TEXT, "target_lang": TEXT},
+        splits={"train": (OTHERS, 2000)},
+    ),
 }
 _MORE = (inference.TABLES, glue.TABLES, reading.TABLES, stories.TABLES, retrieval.TABLES, dialogue.TABLES)
 _MADE = _FIRST | {name: made for group in _MORE for name, made in group.items()}

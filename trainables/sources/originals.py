@@ -257,6 +257,16 @@ def _json(file: Path) -> Any:
         raise DataError(f"{file} is not JSON: {error}") from None
 
 
+def _translated_files(folder: Path, language: str, table: str) -> list[Path]:
+    return [folder / f"{language}.tsv"] if table == "train" else []
+
+
+def _translations(files: Sequence[Path], language: str, table: str) -> Parsed:
+    """A sentence, a tab, its English original."""
+    rows = [(text, english) for _, text, english in _tsv(files[0], 2)]
+    return _table(rows, "source_sentence", "target_sentence"), {}
+
+
 def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(read_lines(file), 1):
         try:
@@ -297,4 +307,5 @@ ORIGINALS = {
     "bucc2018": Original(_bucc_files, _bucc),
     "mewslix": Original(_mewslix_files, _mewslix, shared="target_"),
     "lareqa": Original(_lareqa_files, _lareqa),
+    "translations": Original(_translated_files, _translations),
 }

@@ -1,0 +1,46 @@
+"""Gritta and Iacobacci 2021, XeroAlign: drawing translations to their English originals while a task is learned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from search_spaces.space import Setting, Space, Suggest, Value, arms, objectives
+from trainables.objectives import ALL
+from trainables.recipe import Recipe
+
+
+def recipe(suggest: Suggest, setting: Setting) -> Recipe:
+    """Aligned on which languages, and how strongly?"""
+    return Recipe(**setting.fixed, **objectives(suggest, setting, has_tasks=False))
+
+
+def published(setting: Setting) -> list[dict[str, Value]]:
+    """English labels alone; then aligned on each language by itself, on groups, and on all of them."""
+    return arms(setting)
+
+
+def beside(setting: Setting) -> list[Recipe]:
+    """What alignment is measured against: labels of the language itself, translated labels beside the English ones, and
+    the two orders that the paper found to fail."""
+    found = []
+    for align in setting.align:
+        (language, *more) = align.languages
+        if not more and language in setting.labelled:
+            found.append(Recipe(**setting.fixed, train_languages=(language,)))
+            found.append(Recipe(**setting.fixed, train_languages=("en", language)))
+    whole = next((align for align in setting.align if align.languages == ALL), None)
+    if whole and whole.phase == "target":
+        found += [Recipe(**setting.fixed, align=replace(whole, order=order)) for order in ("before", "after")]
+    return found
+
+
+SPACE = Space(
+    question="How much does aligning translations with English help, on which languages, and against target labels?",
+    recipe=recipe,
+    published=published,
+    beside=beside,
+    profile="xeroalign",
+    targets=("massive", "xsid", "pawsx"),
+    tasks=(),
+    aligns=True,
+)
