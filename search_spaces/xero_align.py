@@ -40,7 +40,7 @@ SPACE = Space(
     published=published,
     beside=beside,
     profile="xeroalign",
-    targets=("massive", "xsid", "pawsx"),
+    targets=("massive",),
     tasks=(),
     aligns=True,
 )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from search_spaces import space
+from study.aligned import alignment
 from study.beat import settled
 from study.best import best_recipe
 from study.layers import layers
@@ -102,6 +103,7 @@ def build(record: Record, store: Store) -> Report:
     report["numbers"] = (
         [n._asdict() for n in numbers(Recipe.from_dict(report["best"]["recipe"]))] if report["best"] else []
     )
+    report["alignment"] = alignment(rows, report["targets"])
     report["headline"] = headline(report)
     return report
 

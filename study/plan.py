@@ -94,7 +94,7 @@ class Planner:
         root: Node | Weights = self.weights or add(self._pretrain(recipe), None, 0, "pretrain")
         starts: dict[int, Node | Weights] = {}
         for seed in seeds:
-            mixed = None if recipe.is_baseline else self._intermediate(recipe, seed)
+            mixed = self._intermediate(recipe, seed) if recipe.intermediate else None
             starts[seed] = add(mixed, root, seed, "intermediate") if mixed else root
         for name in recipe.targets:
             d = dataset(name)

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from study.aligned import aligned_rows
+from study.aligned import lines as aligned_lines
 from study.layers import layer_rows, layer_tables
 from study.matrix import build, signed
 from study.options import Parser, home_of, names_of, print_json, run_verb
@@ -75,8 +77,8 @@ def write_report(record: Record, store: Store) -> dict[str, Any]:
 
 
 def write_files(report: Report, out: Path) -> None:
-    """Writes report.json, report.md, matrix.csv, best.toml, matrix.svg, index.html, layers.csv after a sweep, and
-    pairs-<target>.csv for a target of pairs of languages."""
+    """Writes report.json, report.md, matrix.csv, best.toml, matrix.svg, index.html, layers.csv after a sweep,
+    pairs-<target>.csv for a target of pairs of languages, and aligned-<target>.csv where something was aligned."""
     from dashboards.matrix import to_svg
     from dashboards.page import render
 
@@ -89,6 +91,8 @@ def write_files(report: Report, out: Path) -> None:
     for target in report["targets"]:
         if target.get("pairs"):
             _write_csv(out / f"pairs-{target['name']}.csv", pair_rows(report, target))
+    for name in {one["target"] for one in report["alignment"]}:
+        _write_csv(out / f"aligned-{name}.csv", aligned_rows(report, name))
     if report["best"]:
         (out / "best.toml").write_text(report["best"]["toml"])
     (out / "matrix.svg").write_text(to_svg(report))
@@ -152,6 +156,9 @@ def print_report(report: Report, console: Console) -> None:
     console.print("First row: scores. Others: differences; ~ marks a 95 % interval that includes 0.")
     for swept in layer_tables(report):
         console.print(swept)
+    for one in report["alignment"]:
+        for table in tables(_aligned_title(one), *aligned_lines(one), console.width):
+            console.print(table)
     for failure in report["failures"]:
         console.print(escape(f"failed: {failure['name']}: {failure['reason']}"), style="red", soft_wrap=True)
     console.print()
@@ -161,6 +168,11 @@ def print_report(report: Report, console: Console) -> None:
     if report["best"]:
         console.print(escape(f"\nbest recipe  {report['best']['name']}"), soft_wrap=True)
         console.print(escape(f"run again    {report['best']['command']}"), soft_wrap=True)
+
+
+def _aligned_title(one: Mapping[str, Any]) -> str:
+    beside = f" beside {one['base']}" if one["base"] != "no intermediate task" else ""
+    return f"{one['title']}{beside}: what alignment does (translations by {one['translated_by']})"
 
 
 def beside(report: Report) -> Iterator[list[str]]:
@@ -225,6 +237,10 @@ def markdown(report: Report) -> str:
     lines += ["", "The first row holds scores, the others differences; ~ marks a 95 % interval that includes 0.", ""]
     lines += [f"- {plain(note)}" for note in report["notes"]]
     lines += [f"- failed: {plain(f['name'])}: {plain(f['reason'])}" for f in report["failures"]]
+    for one in report["alignment"]:
+        columns, rows = aligned_lines(one)
+        lines += ["", f"## {plain(_aligned_title(one))}", "", line(["", *columns]), "|" + " --- |" * (len(columns) + 1)]
+        lines += [line([name, *found]) for name, found, _ in rows]
     if "published" in report:
         lines += ["", f"## Beside {plain(report['published']['name'])}", ""]
         lines += [line(titles[:-1]), "|" + " --- |" + " ---: |" * (len(titles) - 2)]

@@ -254,8 +254,9 @@ def unfinished(report: dict[str, Any]) -> int:
 
 
 def _length(recipe: Recipe) -> tuple[bool, int, bool]:
-    """A key that puts the baseline first and then what trains longest: mixtures, and masked LM."""
-    return not recipe.is_baseline, -len(recipe.intermediate), not recipe.mlm_ratio
+    """A key that puts the baseline first and then what trains longest: mixtures, objectives, and masked LM."""
+    passes = len(recipe.train_languages) + 2 * bool(recipe.align) + (recipe.robust.steps + 1 if recipe.robust else 0)
+    return not recipe.is_baseline, -len(recipe.intermediate) - passes, not recipe.mlm_ratio
 
 
 def dry_run(launch: Launch) -> int:

@@ -373,7 +373,7 @@ def test_a_recipe_that_is_no_better_than_the_baseline_is_not_recommended(
     monkeypatch.setitem(DEV, MNLI.address, DEV[BASE.address])
     monkeypatch.setitem(DEV, SQUAD.address, DEV[BASE.address])
     report = build(*make(tmp_path))
-    assert report["best"]["address"] == BASE.address and "No intermediate task beats" in report["headline"]
+    assert report["best"]["address"] == BASE.address and "Nothing here beats" in report["headline"]
 
 
 def test_what_limits_the_answer_is_said(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ SMALL = Profile(
         "": Fit(batch=32, epochs=1.5, max_length=128),
         "mnli": Fit(batch=32, epochs=0.5, max_length=128),
         **_each(_SMALL_QA, Fit(batch=32, epochs=0.375, max_length=256)),
-        **_each(_INTENTS, Fit(batch=32, epochs=4, max_length=128)),  # dozens of labels to learn from few rows
+        **_each(_INTENTS, Fit(batch=32, epochs=12, max_length=128)),  # dozens of labels to learn from few rows
     },
     phase=Phase(lr=2e-4, patience=3),
     lr_mlm=2e-4,
