@@ -14,11 +14,12 @@ from trainables.recipe import Recipe
 Value = bool | int | float | str
 NONE = "none"
 
-# What `--robust` and spaces that ask about it begin with. The paper's regions are not published: a search looks for one.
+# What `--robust` and spaces that ask about it begin with. The paper's regions are not known: a search looks for one. A
+# random change of some length meets the direction that matters only by chance, so its region is the larger.
 ROBUST = (
-    Robust(method="adversarial", eps=0.1, steps=1, step_size=1.0),
+    Robust(method="adversarial", eps=0.01, steps=1, step_size=1.0),
     Robust(method="random", eps=0.1),
-    Robust(method="synonyms", copies=3),
+    Robust(method="synonyms"),
 )
 
 
@@ -96,6 +97,16 @@ class Space:
     robust: tuple[Robust, ...] = ()
 
 
+# Numbers of robust training that are searched; 0 copies are the profile's number for each data set.
+_ROBUST: Mapping[str, Domain] = {
+    "norm": ("l2", "linf"),
+    "eps": Log(1e-3, 1.0),
+    "steps": (1, 2, 3),
+    "step_size": Log(0.1, 1.0),
+    "copies": (0, 1, 3, 10),
+}
+
+
 @dataclass(frozen=True)
 class Given:
     """Suggestions that are given beforehand, as for a published row."""
@@ -120,11 +131,17 @@ def objectives(suggest: Suggest, setting: Setting, *, has_tasks: bool) -> dict[s
     if setting.robust:
         methods = {arm.method: arm for arm in setting.robust}
         found["robust"] = methods.get(suggest.scientific("robust", [NONE, *methods]))
-        if found["robust"] and found["robust"].eps:
-            found["robust"] = replace(found["robust"], eps=_short(suggest.nuisance("robust.eps", Log(1e-3, 1.0))))
-        if found["robust"] and found["robust"].steps:
-            found["robust"] = replace(found["robust"], steps=suggest.nuisance("robust.steps", [1, 2, 3]))
+        for name, domain in _ROBUST.items():
+            if found["robust"] and name in _searched(found["robust"]):
+                value = suggest.nuisance(f"robust.{name}", domain)
+                own = _short(value) if isinstance(domain, Log) else value
+                found["robust"] = replace(found["robust"], **{name: own})
     return {key: arm for key, arm in found.items() if arm and (has_tasks or arm.phase == "target")}
+
+
+def _searched(robust: Robust) -> list[str]:
+    """The numbers of its method; one step that is shorter than the region is wide is a step in a smaller region."""
+    return [n for n in _ROBUST if n in robust.parts and (n != "step_size" or robust.steps > 1)]
 
 
 def arms(setting: Setting) -> list[dict[str, Value]]:
@@ -135,10 +152,8 @@ def arms(setting: Setting) -> list[dict[str, Value]]:
     for align in setting.align:
         rows.append({**none, "align": titles(align, None)[0], "align.weight": align.weight})
     for robust in setting.robust:
-        own: dict[str, Value] = {"robust": robust.method}
-        own |= {"robust.eps": robust.eps} if robust.eps else {}
-        own |= {"robust.steps": robust.steps} if robust.steps else {}
-        rows.append({**none, **own})
+        own: dict[str, Value] = {f"robust.{name}": getattr(robust, name) for name in _searched(robust)}
+        rows.append({**none, "robust": robust.method, **own})
     return rows
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from search_spaces import space
 from study.best import read_recipe
 from study.encoder import resolve
-from study.objectives import OPTIONS, add_objectives, labelled, objectives_of
+from study.objectives import OPTIONS, add_objectives, labelled, located, objectives_of
 from study.options import Parser, add_running, home_of, names_of, print_json, run_verb, running_of
 from study.plan import Planner, scored_languages, selection_rows
 from study.record import Record, Settings
@@ -147,6 +147,7 @@ def _reading(options: argparse.Namespace) -> dict[str, Any]:
 
 def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
     recipe, study = read_recipe(options.recipe)
+    recipe = located(recipe)
     for name in ("encoder", "targets", "intermediate", "profile", "scale", *READING, *OPTIONS):
         if getattr(options, name) is not None:
             raise BadInput(f"--{name.replace('_', '-')} is part of the recipe: change it in {options.recipe!r}")

@@ -13,6 +13,7 @@ from study.options import names_of
 from trainables.catalogue import dataset
 from trainables.errors import BadInput, check_path, unknown
 from trainables.objectives import ALL, Align, In, Method, Robust, to_dict
+from trainables.recipe import Recipe
 from trainables.sources import Source
 
 OPTIONS = ("align_on", "align_data", "align_phase", "robust", "synonyms")
@@ -59,10 +60,10 @@ def objectives_of(
         check_path("--synonyms", options.synonyms)
         if not Path(options.synonyms).is_file():
             raise BadInput(f"--synonyms: there is no file {options.synonyms!r}")
-        if not any(arm.copies for arm in arms):
+        if not any(arm.method == "synonyms" for arm in arms):
             raise BadInput("--synonyms is for --robust synonyms, which is not asked about")
         own = str(Path(options.synonyms).resolve())
-        arms = [replace(arm, synonyms=own) if arm.copies else arm for arm in arms]
+        arms = [replace(arm, synonyms=own) if arm.method == "synonyms" else arm for arm in arms]
     found["robust"] = [to_dict(arm) for arm in arms]
     return {name: values for name, values in found.items() if values}
 
@@ -73,6 +74,13 @@ def labelled(targets: Iterable[str], source: Source) -> tuple[str, ...]:
     places = [(d, *([dataset(d.translated)] if d.translated else [])) for d in trained]
     having = [{tag for d in several for tag in source.languages(d, "train")} - {"en"} for several in places]
     return tuple(sorted(set.intersection(*having))) if having else ()
+
+
+def located(recipe: Recipe) -> Recipe:
+    """The recipe with the whole path of its synonyms, which workers read from folders of their own."""
+    if not recipe.robust or not recipe.robust.synonyms:
+        return recipe
+    return replace(recipe, robust=replace(recipe.robust, synonyms=str(Path(recipe.robust.synonyms).resolve())))
 
 
 def _translated(targets: Iterable[str], data: str | None, source: Source) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
@@ -25,11 +25,13 @@ from trainables.configs import (
 )
 from trainables.encoders import no_masked_lm
 from trainables.errors import BadInput, unknown
-from trainables.objectives import ALL, Align
+from trainables.objectives import ALL, Align, Robust
 from trainables.pretrain import size
 from trainables.profiles import PROFILES, Phase, Profile
 from trainables.recipe import Recipe, digest
 from trainables.sources import Source
+from trainables.synonyms import address as address_of_words
+from trainables.synonyms import synonyms_of
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Planner:
     source: Source
     weights: Weights | None
     sweep: bool = False
+    _synonyms: dict[str, str] = field(default_factory=dict, repr=False, compare=False)  # file -> hash of its words
 
     def plan(self, recipe: Recipe, num_seeds: int) -> Plan:
         """The plan of a recipe; raises BadInput when the source lacks rows that it needs."""
@@ -180,6 +183,22 @@ class Planner:
             alone=alone,
         )
 
+    def _exchanged(self, task: TaskFit, robust: Robust | None, profile: Profile, phase: str) -> TaskFit:
+        """The task with the copies of its rows in which words are exchanged; BadInput where that cannot be."""
+        if not robust or robust.method != "synonyms" or robust.phase != phase:
+            return task
+        if (kind := dataset(task.name).kind) != "labelled":
+            raise BadInput(
+                f"synonyms are exchanged in sentences and pairs with a label, and {task.name!r} is of kind {kind!r}: "
+                "name other targets, or another method of robust training"
+            )
+        if not robust.synonyms and any(language != "en" for _, language in task.trained_on):
+            raise BadInput("synonyms that are found in the source are English: name a file, or train on English alone")
+        path = robust.synonyms
+        if path not in self._synonyms:
+            self._synonyms[path] = address_of_words(synonyms_of(self.source, path))
+        return replace(task, copies=robust.copies or profile.copies_of(task.name), synonyms=self._synonyms[path])
+
     def _pretrain(self, recipe: Recipe) -> Pretrain:
         name = recipe.encoder.removeprefix("pretrain:")
         languages = self.source.languages(DATASETS["mlm"], "train")
@@ -213,6 +232,7 @@ class Planner:
         tasks = tuple(_task_fit(profile, task, recipe, target=False) for task in recipe.intermediate)
         if len(tasks) > 1:
             tasks = tuple(replace(task, epochs=profile.mixture_epochs) for task in tasks)
+        tasks = tuple(self._exchanged(task, recipe.robust, profile, "intermediate") for task in tasks)
         rows = self._with_dev([row for task in tasks for row in task.trained_on])
         mlm = None
         if recipe.mlm_ratio:
@@ -263,6 +283,8 @@ class Planner:
         task = _task_fit(profile, train_on, recipe, target=True)
         if recipe.train_languages:
             task = replace(task, rows=self._in(train_on, recipe.train_languages))
+        if not alone:
+            task = self._exchanged(task, recipe.robust, profile, "target")
         aligned = self._align(align, "target", (task,), alone)
         rows = [row for row in self._with_dev(task.trained_on) if not alone or row[2] == "train"]
         return Target(
@@ -324,6 +346,7 @@ def _fit_config(phase: Phase, recipe: Recipe, seed: int, name: str, align: Align
     """A rehearsal warms up for its share of the steps, like the phase that it stands for."""
     numbers = {**asdict(phase), "warmup_steps": math.ceil(recipe.scale * phase.warmup_steps)}
     robust = recipe.robust if recipe.robust and recipe.robust.phase == name else None
+    robust = None if robust and robust.method == "synonyms" else robust  # which are in the tasks' rows
     return FitConfig(**numbers, seed=seed, align=align, robust=robust)
 
 

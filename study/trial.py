@@ -98,7 +98,9 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
     shows = machine.comm.is_first and bool(lacking)
     beat = Beat(file_of(log.parent, job.plan.recipe.address), lacking, log) if shows else None
     watch = beat.watch if beat else lambda *_: None
-    context = Context(open_source(job.source), home / "encoded", machine, watch)
+    robust = job.plan.recipe.robust
+    synonyms = robust.synonyms if robust else ""
+    context = Context(open_source(job.source), home / "encoded", machine, watch, synonyms=synonyms)
     done = 0
     stop = partial(os.path.exists, stop_file(log))
     ends = {addresses[-1] for addresses in job.plan.evaluations().values()}

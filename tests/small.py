@@ -64,6 +64,7 @@ def run_stage(
     source: Source,
     watch: Watch = lambda *_: None,
     checkpoints: Checkpoints | None = None,
+    synonyms: str = "",
 ) -> dict[str, Any]:
     """Runs a stage in this process, alone or as a worker of its group, into the folder `out`; returns its summary.
 
@@ -78,7 +79,7 @@ def run_stage(
 
     out.mkdir(parents=True, exist_ok=True)
     machine = Machine(torch.device("cpu"), Comm())
-    return run(config, init, out, Context(source, out.parent / "encoded", machine, watch, checkpoints))
+    return run(config, init, out, Context(source, out.parent / "encoded", machine, watch, checkpoints, synonyms))
 
 
 def quiet() -> None:

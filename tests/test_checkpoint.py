@@ -16,6 +16,7 @@ from trainables import loop
 from trainables.checkpoint import KEPT, Checkpoints, Stopped
 from trainables.comm import Comm
 from trainables.configs import StageConfig, Target
+from trainables.objectives import Robust
 from trainables.sources import Source
 
 MIXED: dict[str, Any] = {"intermediate": ("mnli", "squad"), "mixing_limit": 8192, "epochs": 1.0, "lr": 5e-4}
@@ -96,6 +97,16 @@ def test_a_mixture_with_masked_lm(source: Source, nano: Path, tmp_path: Path) ->
 def test_a_target_of_every_format(name: str, source: Source, nano: Path, tmp_path: Path) -> None:
     stages = stages_of(source, str(nano), targets=(name,), scale=0.1)
     config = next(c for c in stages.values() if isinstance(c, Target))
+    check(replace(config, task=replace(config.task, epochs=5.0)), nano, tmp_path, source)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["adversarial", "random"])
+def test_robust_training(method: str, source: Source, nano: Path, tmp_path: Path) -> None:
+    robust = Robust(method=method, eps=0.1, steps=2, step_size=0.5)  # type: ignore[arg-type]
+    stages = stages_of(source, str(nano), targets=("sib200",), scale=0.1, robust=robust)
+    config = next(c for c in stages.values() if isinstance(c, Target))
+    assert config.fit.robust == robust
     check(replace(config, task=replace(config.task, epochs=5.0)), nano, tmp_path, source)
 
 

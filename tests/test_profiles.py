@@ -14,6 +14,7 @@ from study.record import Settings
 from trainables.catalogue import DATASETS
 from trainables.configs import Intermediate, Target, steps_of
 from trainables.numbers import lines, numbers, sources
+from trainables.objectives import Align
 from trainables.profiles import PROFILES, Fit, Phase, Profile
 from trainables.recipe import Recipe
 from trainables.schedule import learning_rate, mixing_probabilities
@@ -123,6 +124,20 @@ def test_xtreme_r_numbers(task: str, batch: int, parts: int, epochs: float, lr: 
     fit = XTREME.fit(task, target=True)
     assert (fit.batch, fit.accumulation, fit.epochs, fit.max_length) == (batch, parts, epochs, length)
     assert XTREME.target_phase_of(task).lr == lr
+
+
+@pytest.mark.protocol
+def test_numbers_of_robust_training() -> None:
+    """Huang et al. 2021: the published scripts; what they do not train is XTREME's."""
+    robust = PROFILES["robust"]
+    for task, epochs, every, copies in (("mnli", 1, 1000, 3), ("pawsx", 3, 500, 10)):
+        fit, phase = robust.fit(task, target=True), robust.target_phase_of(task)
+        assert (fit.batch // fit.accumulation, fit.accumulation, fit.max_length, fit.epochs) == (8, 4, 128, epochs)
+        assert (phase.lr, phase.eval_every, phase.keep, phase.patience) == (2e-5, every, "best", None)
+        assert (robust.copies_of(task), robust.origin(f"copies.{task}")) == (copies, "robust")
+        assert robust.origin("target_fits") == robust.origin("target_phase.lr") == "robust"
+    assert robust.fit("udpos", target=True) == replace(XTREME.fit("udpos", target=True), origin="xtreme")
+    assert robust.origin("target_phase.clip") == "xtreme" and robust.origin("phase.lr") == "phang2020, A.1"
 
 
 def test_a_base_fills_what_a_source_does_not_say() -> None:
@@ -239,6 +254,15 @@ def test_numbers_say_where_they_are_from() -> None:
     assert found["scoring", "n-best"][0] == 20
     again = {(n.part, n.name): n.origin for n in numbers(replace(recipe, lr=1e-4, epochs=0.5))}
     assert again["intermediate", "lr with MLM"] == again["intermediate", "times its epochs"] == "this recipe"
+
+
+def test_numbers_of_alignment_say_on_what_and_who_translated_it() -> None:
+    recipe = replace(BASELINE, targets=("pawsx",), align=Align(languages=("de", "es"), weight=0.5))
+    found = {n.name: (n.value, n.origin) for n in numbers(recipe) if n.part == "alignment"}
+    assert found == {
+        "weight": (0.5, "this recipe"), "languages": ("de+es", "this recipe"), "batch": (32, "as the task's"),
+        "order": ("joint", "Gritta and Iacobacci 2021"), "pairs": ("pawsx, translated by machine", "this recipe"),
+    }  # fmt: skip
 
 
 def test_every_number_of_a_phase_is_listed_once_and_rebuilds_it() -> None:

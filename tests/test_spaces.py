@@ -11,9 +11,10 @@ import pytest
 
 import search_spaces
 from search_spaces import names, space
-from search_spaces.space import Domain, Given, Log, Setting
+from search_spaces.space import ROBUST, Domain, Given, Log, Setting
 from study.progress import TITLES
 from trainables.errors import BadInput
+from trainables.objectives import Align
 from trainables.profiles import PROFILES
 from trainables.recipe import Recipe, title
 
@@ -27,6 +28,7 @@ SETTINGS = {
     "no text": replace(SETTING, mlm=False),
     "one task": replace(SETTING, tasks=("squad",)),
     "one task, no text": replace(SETTING, tasks=("squad",), mlm=False),
+    "objectives": replace(SETTING, tasks=("squad",), align=(Align(languages=("all",)),), robust=ROBUST),
 }
 ROOM = pytest.mark.parametrize("name", names())
 CASES = pytest.mark.parametrize("setting", SETTINGS.values(), ids=list(SETTINGS))
@@ -106,9 +108,38 @@ def test_proposals_are_recipes_that_their_parameters_and_names_tell_apart(name: 
     assert len(set(seen.values())) == len(seen)
 
 
+def test_robust_training_has_a_row_for_plain_training_and_for_each_method() -> None:
+    setting = replace(SETTING, targets=("xnli", "pawsx"), robust=ROBUST)
+    found = published("robust_training", setting)
+    names = ["no intermediate task", "adversarial l2 0.01, 1 step", "random l2 0.1", "synonyms"]
+    assert [title(r, TITLES) for r in found] == names
+    assert [r.robust for r in found] == [None, *ROBUST] and all(not r.intermediate for r in found)
+    asked = space("robust_training")
+    assert (asked.profile, asked.tasks, asked.robust) == ("robust", (), ROBUST)
+    assert asked.targets == ("xnli", "pawsx", "xnli_pairs", "pawsx_pairs")
+
+
+def test_a_search_over_robust_training_asks_for_what_its_method_has() -> None:
+    setting, rng = replace(SETTING, robust=ROBUST), random.Random(0)
+    asked: dict[str, set[str]] = {}
+    for _ in range(300):
+        drawn = Drawn(rng)
+        found = space("robust_training").recipe(drawn, setting)
+        asked.setdefault(drawn.params["robust"], set()).update(drawn.params)
+        if found.robust and found.robust.eps:
+            assert 1e-3 <= found.robust.eps <= 1
+    region = {"robust", "robust.norm", "robust.eps"}
+    assert asked == {
+        "none": {"robust"},
+        "adversarial": {*region, "robust.steps", "robust.step_size"},
+        "random": region,
+        "synonyms": {"robust", "robust.copies"},
+    }
+
+
 def test_intermediate_tasks_has_the_rows_of_the_paper() -> None:
     """Phang et al. 2020, table 2: nothing, each task, all of them; each with and without masked LM."""
-    for setting in SETTINGS.values():
+    for setting in (s for s in SETTINGS.values() if not s.align):
         sets = len(setting.tasks) + (len(setting.tasks) > 1)
         assert len(published("intermediate_tasks", setting)) == 1 + (2 if setting.mlm else 1) * sets
     recipes = published("intermediate_tasks", SETTING)

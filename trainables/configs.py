@@ -39,7 +39,7 @@ class FitConfig(Phase):
         dropout: None keeps the encoder's own.
         min_evals: a phase shorter than `eval_every` steps still has so many dev evaluations, evenly spaced.
         mask: share of tokens that masked LM hides.
-        align, robust: objectives beside, or in place of, the tasks' own losses.
+        align, robust: objectives beside, or in place of, the tasks' own losses; exchanged words are in the tasks' rows.
     """
 
     dropout: float | None = None
@@ -65,6 +65,8 @@ class TaskFit:
 
     Attributes:
         rows: (dataset, language) of its training rows; () = its own English ones.
+        copies: this many of each training row in place of it, with words exchanged; 0 = the rows as they are.
+        synonyms: hash of the words that they are exchanged for (`synonyms.address`).
     """
 
     name: str
@@ -74,6 +76,8 @@ class TaskFit:
     doc_stride: int = 128
     bare_prefix: BarePrefix = "label"
     rows: tuple[tuple[str, str], ...] = ()
+    copies: int = 0
+    synonyms: str = ""
 
     @property
     def trained_on(self) -> tuple[tuple[str, str], ...]:

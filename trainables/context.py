@@ -17,14 +17,16 @@ Watch = Callable[[int, int, float, int], None]
 
 @dataclass(frozen=True)
 class Context:
-    """Where a stage runs: the source of rows, the cache of encoded rows, the machine, who watches the progress, and where
-    its state is kept while it trains (None: nowhere, an interrupted stage starts anew)."""
+    """Where a stage runs: the source of rows, the cache of encoded rows, the machine, who watches the progress, where its
+    state is kept while it trains (None: nowhere, an interrupted stage starts anew), and the file of synonyms ("": found in
+    the source)."""
 
     source: Source
     cache: Path
     machine: Machine
     watch: Watch
     checkpoints: Checkpoints | None = None
+    synonyms: str = ""
 
 
 def encoder_folder(init: Path) -> Path:

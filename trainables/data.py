@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,22 @@ from trainables.catalogue import POOLED, Dataset
 from trainables.comm import Comm
 from trainables.configs import MIN_SCORED_ROWS, MIN_TRAIN_ROWS, Cut, rows_at
 from trainables.errors import DataError
-from trainables.examples import Example
+from trainables.examples import Example, Labelled
 from trainables.formats import Encoded, encode
 from trainables.recipe import digest
 from trainables.sources import Source
+from trainables.synonyms import address, copies_of, synonyms_of
 
 FORMAT_VERSION = 3  # counts up when encoding changes its meaning
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Which training rows are changed how: see `configs.TaskFit`; `path` is the file of the words, "" the source's own."""
+
+    copies: int
+    synonyms: str
+    path: str
 
 
 @dataclass(frozen=True)
@@ -56,8 +66,13 @@ class Data:
         *,
         labels: Sequence[str] = (),
         first: int | None = None,
+        exchange: Exchange | None = None,
     ) -> Encoded:
-        """The split as flat arrays; `first` keeps only so many first examples. `labels`: see `formats.encode`."""
+        """The split as flat arrays; `first` keeps only so many first examples. `labels`: see `formats.encode`.
+
+        With `exchange` copies with exchanged words stand in place of every row; DataError when the words are not those that
+        its hash names.
+        """
         key = {
             "format": FORMAT_VERSION,
             "dataset": d.name,
@@ -66,21 +81,34 @@ class Data:
             "cut": asdict(cut),
             "labels": list(labels) if d.kind == "intent" else [],
         }
+        examples = partial(self._rows, d, language, split, first, exchange)
+        if exchange:
+            key |= {"copies": exchange.copies, "synonyms": exchange.synonyms}
         path = self.cache / f"{digest(key)}.npz"
         if self.comm.is_first and not path.exists():
-            write_npz(self._encode(d, language, split, cut, labels, first), path)
+            write_npz(self._encode(d, examples(), cut, labels), path)
         self.comm.from_first(None)  # nobody reads before the first worker has written
         try:
             return Encoded.load(path)
         except FileNotFoundError:  # the cache was cleared in this moment
-            return self._encode(d, language, split, cut, labels, first)
+            return self._encode(d, examples(), cut, labels)
 
-    def _encode(
-        self, d: Dataset, language: str, split: str, cut: Cut, labels: Sequence[str], first: int | None
-    ) -> Encoded:
+    def _rows(
+        self, d: Dataset, language: str, split: str, first: int | None, exchange: Exchange | None
+    ) -> Sequence[Example]:
+        rows = self.examples(d, language, split)[:first]
+        if not exchange:
+            return rows
+        synonyms = synonyms_of(self.source, exchange.path)
+        if address(synonyms) != exchange.synonyms:
+            where = exchange.path or self.source.spec
+            raise DataError(f"synonyms {where!r}: they are not those that the study was planned with")
+        return copies_of([row for row in rows if isinstance(row, Labelled)], synonyms, exchange.copies)
+
+    def _encode(self, d: Dataset, examples: Sequence[Example], cut: Cut, labels: Sequence[str]) -> Encoded:
         return encode(
             d.kind,
-            self.examples(d, language, split)[:first],
+            examples,
             self.tokenizer,
             max_length=cut.max_length,
             doc_stride=cut.doc_stride,

@@ -18,6 +18,7 @@ from trainables.configs import FitConfig
 from trainables.errors import is_out_of_memory
 from trainables.formats import Encoded
 from trainables.model import Net
+from trainables.robust import Changes, changed_loss
 from trainables.schedule import Schedule, generator, learning_rate, mask_tokens, one_cycle
 
 # Machine facts, never part of a recipe: how many padded tokens go through the model at once.
@@ -159,12 +160,12 @@ def losses_of(
     special: np.ndarray,
     aligned: Encoded | None,
 ) -> list[Loss]:
-    """The global batches of a step and what is asked of them. Text is masked; nothing is aligned beside it."""
+    """The global batches of a step and what is asked of them. Text is masked; nothing is changed or aligned there."""
     task, items = schedule.at(step)
     batch = collate(data[task], items, tokenizer.pad_token_id)
     if data[task].kind == "text":
         return [Loss(task, mask_batch(batch, special, tokenizer, generator(config.seed, "mask", step), config.mask))]
-    found = [Loss(task, batch)]
+    found = [Loss(task, batch, changes=Changes(config.robust, config.seed, step) if config.robust else None)]
     if aligned is not None and schedule.beside is not None and config.align:
         pairs = collate(aligned, schedule.beside[step], tokenizer.pad_token_id)
         found = found[: not config.align.alone] + [Loss(task, pairs, config.align.weight, aligns=True)]
@@ -179,18 +180,32 @@ def _state(
 
 @dataclass(frozen=True)
 class Loss:
-    """One term of a step: a task's loss on a global batch, or with `aligns` the alignment of the vectors that it classifies."""
+    """One term of a step: a task's loss on a global batch, or with `aligns` the alignment of the vectors that it classifies.
+
+    With `changes` the task's loss is that of changed inputs (`robust`).
+    """
 
     task: str
     batch: Batch
     weight: float = 1.0
     aligns: bool = False
+    changes: Changes | None = None
 
-    def of(self, net: Net, piece: Batch, machine: Machine) -> torch.Tensor:
-        """The part of the term that a piece of the batch has in it."""
-        tensors = piece.tensors(machine.device)
-        summed = net.alignment(self.task, tensors) if self.aligns else net.loss(self.task, tensors, piece.rows_per_item)
-        return self.weight * summed / max(1, self.batch.count)
+    def parts(self, net: Net, machine: Machine, tokens: int) -> Iterator[torch.Tensor]:
+        """This worker's part of the term, in pieces of at most so many padded tokens."""
+        comm, device = machine.comm, machine.device
+        noise = self.changes.noise(comm.rank, device) if self.changes else None
+        for piece in self.batch.share(comm.rank, comm.world).pieces(tokens):
+            tensors, rows = piece.tensors(device), piece.rows_per_item
+            with machine.autocast:
+                if self.aligns:
+                    summed = net.alignment(self.task, tensors)
+                elif self.changes and noise:
+                    summed = changed_loss(net, self.task, tensors, rows, self.changes.robust, noise)
+                else:
+                    summed = net.loss(self.task, tensors, rows)
+                loss = self.weight * summed / max(1, self.batch.count)
+            yield loss
 
     def parameters(self, net: Net) -> Iterator[torch.nn.Parameter]:
         """What it trains."""
@@ -238,9 +253,7 @@ def _gradients(net: Net, losses: Sequence[Loss], machine: Machine, tokens: int) 
     """Adds up the gradients of this worker's share of the batches, piece by piece; returns its part of the mean losses."""
     total = torch.zeros((), device=machine.device)
     for term in losses:
-        for piece in term.batch.share(machine.comm.rank, machine.comm.world).pieces(tokens):
-            with machine.autocast:
-                loss = term.of(net, piece, machine)
+        for loss in term.parts(net, machine, tokens):
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
     return total

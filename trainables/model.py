@@ -118,27 +118,39 @@ class Net(nn.Module):
         if pooler := self.pooler_of(via):
             yield from pooler.dense.parameters()
 
-    def hidden(self, tokens: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
+    def embedded(self, tokens: Tensor) -> Tensor:
+        """The word embeddings [B, L, width] of token ids [B, L]."""
+        return self.lm.get_input_embeddings()(tokens)  # type: ignore[no-any-return]
+
+    def hidden(
+        self, tokens: Tensor, mask: Tensor, segments: Tensor | None = None, delta: Tensor | None = None
+    ) -> Tensor:
         """Last hidden states [B, L, width] of token ids [B, L] under an attention mask [B, L].
 
         Segment ids [B, L] reach only an encoder that tells two segments apart: XLM-R has one, DeBERTa none, though
-        DeBERTa's tokenizer gives two.
+        DeBERTa's tokenizer gives two. `delta` [B, L, width] is added to the word embeddings (`robust`).
         """
-        inputs = {"input_ids": tokens, "attention_mask": mask.long()}  # DeBERTa computes 1 - mask
+        words = {"input_ids": tokens} if delta is None else {"inputs_embeds": self.embedded(tokens) + delta}
+        inputs = {**words, "attention_mask": mask.long()}  # DeBERTa computes 1 - mask
         if segments is not None and getattr(self.lm.config, "type_vocab_size", 0) > 1:
             inputs["token_type_ids"] = segments
         return self.encoder(**inputs).last_hidden_state  # type: ignore[no-any-return]
 
-    def forward(self, task: str, tokens: Tensor, mask: Tensor, segments: Tensor | None = None) -> Any:
+    def forward(
+        self, task: str, tokens: Tensor, mask: Tensor, segments: Tensor | None = None, delta: Tensor | None = None
+    ) -> Any:
         """The task's logits: [B, outputs] of a pooled head, [B, L, outputs] of a token head, both of a joint head."""
-        return self.heads[task](self.hidden(tokens, mask, segments))
+        return self.heads[task](self.hidden(tokens, mask, segments, delta))
 
-    def loss(self, task: str, batch: Mapping[str, Tensor], rows_per_item: int = 1) -> Tensor:
+    def loss(
+        self, task: str, batch: Mapping[str, Tensor], rows_per_item: int = 1, delta: Tensor | None = None
+    ) -> Tensor:
         """The *summed* loss of a batch; dividing by the global count makes it independent of the number of workers.
 
         Args:
             batch: `tokens` and `mask` [B, L]; `labels` as in `formats.Encoded`, [B, L] with -100 for words, intent and
                 text; intent also `weights` [B, L], what each label counts; `segments` [B, L] where there are two.
+            delta: [B, L, width], added to the word embeddings; not for text.
         """
         kind, labels = self.specs[task].kind, batch["labels"]
         if kind == "text":
@@ -146,7 +158,7 @@ class Net(nn.Module):
             hidden = self.hidden(batch["tokens"], batch["mask"], batch.get("segments"))
             chosen = labels != NOT_SCORED
             return cross_entropy(self.lm_head(hidden[chosen]), labels[chosen])
-        logits = self(task, batch["tokens"], batch["mask"], batch.get("segments"))
+        logits = self(task, batch["tokens"], batch["mask"], batch.get("segments"), delta)
         if kind == "intent":
             intents, tags = logits
             each = torch.cat([_each(intents.unsqueeze(1), labels[:, :1]), _each(tags[:, 1:], labels[:, 1:])], 1)

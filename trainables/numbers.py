@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import NamedTuple
 
 from trainables.catalogue import dataset
+from trainables.objectives import Align, In, Robust
 from trainables.profiles import MAX_ANSWER, MAX_QUERY, N_BEST, PROFILES, Fit, Phase, Profile
 from trainables.recipe import CHOICES, Recipe
 from trainables.schedule import CYCLE_RISES
@@ -26,7 +27,8 @@ _NAMES = {
     "dev_examples": "dev examples",
     "keep": "keep",
 }
-_PHASES = ("every", "intermediate", "mixture", "masked", "targets", "target", "scoring")  # in this order
+# In this order.
+_PHASES = ("every", "intermediate", "mixture", "masked", "targets", "target", "alignment", "robust", "scoring")
 Value = int | float | str
 
 
@@ -53,7 +55,12 @@ def numbers(recipe: Recipe) -> list[Number]:
         found.append(Number("every stage", "scale", recipe.scale, HERE))
     if recipe.intermediate:
         found += _intermediate(recipe, profile)
-    return found + _targets(tuple(trained), profile) + _scoring(recipe, profile)
+    found += _targets(tuple(trained), profile)
+    if recipe.align:
+        found += _alignment(recipe, recipe.align, tuple(trained), profile)
+    if recipe.robust:
+        found += _robust(recipe, recipe.robust, tuple(trained), profile)
+    return found + _scoring(recipe, profile)
 
 
 def _intermediate(recipe: Recipe, profile: Profile) -> Iterator[Number]:
@@ -114,6 +121,41 @@ def _targets(trained: tuple[str, ...], profile: Profile) -> list[Number]:
         n for name in trained for n in _fit(f"target {name}", profile.fit(name, target=True), profile, "target_fits")
     ]
     return shared + fits + own
+
+
+def _alignment(recipe: Recipe, align: Align, trained: tuple[str, ...], profile: Profile) -> Iterator[Number]:
+    """What is aligned, on whose translations; a step's pairs are as many as the task's examples."""
+    tasks, target = _carriers(recipe, align.phase, trained)
+    yield Number("alignment", "weight", align.weight, "Gritta and Iacobacci 2021" if align.weight == 1 else HERE)
+    yield Number("alignment", "languages", "+".join(align.languages), HERE)
+    yield Number("alignment", "order", align.order, "Gritta and Iacobacci 2021" if align.order == "joint" else HERE)
+    for task in tasks:
+        data = align.data or dataset(task).translated or task
+        by = dataset(data).translated_by
+        yield Number("alignment", "pairs", data + (f", translated by {by}" if by else ""), HERE)
+    batch = max(profile.fit(task, target=target).batch for task in tasks)
+    yield Number("alignment", "batch", batch, "as the task's")
+
+
+def _robust(recipe: Recipe, robust: Robust, trained: tuple[str, ...], profile: Profile) -> Iterator[Number]:
+    """What is changed and how far; the paper's regions are not known, so they are always the recipe's own."""
+    part = f"robust {robust.method}"
+    for name in robust.parts:
+        if name == "copies" and not robust.copies:
+            for task in _carriers(recipe, robust.phase, trained)[0]:
+                origin = profile.origin(f"copies.{task}")
+                yield Number(part, f"copies of {task}", profile.copies_of(task), origin)
+        elif name == "synonyms":
+            yield Number(part, "words", robust.synonyms or "of the source's paraphrases", HERE)
+        else:
+            value = getattr(robust, name)
+            published = name == "weight" and value == 1
+            yield Number(part, name.replace("_", " "), value, "robust" if published else HERE)
+
+
+def _carriers(recipe: Recipe, phase: In, trained: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """The training sets of the phase that carries an objective, and whether it is that of the targets."""
+    return (trained, True) if phase == "target" else (recipe.intermediate, False)
 
 
 def _phase(part: str, phase: Phase, profile: Profile) -> Iterator[Number]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import PurePath
 from typing import Any, Literal, TypeVar, get_args
 
 from trainables.errors import BadInput, check_number, check_path, unknown
@@ -57,7 +58,7 @@ class Robust:
         norm, eps: the region: for each token, changes of its embedding with an l2 (or maximum) norm of at most `eps`.
         steps, step_size: of the ascent to the worst change; `step_size` is a multiple of `eps`.
         weight: share of the changed inputs in the loss; the rest is the unchanged ones'. Published 1.
-        copies: of each row, where words are exchanged; published 10 for PAWS-X, 3 for XNLI.
+        copies: of each row, where words are exchanged; 0 = the profile's number for the data set.
         synonyms: file of synonyms; "" = found in the source's own paraphrases.
         phase: whose training carries it.
     """
@@ -76,24 +77,29 @@ class Robust:
         for name, kind in (("method", Method), ("norm", Norm), ("phase", In)):
             _check_choice(f"robust.{name}", getattr(self, name), kind)
         check_path("robust.synonyms", self.synonyms)
-        for name in _NO_PART[self.method]:
+        for name in {part for parts in _PARTS.values() for part in parts}.difference(self.parts):
             object.__setattr__(self, name, getattr(Robust, name))
-        for name in _BOUNDS.keys() - _NO_PART[self.method]:
+        for name in _BOUNDS.keys() & set(self.parts):
             value = check_number(f"robust.{name}", getattr(self, name), **_BOUNDS[name])
             object.__setattr__(self, name, type(getattr(Robust, name))(value))
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The fields that play a part in its method; the others are as if they had not been given."""
+        return _PARTS[self.method]
 
-_NO_PART: Mapping[str, frozenset[str]] = {
-    "adversarial": frozenset({"copies", "synonyms"}),
-    "random": frozenset({"steps", "step_size", "copies", "synonyms"}),
-    "synonyms": frozenset({"norm", "eps", "steps", "step_size", "weight"}),
+
+_PARTS: Mapping[str, tuple[str, ...]] = {
+    "adversarial": ("norm", "eps", "steps", "step_size", "weight"),
+    "random": ("norm", "eps", "weight"),
+    "synonyms": ("copies", "synonyms"),
 }
 _BOUNDS: Mapping[str, Mapping[str, float]] = {
     "eps": {"above": 0},
     "steps": {"at_least": 1},
     "step_size": {"above": 0},
     "weight": {"at_least": 0, "at_most": 1},
-    "copies": {"at_least": 1},
+    "copies": {"at_least": 0},
 }
 Objective = TypeVar("Objective", Align, Robust)
 
@@ -141,8 +147,13 @@ def title(align: Align | None, robust: Robust | None) -> list[str]:
         text += " (intermediate)" if align.phase == "intermediate" else ""
         parts.append(text + (f" x{align.weight:g}" if align.weight != 1 else "") + _with(align.data))
     if robust:
-        text = f"{robust.copies} synonym copies" if robust.copies else f"{robust.method} {robust.norm} {robust.eps:g}"
-        text += f", {robust.steps} steps of {robust.step_size:g}" if robust.steps else ""
+        if robust.method == "synonyms":
+            text = (f"{robust.copies}x " if robust.copies else "") + "synonyms" + _with(PurePath(robust.synonyms).name)
+        else:
+            text = f"{robust.method} {robust.norm} {robust.eps:g}"
+        if robust.steps:
+            text += f", {robust.steps} step{'s' * (robust.steps > 1)}"
+        text += f" of {robust.step_size:g}" if robust.steps and robust.step_size != 1 else ""
         text += f" x{robust.weight:g}" if robust.weight != 1 else ""
         parts.append(text + (" (intermediate)" if robust.phase == "intermediate" else ""))
     return parts

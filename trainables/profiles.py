@@ -80,6 +80,7 @@ class Profile:
         mixture_epochs: passes for every task of a mixture, in place of its own.
         doc_stride: *step* between the windows of a long context.
         eval_max_length, span_max_length, retrieval_max_length: longest input when scoring.
+        copies: training set -> copies of each row where words are exchanged for synonyms; "" serves the others.
         base: the profile whose numbers stand where this one's source says nothing.
         origins: field, or field and part as "phase.lr" -> where it is from; what is not listed is from `name`'s source.
     """
@@ -100,6 +101,7 @@ class Profile:
     mlm_alpha: float = 0.3
     mixture_epochs: float = 3
     doc_stride: int = 128
+    copies: Mapping[str, int] = field(default_factory=lambda: {"": 3, "mnli": 3, "pawsx": 10})
     base: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -121,6 +123,10 @@ class Profile:
         """How the training on a target's training set is optimised: by its own numbers, or those of all targets."""
         return self.fit(task, target=True).phase or self.target_phase
 
+    def copies_of(self, task: str) -> int:
+        """Copies of each of a task's training rows where words are exchanged for synonyms."""
+        return self.copies.get(task, self.copies[""])
+
     def origin(self, part: str) -> str:
         """Where a number is from; `part` is a field's name, or "field.number" as in "phase.lr"."""
         return self.origins.get(part) or self.origins.get(part.partition(".")[0]) or self.name
@@ -139,6 +145,7 @@ def _each(names: str, fit: Fit) -> dict[str, Fit]:
 
 _INTENTS = "multiatis mtop mtod massive xsid xsid_parallel"
 _JIANT = "jiant (paper silent)"
+_COPIES = {"copies": "Stepstone, as robust's XNLI", "copies.mnli": "robust", "copies.pawsx": "robust"}
 _OWN_FITS = "Stepstone, not in the paper"
 
 # Phang et al. 2020: appendix A.1 and Table 3 for the intermediate phase, A.2 and Table 4 for the targets.
@@ -188,6 +195,7 @@ PHANG2020 = Profile(
     span_max_length=384,
     retrieval_max_length=256,
     origins={
+        **_COPIES,
         "fits": "phang2020, Table 3",
         "fits.max_length": _JIANT,
         "target_fits": "phang2020, Table 4",
@@ -315,10 +323,25 @@ SMALL = Profile(
     retrieval_max_length=128,
     mixing_limit=2**11,
     mixture_epochs=2,
-    origins={"mlm_sentences": "phang2020", "mlm_alpha": "phang2020", "doc_stride": "jiant"},
+    origins={**_COPIES, "mlm_sentences": "phang2020", "mlm_alpha": "phang2020", "doc_stride": "jiant"},
 )
 
-PROFILES: Mapping[str, Profile] = {p.name: p for p in (PHANG2020, XTREME, JIANT, XEROALIGN, SMALL)}
+# Huang et al. 2021, robust training of multilingual BERT: the numbers of its published scripts, and XTREME's for the rest.
+_ROBUST = Fit(batch=32, accumulation=4, epochs=1, max_length=128, phase=replace(_XTREME, eval_every=1000))
+ROBUST = based_on(
+    XTREME,
+    name="robust",
+    cite="Huang et al. 2021, Improving Zero-Shot Cross-Lingual Transfer Learning via Robust Training: its scripts",
+    target_fits={
+        **{name: replace(fit, origin=fit.origin or "xtreme") for name, fit in XTREME.target_fits.items()},
+        "": replace(_ROBUST, epochs=3, origin="Stepstone, as robust's PAWS-X"),
+        "mnli": _ROBUST,
+        "pawsx": replace(_ROBUST, epochs=3, phase=replace(_XTREME, eval_every=500)),
+    },
+    origins={"target_phase.lr": "robust"},
+)
+
+PROFILES: Mapping[str, Profile] = {p.name: p for p in (PHANG2020, XTREME, JIANT, XEROALIGN, ROBUST, SMALL)}
 
 
 def default_profile(encoder: str, published: str) -> str:

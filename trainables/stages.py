@@ -21,7 +21,7 @@ from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.checkpoint import Checkpoints
 from trainables.configs import FitConfig, Intermediate, Pretrain, StageConfig, Sweep, Target, TaskFit, steps_of
 from trainables.context import Context, encoder_folder
-from trainables.data import Data, joined
+from trainables.data import Data, Exchange, joined
 from trainables.evaluation import evaluate, sweep
 from trainables.examples import Bitext, Example, Labelled
 from trainables.formats import Encoded, encode
@@ -86,7 +86,7 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
     comm = context.machine.comm
     tokenizer = load_tokenizer(encoder_folder(init))
     data = Data(context.source, context.cache, tokenizer, comm, config.scale, config.data)
-    streams = {t.name: _task_stream(t, data) for t in config.tasks}
+    streams = {t.name: _task_stream(t, data, context.synonyms) for t in config.tasks}
     sizes = {name: stream.encoded.num_examples for name, stream in streams.items()}
     limit = math.ceil(config.mixing_limit * config.scale)  # a rehearsal keeps the proportions of the real mix
     share = 0.0
@@ -121,7 +121,7 @@ def target(config: Target, init: Path, out: Path, context: Context) -> dict[str,
     tokenizer = load_tokenizer(encoder_folder(init))
     data = Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale, config.data)
     name = config.task.name
-    stream = _task_stream(config.task, data)
+    stream = _task_stream(config.task, data, context.synonyms)
     steps = steps_of({name: (stream.encoded.num_items, config.task.epochs, config.task.batch)}, 1.0, 0, 0.0)
     head = {name: _head(dataset(name), context.source)}
     net = Net(load_lm(encoder_folder(init), config.fit.dropout), head, config.fit.seed)
@@ -141,10 +141,16 @@ class _Stream:
     stream: Stream
 
 
-def _task_stream(task: TaskFit, data: Data) -> _Stream:
+def _task_stream(task: TaskFit, data: Data, words: str) -> _Stream:
+    """The training rows of a task; `words` is the file of synonyms, where words are exchanged."""
     labels = data.source.labels(dataset(task.name))
-    parts = [data.encoded(dataset(name), tag, "train", task.cut, labels=labels) for name, tag in task.trained_on]
-    encoded = joined(parts)
+    exchange = Exchange(task.copies, task.synonyms, words) if task.copies else None
+    encoded = joined(
+        [
+            data.encoded(dataset(name), tag, "train", task.cut, labels=labels, exchange=exchange)
+            for name, tag in task.trained_on
+        ]
+    )
     return _Stream(encoded, Stream(item_lengths(encoded), task.batch))
 
 
