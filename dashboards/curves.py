@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ class Curve:
     name: str
     role: Role
     points: Points
+    band: tuple[tuple[float, float, float], ...] = ()  # x, low, high: the spread around the line
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def layers(report: Report) -> list[Panel]:
         last = max((x for curve in curves for x, _ in curve.points), default=0.0)
         read = number(target.get("reads"))
         caption = f"{len(rows)} recipes" + (f"; the matrix reads layer {read:.0f}" if read is not None else "")
-        chart = _chart("score by layer, mean over languages", curves, last, "layers")
+        chart = draw("score by layer, mean over languages", curves, last, "layers")
         drawn.append(Panel(str(target.get("title")), caption, chart, Markup("")))
     return [panel for panel in drawn if panel.loss]
 
@@ -80,7 +81,7 @@ def _panel(label: str, curves: list[tuple[str, Role, Mapping[str, Any]]]) -> Pan
     last = max((x for curve in [*losses, *scores] for x, _ in curve.points), default=0.0)
     losses = [Curve(curve.name, curve.role, _thin(curve.points)) for curve in losses]
     caption = curves[0][0] if len(curves) == 1 else f"{len(curves)} recipes"
-    return Panel(label, caption, _chart("loss", losses, last), _chart("English dev score", scores, last))
+    return Panel(label, caption, draw("loss", losses, last), draw("English dev score", scores, last))
 
 
 def _pairs(steps: object, values: object) -> Points:
@@ -111,15 +112,19 @@ def _points(values: object) -> Points:
     return sorted(points)
 
 
-def _chart(title: str, curves: list[Curve], last: float, unit: str = "steps") -> Markup:
-    """One small chart; empty where no curve has a point. The baseline and the best recipe are drawn over the others."""
+def draw(
+    title: str, curves: list[Curve], last: float, unit: str = "steps", ends: tuple[float, float] | None = None
+) -> Markup:
+    """One small chart; empty where no curve has a point. The baseline and the best recipe are drawn over the others.
+
+    ends: lowest and highest value of its scale, where several charts share one; else of its own curves and their bands.
+    """
     curves = sorted(
         (curve for curve in curves if curve.points), key=lambda curve: ("other", "baseline", "best").index(curve.role)
     )
     if not curves:
         return Markup("")
-    values = [y for curve in curves for _, y in curve.points]
-    low, high = min(values), max(values)
+    low, high = ends or reach(curves)
     margin = 0.06 * (high - low) or max(0.5, 0.05 * abs(high))
     low, high = low - margin, high + margin
 
@@ -141,11 +146,21 @@ def _chart(title: str, curves: list[Curve], last: float, unit: str = "steps") ->
         body.append(
             Markup('<text class="quiet" x="{}" y="{}" text-anchor="{}">{}</text>').format(x, floor + 15, anchor, text)
         )
+    for curve in (curve for curve in curves if curve.band):
+        edge = [place(x, y) for x, _, y in curve.band] + [place(x, y) for x, y, _ in reversed(curve.band)]
+        body.append(Markup('<path class="spread {}" d="M{}Z"/>').format(curve.role, "L".join(edge)))
     body += [_curve(curve, [place(x, y) for x, y in curve.points]) for curve in curves]
     size = Markup('viewBox="0 0 {} {}"').format(_LEFT + _WIDTH + _RIGHT, floor + _BOTTOM)
     return Markup('<svg class="curve" {} role="img" aria-label="{}">{}</svg>').format(
         size, title, Markup("").join(body)
     )
+
+
+def reach(curves: Iterable[Curve]) -> tuple[float, float]:
+    """The lowest and the highest value of curves that have points, bands included."""
+    values = [y for curve in curves for _, y in curve.points]
+    values += [y for curve in curves for _, *ends in curve.band for y in ends]
+    return min(values), max(values)
 
 
 def _curve(curve: Curve, places: list[str]) -> Markup:

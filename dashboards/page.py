@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from dashboards import aligned, curves, languages
+from dashboards import aligned, curves, epochs, languages
 from dashboards.matrix import Report, matrix, rows_of
 from dashboards.scale import interval, number, plain, signed, tidy
 
@@ -48,6 +48,7 @@ def render(report: Mapping[str, Any]) -> str:
         more_curves=drawn[_SHOWN_CURVES:],
         layers=curves.layers(report),
         aligned=aligned.aligned(report),
+        epochs=epochs.section(report),
         best=_best(report),
         runs=_runs(report),
         signed=signed,

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from search_spaces.space import Log, Setting, Space, Suggest, Value, arms, objectives
+from search_spaces.space import Setting, Space, Suggest, Value, arms, as_published, trained_first
 from trainables.recipe import Recipe
 
 
 def recipe(suggest: Suggest, setting: Setting) -> Recipe:
     """Which tasks, mixed how, with how much masked LM, for how long?"""
-    numbers = setting.numbers
     tasks = tuple(task for task in setting.tasks if suggest.scientific(f"use.{task}", [False, True]))
-    beside = objectives(suggest, setting, has_tasks=bool(tasks))
-    if not tasks:
-        return Recipe(**setting.fixed, **beside)
-    mlm_ratio = suggest.scientific("mlm_ratio", [0.0, "by_size", 0.25, 0.5]) if setting.mlm else 0.0
-    limit = 0
-    if len(tasks) > 1 or mlm_ratio == "by_size":
-        limit = suggest.scientific("mixing_limit", [numbers.mixing_limit // 2**n for n in (0, 2, 4)])
-    epochs = suggest.nuisance("epochs", [0.25, 0.5, 1.0, 2.0])
-    own_lr = numbers.intermediate_lr(mlm=bool(mlm_ratio))
-    # A multiple of the published value, so that with and without masked LM one scale is searched.
-    lr = own_lr * suggest.nuisance("lr_multiple", Log(0.3, 3.0))
-    return Recipe(
-        **setting.fixed,
-        **beside,
-        intermediate=tasks,
-        mixing_limit=limit,
-        mlm_ratio=mlm_ratio,
-        epochs=epochs,
-        lr=float(f"{lr:.4g}"),
-    )
+    return trained_first(suggest, setting, tasks)
 
 
 def published(setting: Setting) -> list[dict[str, Value]]:
@@ -41,7 +21,7 @@ def published(setting: Setting) -> list[dict[str, Value]]:
     if len(setting.tasks) > 1:
         sets.append(setting.tasks)
     ratios: list[float | str] = [0.0, "by_size"] if setting.mlm else [0.0]
-    own: dict[str, Value] = {"mixing_limit": setting.numbers.mixing_limit, "epochs": 1.0, "lr_multiple": 1.0}
+    own = as_published(setting.numbers)
     rows: list[dict[str, Value]] = [{f"use.{task}": False for task in setting.tasks}]
     for ratio in ratios:
         for tasks in sets:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from trainables.objectives import Align, Robust
 from trainables.objectives import title as titles
-from trainables.profiles import PROFILES, Profile
+from trainables.profiles import NO_LIMIT, PROFILES, Profile
 from trainables.recipe import Recipe
 
 Value = bool | int | float | str
@@ -54,7 +54,7 @@ class Setting:
     tasks: tuple[str, ...]
     mlm: bool
     scale: float
-    reading: Mapping[str, Any] = field(default_factory=dict)  # recipe keys on how encoders are read
+    reading: Mapping[str, Any] = field(default_factory=dict)  # recipe keys on how encoders are read, and on curves
     labelled: tuple[str, ...] = ()  # languages other than English with training rows of every target that is trained
     align: tuple[Align, ...] = ()  # objectives that the study asks about, beside none at all
     robust: tuple[Robust, ...] = ()
@@ -82,7 +82,9 @@ class Space:
         beside: further rows of the published tables that no search proposes, since they see other data.
         profile: the training numbers for encoders of full size.
         targets: what it is asked on unless a launch says otherwise, as far as the source has it; () = XTREME's.
+        pocket_targets: the same on the pocket data, where all of them would take too long for a first look.
         tasks: the same of intermediate tasks; None = what the catalogue lists as such, () = the space takes none.
+        curve: at how many points of a target's training scores are noted unless a launch says otherwise.
         aligns, robust: objectives that it asks about by itself; a launch may name others.
     """
 
@@ -92,7 +94,9 @@ class Space:
     beside: Callable[[Setting], list[Recipe]] = lambda setting: []
     profile: str = "phang2020"
     targets: tuple[str, ...] = ()
+    pocket_targets: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
+    curve: int = 0
     aligns: bool = False
     robust: tuple[Robust, ...] = ()
 
@@ -118,6 +122,43 @@ class Given:
         return self.params[name]
 
     nuisance = scientific
+
+
+def trained_first(suggest: Suggest, setting: Setting, tasks: tuple[str, ...]) -> Recipe:
+    """The recipe that trains these tasks first, or none: asks for the mix, masked LM, length and learning rate."""
+    numbers = setting.numbers
+    beside = objectives(suggest, setting, has_tasks=bool(tasks))
+    if not tasks:
+        return Recipe(**setting.fixed, **beside)
+    mlm_ratio = suggest.scientific("mlm_ratio", [0.0, "by_size", 0.25, 0.5]) if setting.mlm else 0.0
+    limit = 0
+    if len(tasks) > 1 or mlm_ratio == "by_size":
+        limit = suggest.scientific("mixing_limit", limits(numbers))
+    epochs = suggest.nuisance("epochs", [0.25, 0.5, 1.0, 2.0])
+    own_lr = numbers.intermediate_lr(mlm=bool(mlm_ratio))
+    # A multiple of the published value, so that with and without masked LM one scale is searched.
+    lr = own_lr * suggest.nuisance("lr_multiple", Log(0.3, 3.0))
+    return Recipe(
+        **setting.fixed,
+        **beside,
+        intermediate=tasks,
+        mixing_limit=limit,
+        mlm_ratio=mlm_ratio,
+        epochs=epochs,
+        lr=_short(lr),
+    )
+
+
+def as_published(numbers: Profile) -> dict[str, Value]:
+    """The parameters of `trained_first` for a published row, but for masked LM."""
+    return {"mixing_limit": numbers.mixing_limit, "epochs": 1.0, "lr_multiple": 1.0}
+
+
+def limits(numbers: Profile) -> list[int]:
+    """Limits of a mix to try: the published one and smaller ones; below no limit those of Phang et al. 2020."""
+    if numbers.mixing_limit == NO_LIMIT:
+        return [NO_LIMIT, 2**17, 2**15]
+    return [numbers.mixing_limit // 2**n for n in (0, 2, 4)]
 
 
 def objectives(suggest: Suggest, setting: Setting, *, has_tasks: bool) -> dict[str, Any]:

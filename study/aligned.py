@@ -119,7 +119,7 @@ def on(row: Mapping[str, Any]) -> str:
 def aligned_rows(report: Mapping[str, Any], target: str) -> list[list[Any]]:
     """One line per row of a target's matrices, evaluated language and metric, with the difference from no alignment."""
     found: list[list[Any]] = [["recipe", "aligned_on", "evaluated_on", "metric", "score", "difference"]]
-    for one in report["alignment"]:
+    for one in report.get("alignment", ()):
         if one["target"] == target:
             base: Cells = next((row["scores"] for row in one["matrix"] if not row["on"]), {})
             for row in one["matrix"]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces import space
+from search_spaces.space import Space
 from study.best import read_recipe
 from study.encoder import resolve
 from study.objectives import OPTIONS, add_objectives, labelled, located, objectives_of
@@ -20,12 +21,12 @@ from study.remote import check_url
 from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
 from trainables.errors import BadInput, check_number, check_path, unknown
 from trainables.profiles import PROFILES, default_profile
-from trainables.recipe import CHOICES
+from trainables.recipe import CHOICES, MAX_CURVE
 from trainables.sources import Source, open_source
 
 # XTREME's targets; other targets of the catalogue are scored when they are named.
 DEFAULT_TARGETS = ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba")
-READING = ("layer", *CHOICES)  # recipe keys on how an encoder is read
+SHARED = ("layer", *CHOICES, "curve")  # recipe keys that all recipes of a study share
 
 
 def parser() -> Parser:
@@ -49,6 +50,9 @@ def parser() -> Parser:
     made.add_argument("--pooling", choices=CHOICES["pooling"], help="sentence vectors for retrieval (default: mean)")
     made.add_argument("--direction", choices=CHOICES["direction"], help="who looks for whom (default: en_to_xx)")
     made.add_argument("--bare-prefix", choices=CHOICES["bare_prefix"], help="lone word-boundary pieces in tagging")
+    made.add_argument(
+        "--curve", type=int, metavar="N", help="score targets at N points of their training (default: by space; 0 = no)"
+    )
     add_objectives(made)
     made.add_argument("--sweep-layers", action="store_true", help="score retrieval at every layer too, as a report")
     made.add_argument(
@@ -107,7 +111,8 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         raise unknown("profile", profile, PROFILES)
     source = open_source(options.source or "pocket")
     _check_words(encoder, source)
-    targets = _targets(names_of(options.targets), source, asked.targets or DEFAULT_TARGETS)
+    own = asked.pocket_targets if source.spec == "pocket" and asked.pocket_targets else asked.targets
+    targets = _targets(names_of(options.targets), source, own or DEFAULT_TARGETS)
     tasks, mlm = _tasks(names_of(options.intermediate), source, asked.tasks)
     settings = Settings(
         space=options.space,
@@ -122,7 +127,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         selection=_selection(targets, source),
         trials=options.trials or 0,
         grid=options.trials is None,
-        reading=_reading(options),
+        reading=_shared(options, asked),
         objectives=objectives_of(options, asked, targets, source),
         labelled=labelled(targets, source),
         sweep_layers=options.sweep_layers,
@@ -136,19 +141,23 @@ def _store(options: argparse.Namespace, record: Record) -> str:
     return check_url(url) if url else ""
 
 
-def _reading(options: argparse.Namespace) -> dict[str, Any]:
-    """What the options say about reading encoders, where it is not as published."""
+def _shared(options: argparse.Namespace, asked: Space) -> dict[str, Any]:
+    """What the options say about reading encoders and about curves, where it is not as published."""
     if options.layer is not None:
         check_number("--layer", options.layer, at_least=1)
-    published = {name: allowed[0] for name, allowed in CHOICES.items()}
-    found = {name: getattr(options, name) for name in READING}
+    if options.curve is not None:
+        check_number("--curve", options.curve, at_least=0, at_most=MAX_CURVE)
+    published: dict[str, Any] = {name: allowed[0] for name, allowed in CHOICES.items()} | {"curve": 0}
+    found = {name: getattr(options, name) for name in SHARED}
+    if found["curve"] is None:
+        found["curve"] = asked.curve
     return {name: value for name, value in found.items() if value not in (None, published.get(name))}
 
 
 def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
     recipe, study = read_recipe(options.recipe)
     recipe = located(recipe)
-    for name in ("encoder", "targets", "intermediate", "profile", "scale", *READING, *OPTIONS):
+    for name in ("encoder", "targets", "intermediate", "profile", "scale", *SHARED, *OPTIONS):
         if getattr(options, name) is not None:
             raise BadInput(f"--{name.replace('_', '-')} is part of the recipe: change it in {options.recipe!r}")
     seeds = options.seeds or study.get("seeds", 1)

@@ -16,6 +16,8 @@ from search_spaces import space
 from study.aligned import alignment
 from study.beat import settled
 from study.best import best_recipe
+from study.epochs import by_epoch
+from study.epochs import notes as epoch_notes
 from study.layers import layers
 from study.record import UNFINISHED, Record, Settings, Trial, in_order
 from study.score import benchmark_of
@@ -70,7 +72,7 @@ def build(record: Record, store: Store) -> Report:
         "gain": None,
         "targets": {},
     }
-    statuses = [t.status for t in trials]
+    statuses, epochs = [t.status for t in trials], by_epoch(trials, store)
     report: Report = {
         "study": record.name,
         "space": settings.space,
@@ -94,8 +96,9 @@ def build(record: Record, store: Store) -> Report:
             if t.status == "failed"
         ],
         "layers": layers(trials, store),
+        "epochs": epochs,
         "standins": standins,
-        "notes": _notes(settings, trials, scored, standins, trouble),
+        "notes": [*_notes(settings, trials, scored, standins, trouble), *epoch_notes(epochs)],
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "version": code_version(),
     }

@@ -12,6 +12,8 @@ from study.encoder import Weights
 from trainables.catalogue import DATASETS, RETRIEVAL, TAGGED, Dataset, dataset
 from trainables.configs import (
     AlignFit,
+    Curve,
+    Cut,
     Evaluate,
     FitConfig,
     Intermediate,
@@ -270,8 +272,9 @@ class Planner:
             aligns = [False] if order == "joint" else [True, False] if order == "before" else [False, True]
             for alone in aligns:
                 with_task = None if order != "joint" and not alone else recipe.align
+                curve = self._curve(recipe, train_on) if train_on == d.train_on and not alone else None
                 yield (
-                    self._target(recipe, train_on, head_of, seed, with_task, alone),
+                    replace(self._target(recipe, train_on, head_of, seed, with_task, alone), curve=curve),
                     f"{'align' if alone else 'target'} {train_on}",
                 )
                 head_of = train_on
@@ -295,6 +298,18 @@ class Planner:
             data=self._data([*rows, *_aligned_rows(aligned)]),
         )
 
+    def _curve(self, recipe: Recipe, train_on: str) -> Curve | None:
+        """English train and dev rows and every scored language of all targets that are trained on this set."""
+        if not recipe.curve:
+            return None
+        rows = [(train_on, "en", "train")]
+        for d in (d for d in map(dataset, recipe.targets) if d.train_on == train_on):
+            name, split = selection_rows(self.source, d)
+            rows += [(name, "en", split)] if name else []
+            rows += [(d.name, *pair) for pair in scored_languages(self.source, d)]
+        cut = _scored_cut(PROFILES[recipe.profile], recipe, dataset(train_on))
+        return Curve(points=recipe.curve, cut=cut, data=self._data(rows))
+
     def _evaluate(self, recipe: Recipe, d: Dataset) -> Evaluate:
         profile = PROFILES[recipe.profile]
         languages = scored_languages(self.source, d)
@@ -306,20 +321,17 @@ class Planner:
         if d.kind == "mining":  # the threshold is found on dev pools
             rows += [(d.name, language, "validation") for language, _ in languages]
         retrieval: dict[str, Any] = {}
-        max_length = profile.span_max_length if d.kind == "span" else profile.eval_max_length
+        cut = _scored_cut(profile, recipe, d)
         if d.kind in RETRIEVAL:
-            max_length = profile.retrieval_max_length
             retrieval = {"layer": recipe.layer, "pooling": recipe.pooling, "direction": recipe.direction}
         return Evaluate(
             target=d.name,
             head=d.train_on or "",
             languages=languages,
             selection=selection,
-            max_length=max_length,
-            doc_stride=profile.doc_stride,
             scale=recipe.scale,
-            bare_prefix=recipe.bare_prefix if d.kind in TAGGED else "label",
             data=self._data(rows),
+            **asdict(cut),
             **retrieval,
         )
 
@@ -328,6 +340,16 @@ def _sweep(config: Evaluate) -> Sweep:
     """The sweep over the layers of what an evaluation reads at one."""
     shared = ("target", "languages", "max_length", "scale", "pooling", "direction", "data")
     return Sweep(**{name: getattr(config, name) for name in shared})
+
+
+def _scored_cut(profile: Profile, recipe: Recipe, d: Dataset) -> Cut:
+    """How rows are cut when they are scored."""
+    lengths = {"span": profile.span_max_length, **dict.fromkeys(RETRIEVAL, profile.retrieval_max_length)}
+    return Cut(
+        max_length=lengths.get(d.kind, profile.eval_max_length),
+        doc_stride=profile.doc_stride,
+        bare_prefix=recipe.bare_prefix if d.kind in TAGGED else "label",
+    )
 
 
 def _task_fit(profile: Profile, task: str, recipe: Recipe, *, target: bool) -> TaskFit:

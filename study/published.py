@@ -27,17 +27,24 @@ Values = tuple[float | None, ...]
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table; `intermediate` is None where it is not about intermediate tasks, and () for the baseline."""
+    """A line of a table; `intermediate` is None where it is not about intermediate tasks, and () for the baseline.
+
+    epoch: after how many of the target's training it was scored; 0 = at the end.
+    """
 
     name: str
     cells: Mapping[str, Values]
     intermediate: frozenset[str] | None
     mlm: bool
+    epoch: int = 0
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `average_of` are the columns that its column "average" is about, `differences_from` the row subtracted."""
+    """A table; `average_of` are the columns that its column "average" is about, `differences_from` the row subtracted.
+
+    target: whose scores by epoch and language it holds; "" = its columns are targets, or something else.
+    """
 
     name: str
     title: str
@@ -45,6 +52,7 @@ class Table:
     average_of: tuple[str, ...]
     differences_from: str
     rows: tuple[Row, ...]
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,9 +85,14 @@ class Paper:
         """The first row about these intermediate tasks, with or without masked LM."""
         wanted = frozenset(intermediate)
         return next(
-            ((t, r) for t in self.tables for r in t.rows if (r.intermediate, r.mlm) == (wanted, mlm)),
+            ((t, r) for t in self.by_task for r in t.rows if (r.intermediate, r.mlm) == (wanted, mlm)),
             None,
         )
+
+    @property
+    def by_task(self) -> list[Table]:
+        """The tables with a row for each set of intermediate tasks and a column for each target."""
+        return [t for t in self.tables if not t.target and any(r.intermediate is not None for r in t.rows)]
 
 
 def names() -> list[str]:
@@ -136,7 +149,10 @@ def _table(paper: str, values: Mapping[str, Any]) -> Table:
     rows = tuple(_row(where, columns, row) for row in values["rows"])
     if len({row.name for row in rows}) != len(rows):
         raise DataError(f"published {where}: two rows have the same name")
-    return Table(values["name"], values["title"], columns, average_of, values.get("differences_from", ""), rows)
+    differences, target = values.get("differences_from", ""), values.get("target", "")
+    if target:
+        dataset(target)
+    return Table(values["name"], values["title"], columns, average_of, differences, rows, target)
 
 
 def _row(where: str, columns: Sequence[str], values: Mapping[str, Any]) -> Row:
@@ -149,7 +165,8 @@ def _row(where: str, columns: Sequence[str], values: Mapping[str, Any]) -> Row:
     tasks = values.get("intermediate")
     for task in tasks or ():
         dataset(task)
-    return Row(values["name"], cells, None if tasks is None else frozenset(tasks), values.get("mlm", False))
+    of_tasks = None if tasks is None else frozenset(tasks)
+    return Row(values["name"], cells, of_tasks, values.get("mlm", False), values.get("epoch", 0))
 
 
 def _cell(where: str, text: str) -> Values:
@@ -178,13 +195,20 @@ def average(table: Table, row: Row) -> Values:
 def compare(report: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The published counterpart of every row of a report that has one: same intermediate tasks, same masked LM.
 
+    `epochs` holds what is published by epoch of the report's targets, see `at_epochs`.
+
     Raises:
-        BadInput: no such paper, or it has no rows by intermediate task.
+        BadInput: no such paper, or it has neither rows by intermediate task nor scores by epoch of these targets.
     """
     paper = read(name)
-    if not any(row.intermediate is not None for table in paper.tables for row in table.rows):
-        allowed = [n for n in names() if any(r.intermediate is not None for t in read(n).tables for r in t.rows)]
-        raise BadInput(f"published study {name!r} has no rows by intermediate task (allowed: {', '.join(allowed)})")
+    epochs = at_epochs(report, paper)
+    if not paper.by_task and not epochs:
+        allowed = [n for n in names() if read(n).by_task]
+        of = ", ".join(t.target for t in paper.tables if t.target)
+        more = f"; what it has by epoch is of {of}, whose curve this study has not" if of else ""
+        raise BadInput(
+            f"published study {name!r} has no rows by intermediate task (allowed: {', '.join(allowed)}){more}"
+        )
     wanted = [target["name"] for target in report["targets"]]
     rows, marks, covered = {}, [], set()
     for own in report["matrix"]:
@@ -210,10 +234,42 @@ def compare(report: Mapping[str, Any], name: str) -> dict[str, Any]:
         "cite": paper.cite,
         "encoder": paper.encoder,
         "rows": rows,
-        "marks": marks,
-        "caveats": _caveats(report, paper, [t for t in wanted if t in covered]),
+        "epochs": epochs,
+        "marks": [*marks, *(vars(m) for m in paper.marks if epochs and m.table in _tables(paper, epochs))],
+        "caveats": _caveats(report, paper, [t for t in wanted if t in covered], epochs),
         "notes": list(paper.notes),
     }
+
+
+def at_epochs(report: Mapping[str, Any], paper: Paper) -> dict[str, list[dict[str, Any]]]:
+    """Published scores by epoch: target -> `address` of our row with the same tasks, `epoch`, `share` of the whole, `cells`.
+
+    Cells are text by language, and "zero-shot" for the mean of the test languages; shares meet those of a report's points.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for table in (t for t in paper.tables if t.target in report.get("epochs", {})):
+        last = max(row.epoch for row in table.rows)
+        for own in report["matrix"]:
+            recipe = own["recipe"]
+            tasks, plain = frozenset(recipe.get("intermediate", ())), not recipe.get("mlm_ratio")
+            for row in table.rows:
+                if row.intermediate != tasks or not plain:
+                    continue
+                cells = {c: v for c, v in row.cells.items() if c != AVERAGE}
+                of = [cells.get(column, (None, None)) for column in table.average_of]
+                cells["zero-shot"] = tuple(_mean_of(part)[0] for part in zip(*of, strict=True))
+                shown = {
+                    column: "/".join("-" if v is None else f"{v:.1f}" for v in cell)
+                    + "!" * (paper.mark(table.name, row.name, column) is not None)
+                    for column, cell in cells.items()
+                }
+                about = {"address": own["address"], "epoch": row.epoch, "share": row.epoch / last}
+                found.setdefault(table.target, []).append({**about, "cells": shown})
+    return found
+
+
+def _tables(paper: Paper, targets: Mapping[str, Any]) -> list[str]:
+    return [table.name for table in paper.tables if table.target in targets]
 
 
 def _mean_of(values: Sequence[float | None]) -> Values:
@@ -221,7 +277,7 @@ def _mean_of(values: Sequence[float | None]) -> Values:
     return (sum(known) / len(known) if known and len(known) == len(values) else None,)
 
 
-def _caveats(report: Mapping[str, Any], paper: Paper, shown: Sequence[str]) -> list[str]:
+def _caveats(report: Mapping[str, Any], paper: Paper, shown: Sequence[str], epochs: Mapping[str, Any]) -> list[str]:
     """What keeps the two sides from meaning the same."""
     found = []
     if report["pocket"]:
@@ -230,10 +286,16 @@ def _caveats(report: Mapping[str, Any], paper: Paper, shown: Sequence[str]) -> l
         found.append(f"Stand-ins for the official data, not comparable: {', '.join(report['standins'])}.")
     if report["scale"] < 1:
         found.append(f"A rehearsal at scale {report['scale']:g}: the comparison is empty of meaning.")
-    if "xlm-roberta-large" not in report["encoder"].lower():
+    if paper.encoder.lower().replace(" ", "-").replace("xlm-r-", "xlm-roberta-") not in report["encoder"].lower():
         found.append(f"Published with {paper.encoder}; ours is {report['encoder']}.")
     if report["profile"] != paper.name:
         found.append(f"Trained with the numbers of profile {report['profile']}.")
+    for target, theirs in epochs.items():
+        own = {round(p["epoch"] / p["share"], 6) for row in report["epochs"][target]["rows"] for p in row["points"]}
+        of = max(line["epoch"] for line in theirs)
+        if own - {of}:
+            ours = ", ".join(f"{n:g}" for n in sorted(own))
+            found.append(f"Published by epoch of {of}, ours of {ours}: met by share of the training.")
     targets = [t for t in report["targets"] if t["name"] in shown]
     test = [t["title"] for t in targets if t["split"] == "test"]
     if test:
@@ -242,7 +304,7 @@ def _caveats(report: Mapping[str, Any], paper: Paper, shown: Sequence[str]) -> l
     short = [f"{title} {have} of {all_}" for title, (have, all_) in fewer.items() if have < all_]
     if short:
         found.append(f"Ours are means over fewer languages: {', '.join(short)}.")
-    of = next(t for t in paper.tables if any(r.intermediate is not None for r in t.rows)).average_of
+    of = paper.by_task[0].average_of if paper.by_task else ()
     if len(shown) < len(of):
         found.append(f"The published averages are over the {len(shown)} of its {len(of)} targets that are here.")
     return found
@@ -268,4 +330,5 @@ def footnotes(report: Mapping[str, Any]) -> list[str]:
     marks = [
         f"! {m['table']}, {m['row']}, {m['column']}: printed {m['printed']}; {m['why']}." for m in published["marks"]
     ]
-    return [f"Published: {published['cite']}.", *published["caveats"], *marks]
+    notes = published["notes"] if published["epochs"] else []
+    return [f"Published: {published['cite']}.", *published["caveats"], *marks, *notes]

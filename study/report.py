@@ -15,6 +15,7 @@ from rich.table import Table
 
 from study.aligned import aligned_rows
 from study.aligned import lines as aligned_lines
+from study.epochs import epoch_rows, text_tables
 from study.layers import layer_rows, layer_tables
 from study.matrix import build, signed
 from study.options import Parser, home_of, names_of, print_json, run_verb
@@ -35,7 +36,9 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser("report", __doc__)
     parser.add_argument("name", help="the study")
     parser.add_argument("--languages", nargs="?", const="", help="show every language, or only these (comma-separated)")
-    parser.add_argument("--compare", metavar="PAPER", help="put a paper's published scores beside ours: phang2020")
+    parser.add_argument(
+        "--compare", metavar="PAPER", help="put a paper's published scores beside ours: phang2020, mtdnn"
+    )
     parser.add_argument("--out", help="folder for Markdown, CSV, JSON, the best recipe as TOML, and the HTML page")
     options = parser.parse_args(argv)
     home = home_of(options)
@@ -77,31 +80,25 @@ def write_report(record: Record, store: Store) -> dict[str, Any]:
 
 
 def write_files(report: Report, out: Path) -> None:
-    """Writes report.json, report.md, matrix.csv, best.toml, matrix.svg, index.html, layers.csv after a sweep,
-    pairs-<target>.csv for a target of pairs of languages, and aligned-<target>.csv where something was aligned."""
+    """Writes report.json, report.md, matrix.csv, best.toml, matrix.svg and index.html; where they apply also layers.csv,
+    pairs-TARGET.csv, aligned-TARGET.csv and curve-TARGET.csv."""
     from dashboards.matrix import to_svg
     from dashboards.page import render
 
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False))
     (out / "report.md").write_text(markdown(report))
-    _write_csv(out / "matrix.csv", csv_rows(report))
-    if report["layers"]:
-        _write_csv(out / "layers.csv", layer_rows(report))
-    for target in report["targets"]:
-        if target.get("pairs"):
-            _write_csv(out / f"pairs-{target['name']}.csv", pair_rows(report, target))
-    for name in {one["target"] for one in report["alignment"]}:
-        _write_csv(out / f"aligned-{name}.csv", aligned_rows(report, name))
+    sheets = {"matrix": csv_rows(report)} | ({"layers": layer_rows(report)} if report["layers"] else {})
+    sheets |= {f"pairs-{t['name']}": pair_rows(report, t) for t in report["targets"] if t.get("pairs")}
+    sheets |= {f"aligned-{one['target']}": aligned_rows(report, one["target"]) for one in report.get("alignment", ())}
+    sheets |= {f"curve-{target}": epoch_rows(report, target) for target in report.get("epochs", {})}
+    for name, rows in sheets.items():
+        with open(out / f"{name}.csv", "w", newline="") as file:
+            csv.writer(file).writerows([list(map(spreadsheet_cell, row)) for row in rows])
     if report["best"]:
         (out / "best.toml").write_text(report["best"]["toml"])
     (out / "matrix.svg").write_text(to_svg(report))
     (out / "index.html").write_text(render(report))
-
-
-def _write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> None:
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows([list(map(spreadsheet_cell, row)) for row in rows])
 
 
 def cells(report: Report, row: Mapping[str, Any]) -> list[str]:
@@ -156,8 +153,11 @@ def print_report(report: Report, console: Console) -> None:
     console.print("First row: scores. Others: differences; ~ marks a 95 % interval that includes 0.")
     for swept in layer_tables(report):
         console.print(swept)
-    for one in report["alignment"]:
+    for one in report.get("alignment", ()):
         for table in tables(_aligned_title(one), *aligned_lines(one), console.width):
+            console.print(table)
+    for found in text_tables(report, spread=False):
+        for table in tables(found.title, found.columns, [(*line, "") for line in found.lines], console.width):
             console.print(table)
     for failure in report["failures"]:
         console.print(escape(f"failed: {failure['name']}: {failure['reason']}"), style="red", soft_wrap=True)
@@ -183,15 +183,19 @@ def beside(report: Report) -> Iterator[list[str]]:
 
 
 def print_comparison(report: Report, console: Console) -> None:
-    """Ours and published, line by line, and what a reader must know to compare them."""
+    """Ours and published, line by line, and what a reader must know to compare them.
+
+    What is published by epoch stands in the tables by epoch.
+    """
     columns = [*(t["title"] for t in report["targets"]), "average"]
     lines = [
         (name, [value if value[-1] in "~!" else f"{value} " for value in values], "dim" if number % 2 else "")
         for number, (name, *values) in enumerate(beside(report))
     ]
     console.print()
-    for table in tables(f"Beside {report['published']['name']}", columns, lines, console.width):
-        console.print(table)
+    if report["published"]["rows"]:
+        for table in tables(f"Beside {report['published']['name']}", columns, lines, console.width):
+            console.print(table)
     for note in footnotes(report):
         console.print(escape(note), soft_wrap=True)
 
@@ -237,15 +241,20 @@ def markdown(report: Report) -> str:
     lines += ["", "The first row holds scores, the others differences; ~ marks a 95 % interval that includes 0.", ""]
     lines += [f"- {plain(note)}" for note in report["notes"]]
     lines += [f"- failed: {plain(f['name'])}: {plain(f['reason'])}" for f in report["failures"]]
-    for one in report["alignment"]:
+    for one in report.get("alignment", ()):
         columns, rows = aligned_lines(one)
         lines += ["", f"## {plain(_aligned_title(one))}", "", line(["", *columns]), "|" + " --- |" * (len(columns) + 1)]
         lines += [line([name, *found]) for name, found, _ in rows]
+    for table in text_tables(report):
+        lines += ["", f"## {plain(table.title)}", "", line(["epoch: recipe", *table.columns])]
+        lines += ["|" + " --- |" + " ---: |" * len(table.columns)]
+        lines += [line([name, *values]) for name, values in table.lines]
     if "published" in report:
         lines += ["", f"## Beside {plain(report['published']['name'])}", ""]
-        lines += [line(titles[:-1]), "|" + " --- |" + " ---: |" * (len(titles) - 2)]
-        lines += [line(values) for values in beside(report)]
-        lines += ["", *(f"- {plain(note)}" for note in footnotes(report))]
+        if report["published"]["rows"]:
+            lines += [line(titles[:-1]), "|" + " --- |" + " ---: |" * (len(titles) - 2)]
+            lines += [*(line(values) for values in beside(report)), ""]
+        lines += [f"- {plain(note)}" for note in footnotes(report)]
     if report["best"]:
         best = report["best"]
         lines += [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -72,3 +72,10 @@ def interval(resamples: np.ndarray) -> list[float]:
     """The central 95 % of the resamples."""
     tail = (1 - LEVEL) / 2
     return [float(np.quantile(resamples, tail)), float(np.quantile(resamples, 1 - tail))]
+
+
+def paired(values: Sequence[float], baseline: Sequence[float]) -> tuple[float, list[float] | None]:
+    """The mean difference of numbers that each seed has one of, and its interval over seeds; None of one seed."""
+    one, other = (np.repeat(np.asarray(side)[:, None], RESAMPLES, axis=1) for side in (values, baseline))
+    found = None if len(values) < 2 else interval(gain_resamples(one, other))
+    return float(np.mean(values) - np.mean(baseline)), found

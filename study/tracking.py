@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from study import epochs
 from study.beat import settled
 from study.best import recipe_toml
 from study.matrix import code_version, curves
@@ -177,11 +178,12 @@ def scores(trial: Trial, store: Store) -> Iterator[tuple[str, float]]:
 
 
 def curve_points(trial: Trial, store: Store) -> Iterator[tuple[str, float, int]]:
-    """(`train/stage/loss` or `train/stage/dev`, value, step) of the first seed."""
+    """(`train/stage/loss` or `train/stage/dev`, value, step) of the first seed, and what `epochs.points` gives by epoch."""
     for label, curve in curves(trial, store).items():
         name = label.replace(" ", "/")
         yield from ((f"train/{name}/loss", loss, step) for step, loss in zip(curve["step"], curve["loss"], strict=True))
         yield from ((f"train/{name}/dev", score, step) for step, score in curve["dev"])
+    yield from epochs.points(epochs.by_epoch([trial], store), trial.address)
 
 
 class Writer:

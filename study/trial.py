@@ -23,6 +23,7 @@ from study.room import is_full
 from study.safe import redact, told
 from study.store import Store
 from trainables.catalogue import dataset
+from trainables.configs import all_data
 from trainables.errors import is_out_of_memory
 from trainables.scoring import main_score
 
@@ -150,7 +151,7 @@ def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
 
 def _origins(node: Node, source: Any) -> dict[str, str]:
     """Where each part of the stage's rows came from: repository, commit and files, or the mirror's file."""
-    parts = [key.split("/") for key in node.config.data]
+    parts = [key.split("/") for key in all_data(node.config)]
     return {"/".join((d, language, split)): source.origin(dataset(d), language, split) for d, language, split in parts}
 
 

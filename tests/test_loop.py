@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from trainables.configs import FitConfig
 from trainables.formats import Encoded, encode
 from trainables.loop import CHECK_EVERY, TOKENS_AT_ONCE, History, Machine, NonFiniteLoss, fit, make_optimizer
 from trainables.model import Head, Net, load_lm
+from trainables.profiles import PROFILES
 from trainables.schedule import Stream, make_schedule
 from trainables.sources import Source
 
@@ -263,3 +265,26 @@ def test_what_does_not_fit_goes_through_in_smaller_pieces_once(
     with pytest.raises(torch.OutOfMemoryError):
         train("ccg", steps=3)
     assert len(sizes) == 2
+
+
+@pytest.mark.protocol
+def test_ranking_two_candidates_is_cross_entropy_over_their_scores(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """QNLI as MT-DNN ranks it: scores (2, 1), the positive first, lose ln(1 + 1/e) = .3133."""
+    monkeypatch.setattr(net, "forward", lambda task, tokens, mask, *rest: torch.tensor([[2.0], [1.0]]))
+    batch = {"tokens": torch.zeros(2, 4), "mask": torch.ones(2, 4), "labels": torch.tensor([0])}
+    assert float(net.loss("commonsense_qa", batch, rows_per_item=2)) == pytest.approx(0.3133, abs=5e-5)
+
+
+@pytest.mark.protocol
+def test_adamax_of_mtdnn(net: Net) -> None:
+    """Kingma and Ba 2015: the first step moves every weight by lr against its gradient's sign, whatever its size."""
+    config = FitConfig(**asdict(PROFILES["mtdnn"].phase))
+    optimizer = make_optimizer(net, config, torch.device("cpu"))
+    assert isinstance(optimizer, torch.optim.Adamax)
+    for group in optimizer.param_groups:
+        assert (group["lr"], group["eps"], group["betas"], group["weight_decay"]) == (5e-5, 1e-6, (0.9, 0.999), 0.0)
+    weight = net.get_parameter("heads.ccg.out.weight")
+    before = weight.detach().clone()
+    weight.grad = torch.where(torch.arange(weight.numel()).view_as(weight) % 2 == 0, 0.5, -300.0)
+    optimizer.step()
+    assert torch.allclose(weight, before - 5e-5 * weight.grad.sign(), atol=1e-8)

@@ -20,7 +20,7 @@ from trainables.recipe import Recipe
 from trainables.schedule import learning_rate, mixing_probabilities
 from trainables.sources import open_source
 
-PHANG, XTREME, JIANT, SMALL = (PROFILES[name] for name in ("phang2020", "xtreme", "jiant", "small"))
+PHANG, XTREME, JIANT, MTDNN, SMALL = (PROFILES[name] for name in ("phang2020", "xtreme", "jiant", "mtdnn", "small"))
 # Training rows e_m of Phang et al. 2020, Table 1, with the two tasks of its later version.
 SIX = {
     "anli_plus": 1_104_934,
@@ -96,6 +96,52 @@ def test_target_numbers(name: str, task: str) -> None:
         assert phase == Phase(
             lr=phase.lr
         )  # warm-up 10 %, decay .01, every 1,000 steps, 30 without a better one, first 500
+
+
+GLUE = {
+    "cola": 8_551, "sst2": 67_349, "stsb": 5_749, "rte": 2_490, "mnli": 392_702, "qqp": 363_846, "mrpc": 3_668, "qnli": 104_743,
+}  # fmt: skip
+
+
+@pytest.mark.protocol
+def test_pre_finetuning_mixes_glue_in_proportion_to_size() -> None:
+    """949,098 rows, no cap, one pass an epoch: ceil(e / 32) batches of each task, 29,663 steps, four times."""
+    found = mixing_probabilities(GLUE, MTDNN.mixing_limit)
+    assert found == pytest.approx(
+        {"cola": 0.009010, "sst2": 0.070961, "stsb": 0.006057, "rte": 0.002624, "mnli": 0.413763, "qqp": 0.383360,
+         "mrpc": 0.003865, "qnli": 0.110361}, abs=1e-6,
+    )  # fmt: skip
+    fits = {task: (rows, 1.0, MTDNN.fit(task, target=False).batch) for task, rows in GLUE.items()}
+    one_pass = 268 + 2_105 + 180 + 78 + 12_272 + 11_371 + 115 + 3_274
+    assert steps_of(fits, 1.0, MTDNN.mixing_limit, 0.0) == one_pass == 29_663
+    assert steps_of(fits, MTDNN.mixture_epochs, MTDNN.mixing_limit, 0.0) == 118_652
+
+
+@pytest.mark.protocol
+def test_numbers_of_mtdnn() -> None:
+    assert MTDNN.phase == Phase(
+        lr=5e-5, optimizer="adamax", rates="linear", warmup_frac=0.1, weight_decay=0.0, clip=1.0, adam_eps=1e-6,
+        eval_every=10_000, patience=None, dev_examples=500, keep="last",
+    )  # fmt: skip
+    assert brief(MTDNN.fit("qnli_ranking", target=False)) == (32, 4, 512)
+    fit, phase = MTDNN.fit("multiatis", target=True), MTDNN.target_phase_of("multiatis")
+    assert brief(fit) == (256, 40, 512)
+    assert (phase.lr, phase.optimizer, phase.rates, phase.keep, phase.patience) == (
+        5e-6,
+        "adamw",
+        "linear",
+        "last",
+        None,
+    )
+    assert steps_of({"multiatis": (4_488, 40, 256)}, 1.0, 0, 0.0) == 40 * 18
+    origins = {
+        part: MTDNN.origin(part) for part in ("phase.lr", "phase.adam_eps", "target_phase.lr", "target_phase.rates")
+    }
+    assert origins == {
+        "phase.lr": "mtdnn", "phase.adam_eps": "mt-dnn's code (mtdnn silent)",
+        "target_phase.lr": "mtdnn", "target_phase.rates": "Stepstone (mtdnn silent)",
+    }  # fmt: skip
+    assert MTDNN.target_phase_of("mnli") == PHANG.target_phase  # not a target of the paper
 
 
 @pytest.mark.protocol

@@ -15,7 +15,7 @@ from search_spaces.space import ROBUST, Domain, Given, Log, Setting
 from study.progress import TITLES
 from trainables.errors import BadInput
 from trainables.objectives import Align
-from trainables.profiles import PROFILES
+from trainables.profiles import NO_LIMIT, PROFILES
 from trainables.recipe import Recipe, title
 
 TASKS = ("mnli", "qqp", "squad", "ccg", "commonsense_qa")
@@ -150,6 +150,35 @@ def test_intermediate_tasks_has_the_rows_of_the_paper() -> None:
     assert {r.epochs for r in recipes[1:]} == {1.0}
     assert {r.mixing_limit for r in recipes if len(r.intermediate) > 1} == {profile.mixing_limit}
     assert [title(r, TITLES) for r in recipes[:2]] == ["no intermediate task", TITLES["mnli"]]
+
+
+GLUE = ("cola", "sst2", "stsb", "rte", "mnli", "qqp", "mrpc", "qnli_ranking")
+
+
+@pytest.mark.parametrize("profile", ["mtdnn", "small"])
+def test_glue_prefinetuning_has_the_papers_rows_and_qnli_in_both_forms(profile: str) -> None:
+    setting = replace(SETTING, profile=profile, tasks=GLUE, reading={"curve": 4})
+    base, ranking, classes = published("glue_prefinetuning", setting)
+    assert set(ranking.intermediate) == set(GLUE) and set(classes.intermediate) == {*GLUE[:-1], "qnli"}
+    assert {r.curve for r in (base, ranking, classes)} == {4} and not ranking.mlm_ratio
+    if profile == "mtdnn":
+        assert (ranking.epochs, ranking.lr, ranking.mixing_limit) == (1.0, 5e-5, NO_LIMIT)
+        assert title(ranking, TITLES) == " + ".join(TITLES[task] for task in sorted(GLUE))
+    else:
+        assert (ranking.epochs, ranking.lr) == (0.5, 6e-5)  # gentler, see docs/glue_prefinetuning.md
+    assert len(published("glue_prefinetuning", replace(setting, tasks=("mnli", "rte")))) == 2
+    assert space("glue_prefinetuning").curve == 4 and space("glue_prefinetuning").profile == "mtdnn"
+
+
+def test_a_mix_without_limit_is_named_and_smaller_limits_are_searched() -> None:
+    setting = replace(SETTING, profile="mtdnn", tasks=GLUE)
+    seen = set()
+    for seed in range(60):
+        recipe = space("glue_prefinetuning").recipe(Drawn(random.Random(seed)), setting)
+        seen.add(recipe.mixing_limit)
+    assert seen == {0, NO_LIMIT, 2**17, 2**15}
+    small = replace(published("glue_prefinetuning", replace(setting, profile="small"))[1], mixing_limit=NO_LIMIT)
+    assert "no limit" in title(small, TITLES)
 
 
 def test_an_unknown_space_names_the_nearest() -> None:

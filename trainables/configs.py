@@ -137,11 +137,33 @@ class Intermediate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Scores that training notes on the way, only to be reported: nothing is selected or stopped by them.
+
+    Attributes:
+        points: how many, evenly spaced over the planned steps, the last at their end.
+        cut: how the scored rows are cut, as in the evaluation.
+        train_rows: so many first rows stand for a train split.
+        data: what is scored, apart from the `data` of the stage, since dev scores must not see it.
+    """
+
+    points: int
+    cut: Cut
+    train_rows: int = 500
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    def steps(self, planned: int) -> tuple[int, ...]:
+        """The steps after which scores are noted; fewer than `points` where there are not as many steps."""
+        return tuple(sorted({max(1, round(planned * (k + 1) / self.points)) for k in range(self.points)}))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """English training of one target, from an encoder or an intermediate stage; its head is fresh.
 
     Attributes:
         head_of: the head of this task in the parent stage goes on being trained, instead of a fresh one; "" = fresh.
+        curve: what is scored on the way; None = nothing.
     """
 
     kind: ClassVar[str] = "target"
@@ -151,6 +173,7 @@ class Target:
     fit: FitConfig
     scale: float
     data: Mapping[str, str] = field(default_factory=dict)
+    curve: Curve | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +225,12 @@ class Sweep:
 
 
 StageConfig = Pretrain | Intermediate | Target | Evaluate | Sweep
+
+
+def all_data(config: StageConfig) -> dict[str, str]:
+    """Content hashes of everything that a stage reads: what it trains on or evaluates, and what its curve scores."""
+    curve = config.curve.data if isinstance(config, Target) and config.curve else {}
+    return {**config.data, **curve}
 
 
 def identity(config: StageConfig) -> dict[str, Any]:

@@ -85,9 +85,20 @@ def sweep(config: Sweep, init: Path, out: Path, context: Context) -> dict[str, A
 
 
 def score_rows(
-    net: Net, head: str, d: Dataset, language: str, split: str, cut: Cut, data: Data, context: Context
+    net: Net,
+    head: str,
+    d: Dataset,
+    language: str,
+    split: str,
+    cut: Cut,
+    data: Data,
+    context: Context,
+    first: int | None = None,
 ) -> Scored:
-    """Scores of one language with the head that was trained on `head`; labels meet by name, never by number."""
+    """Scores of one language, or of its `first` rows, with the head that was trained on `head`.
+
+    Labels meet by name, never by number.
+    """
     labels, names = net.specs[head].labels, net.specs[head].labels
     if d.kind in ("labelled", "words"):
         own = tuple(data.source.labels(d))
@@ -97,11 +108,11 @@ def score_rows(
             )
         # A tag that only the head knows is wrong; a class that only the head knows cannot be the answer.
         names = tuple(dict.fromkeys(own + labels)) if d.kind == "words" else own
-    encoded = data.encoded(d, language, split, cut)
+    encoded = data.encoded(d, language, split, cut, first=first)
     outputs = predict(net, head, encoded, data.tokenizer.pad_token_id, context.machine)
     if names != labels:
         outputs = _rename(outputs, labels, names, d)
-    return score(d, language, data.examples(d, language, split), encoded, outputs, names)
+    return score(d, language, data.examples(d, language, split)[:first], encoded, outputs, names)
 
 
 def _rename(outputs: np.ndarray, labels: tuple[str, ...], names: tuple[str, ...], d: Dataset) -> np.ndarray:

@@ -34,6 +34,7 @@ class History:
     losses: list[float] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
+    curve: list[dict[str, Any]] = field(default_factory=list)  # "step", and what the probe found there as "scores"
     best_step: int = 0  # whose weights stay
     steps: int = 0
     tokens: int = 0
@@ -54,6 +55,14 @@ class History:
 
 class NonFiniteLoss(RuntimeError):
     """The loss became infinite or not a number; names the step, the task and the losses before it."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is scored after some steps and only noted: `scores` gives "dataset/language/split" -> metric -> percent."""
+
+    steps: tuple[int, ...]
+    scores: Callable[[], dict[str, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,7 @@ def fit(
     watch: Callable[[int, int, float, int], None],
     checkpoints: Checkpoints,
     aligned: Encoded | None = None,
+    probe: Probe | None = None,
 ) -> History:
     """Trains `net` through `schedule` and leaves it with its best weights, or its last where `config.keep` says so.
 
@@ -92,24 +102,20 @@ def fit(
         watch: called at the start and on every look, see `trainables.context.Watch`.
         checkpoints: where the state is kept while the phase goes on.
         aligned: pairs of rows for `config.align` (`alignment.pairs_of`).
+        probe: scored on the way, without a say in anything.
     Raises:
         NonFiniteLoss: at most `CHECK_EVERY` steps after it happened.
         Stopped: the phase was asked to give way.
     """
     optimizer = make_optimizer(net, config, machine.device)
     special = special_ids(tokenizer)
-    history, best, first = History(), None, 0
-    if saved := checkpoints.latest():
-        first, tensors, values = saved
-        best, history = unpack(tensors, net, optimizer), History.of(values)
+    first, best, history = _start(checkpoints, net, optimizer)
     pending: list[torch.Tensor] = []
     room = Room(TOKENS_AT_ONCE[machine.device.type])
     eval_every = max(1, min(config.eval_every, math.ceil(schedule.steps / config.min_evals)))
     watch(first, schedule.steps, math.nan, history.tokens)
     for step in range(first, schedule.steps):
-        net.train()
-        torch.manual_seed(int(generator(config.seed, "dropout", step, machine.comm.rank).integers(2**62)))
-        set_rate(optimizer, rate_of(config, step, schedule.steps))
+        begin_step(net, optimizer, config, step, schedule.steps, machine)
         losses = losses_of(step, data, schedule, config, tokenizer, special, aligned)
         pending.append(train_step(net, losses, optimizer, config.clip, machine, room))
         history.tasks.append(losses[0].task)
@@ -119,6 +125,8 @@ def fit(
             history.losses += check_losses(pending, history, machine)
             watch(done, schedule.steps, float(np.mean(history.losses[-len(pending) :])), history.tokens)
             pending = []
+        if probe and done in probe.steps:
+            history.curve.append({"step": done, "scores": probe.scores()})
         if dev_score and (done % eval_every == 0 or done == schedule.steps):
             net.eval()
             if history.add_dev(done, dev_score()) and config.keep == "best":
@@ -137,10 +145,24 @@ def fit(
     return history
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the learning rate of all parameters."""
+def _start(
+    checkpoints: Checkpoints, net: Net, optimizer: torch.optim.Optimizer
+) -> tuple[int, dict[str, torch.Tensor] | None, History]:
+    """The first step, the best weights so far and the history: of the newest checkpoint, or of a fresh phase."""
+    if saved := checkpoints.latest():
+        first, tensors, values = saved
+        return first, unpack(tensors, net, optimizer), History.of(values)
+    return 0, None, History()
+
+
+def begin_step(
+    net: Net, optimizer: torch.optim.Optimizer, config: FitConfig, step: int, steps: int, machine: Machine
+) -> None:
+    """Training mode, the step's own dropout on this worker, whatever was drawn before it, and its learning rate."""
+    net.train()
+    torch.manual_seed(int(generator(config.seed, "dropout", step, machine.comm.rank).integers(2**62)))
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate_of(config, step, steps)
 
 
 def rate_of(config: FitConfig, step: int, steps: int) -> float:

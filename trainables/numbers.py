@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from trainables.catalogue import dataset
 from trainables.objectives import Align, In, Robust
-from trainables.profiles import MAX_ANSWER, MAX_QUERY, N_BEST, PROFILES, Fit, Phase, Profile
+from trainables.profiles import MAX_ANSWER, MAX_QUERY, N_BEST, NO_LIMIT, PROFILES, Fit, Phase, Profile
 from trainables.recipe import CHOICES, Recipe
 from trainables.schedule import CYCLE_RISES
 
@@ -79,7 +79,8 @@ def _intermediate(recipe: Recipe, profile: Profile) -> Iterator[Number]:
         yield Number("intermediate", "times its epochs", recipe.epochs, HERE)
     if recipe.mixing_limit:
         own = recipe.mixing_limit == profile.mixing_limit
-        yield Number("mixture", "limit K", recipe.mixing_limit, profile.origin("mixing_limit") if own else HERE)
+        limit: Value = "none" if recipe.mixing_limit == NO_LIMIT else recipe.mixing_limit
+        yield Number("mixture", "limit K", limit, profile.origin("mixing_limit") if own else HERE)
     if mixed:
         yield Number("mixture", "epochs", profile.mixture_epochs, profile.origin("mixture_epochs"))
     for task in recipe.intermediate:

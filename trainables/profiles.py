@@ -14,6 +14,9 @@ Rates = Literal["linear", "one_cycle"]
 MAX_QUERY, N_BEST, MAX_ANSWER = 64, 20, 30
 
 
+NO_LIMIT = 2**31 - 1  # as the limit of a mix: in proportion to size, however large
+
+
 @dataclass(frozen=True, kw_only=True)
 class Phase:
     """How a phase is optimised and when it ends; gradients are clipped by their global norm.
@@ -271,6 +274,44 @@ JIANT = based_on(
     origins={},
 )
 
+# The paper gives lr, batch, epochs and Adamax of its first phase and says that all else is as in mt-dnn's own code; lr, batch
+# and epochs are all that it says of its second.
+_MTDNN_CODE, _MTDNN_OPEN = "mt-dnn's code (mtdnn silent)", "Stepstone (mtdnn silent)"
+_MTDNN_TARGET = Phase(lr=5e-6, patience=None, dev_examples=None, keep="last")
+MTDNN = based_on(
+    PHANG2020,
+    name="mtdnn",
+    cite="MT-DNN-MultiLingual: multi-task pre-finetuning of XLM-R for zero-shot transfer of intents and slots",
+    fits={"": Fit(batch=32, epochs=4, max_length=512)},
+    target_fits={
+        **{
+            name: replace(fit, phase=fit.phase or PHANG2020.target_phase, origin=fit.origin or "phang2020, Table 4")
+            for name, fit in PHANG2020.target_fits.items()
+        },
+        **_each(_INTENTS, Fit(batch=256, epochs=40, max_length=512)),
+    },
+    phase=Phase(
+        lr=5e-5, optimizer="adamax", weight_decay=0.0, adam_eps=1e-6, eval_every=10_000, patience=None, keep="last"
+    ),
+    lr_mlm=5e-5,
+    target_phase=_MTDNN_TARGET,
+    mixing_limit=NO_LIMIT,
+    mixture_epochs=4,
+    eval_max_length=512,
+    origins={
+        "fits.max_length": _MTDNN_CODE,
+        "target_fits.max_length": _MTDNN_OPEN,
+        "phase": _MTDNN_CODE,
+        **dict.fromkeys(("phase.lr", "phase.optimizer"), "mtdnn"),
+        **dict.fromkeys(("phase.eval_every", "phase.patience", "phase.dev_examples", "phase.keep"), _MTDNN_OPEN),
+        "target_phase": _MTDNN_OPEN,
+        "target_phase.lr": "mtdnn",
+        "lr_mlm": "Stepstone, as without masked LM",
+        "mixing_limit": _MTDNN_CODE,
+        "eval_max_length": _MTDNN_OPEN,
+    },
+)
+
 # XLM-R large, base with the same numbers. The loops of the source count micro-batches; a step is all that it accumulates.
 _XERO = Phase(
     lr=2e-5,
@@ -341,7 +382,7 @@ ROBUST = based_on(
     origins={"target_phase.lr": "robust"},
 )
 
-PROFILES: Mapping[str, Profile] = {p.name: p for p in (PHANG2020, XTREME, JIANT, XEROALIGN, ROBUST, SMALL)}
+PROFILES: Mapping[str, Profile] = {p.name: p for p in (PHANG2020, XTREME, JIANT, MTDNN, XEROALIGN, ROBUST, SMALL)}
 
 
 def default_profile(encoder: str, published: str) -> str:

@@ -13,12 +13,13 @@ from trainables.objectives import Align, Robust
 from trainables.objectives import from_dict as objective_of
 from trainables.objectives import title as objective_titles
 from trainables.objectives import to_dict as objective_to_dict
-from trainables.profiles import PROFILES, Profile
+from trainables.profiles import NO_LIMIT, PROFILES, Profile
 
 MlmRatio = float | Literal["by_size"]
 Pooling = Literal["mean", "cls"]
 Direction = Literal["en_to_xx", "xx_to_en"]
 BarePrefix = Literal["label", "drop"]
+MAX_CURVE = 1000  # points of a curve; each scores every language
 # The keys of a recipe that choose among ways to read an encoder, and what each may be; the first is the published one.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "pooling": get_args(Pooling),
@@ -47,6 +48,7 @@ class Recipe:
         direction: English sentences look for their translations (XTREME), or the other way round.
         bare_prefix: a lone word-boundary piece before a word carries its tag (XTREME), or is dropped (XeroAlign).
         train_languages: whose labelled rows targets are trained on, where a data set has them; () = English alone.
+        curve: how often a target's training is scored on the way, evenly spaced; 0 = never. It has no say in anything.
         align, robust: objectives beside a task's own loss; None = none. One of weight 0 is none.
     """
 
@@ -67,6 +69,7 @@ class Recipe:
     train_languages: tuple[str, ...] = ()
     align: Align | None = None
     robust: Robust | None = None
+    curve: int = 0
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -76,6 +79,7 @@ class Recipe:
                 object.__setattr__(self, name, float(value))
         check_number("scale", self.scale, above=0, at_most=1)
         check_number("layer", self.layer, at_least=0)
+        check_number("curve", self.curve, at_least=0, at_most=MAX_CURVE)
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise unknown(name, getattr(self, name), allowed)
@@ -158,7 +162,7 @@ class Recipe:
             elif key in ("scale", "epochs", "lr") or (key == "mlm_ratio" and not isinstance(value, str)):
                 check_number(key, value)
                 made[key] = float(value)
-            elif key in ("mixing_limit", "steps", "layer"):
+            elif key in ("mixing_limit", "steps", "layer", "curve"):
                 check_number(key, value)
                 if value != int(value):
                     raise BadInput(f"{key} must be a whole number, not {value!r}")
@@ -196,7 +200,7 @@ def _intermediate_title(recipe: Recipe, task_titles: Mapping[str, str]) -> str:
         name += " + MLM" if recipe.mlm_ratio == "by_size" else f" + MLM {recipe.mlm_ratio:g}"
     details = []
     if recipe.mixing_limit and recipe.mixing_limit != profile.mixing_limit:
-        details.append(f"K={recipe.mixing_limit}")
+        details.append("no limit" if recipe.mixing_limit == NO_LIMIT else f"K={recipe.mixing_limit}")
     if recipe.steps:
         details.append(f"{recipe.steps} steps")
     elif recipe.epochs != 1:

@@ -19,13 +19,13 @@ from trainables.alignment import pairs_of
 from trainables.batch import item_lengths
 from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.checkpoint import Checkpoints
-from trainables.configs import FitConfig, Intermediate, Pretrain, StageConfig, Sweep, Target, TaskFit, steps_of
+from trainables.configs import Curve, FitConfig, Intermediate, Pretrain, StageConfig, Sweep, Target, TaskFit, steps_of
 from trainables.context import Context, encoder_folder
 from trainables.data import Data, Exchange, joined
-from trainables.evaluation import evaluate, sweep
+from trainables.evaluation import evaluate, score_rows, sweep
 from trainables.examples import Bitext, Example, Labelled
 from trainables.formats import Encoded, encode
-from trainables.loop import History, fit
+from trainables.loop import History, Probe, fit
 from trainables.model import Head, Net, load, load_lm, load_tokenizer, save
 from trainables.predict import predict
 from trainables.pretrain import Size, new_lm, train_tokenizer
@@ -117,7 +117,10 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
 
 
 def target(config: Target, init: Path, out: Path, context: Context) -> dict[str, Any]:
-    """Trains one target, on a fresh head or the parent's; early stopping sees dev rows of the languages trained on only."""
+    """Trains one target, on a fresh head or the parent's; early stopping sees dev rows of the languages trained on only.
+
+    With a curve it also writes `curve.json`: "epoch", "step" and "scores" ("dataset/language/split" -> metrics) of each point.
+    """
     tokenizer = load_tokenizer(encoder_folder(init))
     data = Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale, config.data)
     name = config.task.name
@@ -128,7 +131,11 @@ def target(config: Target, init: Path, out: Path, context: Context) -> dict[str,
     if config.head_of:
         net.heads[name].load_state_dict(load(init).heads[config.head_of].state_dict())
     dev = _dev_score(net, (config.task,), data, config.fit, context)
-    history = _fit(net, {name: stream}, {name: 1.0}, steps, config.fit, data, context, dev)
+    probe = _probe(net, name, config.curve, steps, data, context) if config.curve else None
+    history = _fit(net, {name: stream}, {name: 1.0}, steps, config.fit, data, context, dev, probe)
+    if probe and context.machine.comm.is_first:
+        points = [{"epoch": config.task.epochs * point["step"] / steps, **point} for point in history.curve]
+        (out / "curve.json").write_text(json.dumps(points, indent=1))
     return _finish(net, tokenizer, history, {}, out, context)
 
 
@@ -184,6 +191,7 @@ def _fit(
     data: Data,
     context: Context,
     dev_score: Callable[[], float] | None,
+    probe: Probe | None = None,
 ) -> History:
     net.to(context.machine.device)
     plain = {name: s.stream for name, s in streams.items()}
@@ -193,7 +201,7 @@ def _fit(
     encoded = {name: s.encoded for name, s in streams.items()}
     checkpoints = context.checkpoints or Checkpoints(None, context.machine.comm)
     machine, watch = context.machine, context.watch
-    return fit(net, encoded, schedule, config, data.tokenizer, machine, dev_score, watch, checkpoints, aligned)
+    return fit(net, encoded, schedule, config, data.tokenizer, machine, dev_score, watch, checkpoints, aligned, probe)
 
 
 def _dev_score(
@@ -219,6 +227,22 @@ def _dev_score(
         return float(np.mean(scores))
 
     return dev
+
+
+def _probe(net: Net, head: str, curve: Curve, steps: int, data: Data, context: Context) -> Probe:
+    """Scores all rows of a curve as an evaluation would."""
+    rows = replace(data, fingerprints=curve.data)
+
+    def scores() -> dict[str, dict[str, float]]:
+        found = {}
+        for key in curve.data:
+            name, language, split = key.split("/")
+            first = curve.train_rows if split == "train" else None
+            scored = score_rows(net, head, dataset(name), language, split, curve.cut, rows, context, first)
+            found[key] = scored.metrics
+        return found
+
+    return Probe(curve.steps(steps), scores)
 
 
 def _finish(

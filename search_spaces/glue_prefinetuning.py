@@ -1,0 +1,54 @@
+"""MT-DNN-MultiLingual: multi-task pre-finetuning on GLUE, then intents and slots, zero-shot in other languages."""
+
+from __future__ import annotations
+
+from search_spaces.space import NONE, Setting, Space, Suggest, Value, arms, as_published, trained_first
+from trainables.recipe import Recipe
+
+GLUE = ("cola", "sst2", "stsb", "rte", "mnli", "qqp", "mrpc", "qnli_ranking")
+QNLI = ("qnli_ranking", "qnli")  # ranking as in the paper, and classification as in mt-dnn's later code
+SMALL: dict[str, Value] = {"epochs": 0.5, "lr_multiple": 0.3}  # found on pocket data
+
+
+def recipe(suggest: Suggest, setting: Setting) -> Recipe:
+    """Which of the tasks, QNLI in which form, mixed how, for how long?"""
+    tasks = [task for task in _others(setting) if suggest.scientific(f"use.{task}", [False, True])]
+    if _has_qnli(setting):
+        form = suggest.scientific("qnli", [NONE, *QNLI])
+        tasks += [form] if form != NONE else []
+    return trained_first(suggest, setting, tuple(tasks))
+
+
+def published(setting: Setting) -> list[dict[str, Value]]:
+    """No pre-finetuning; all tasks, QNLI as ranking; the same with QNLI as classification."""
+    others, own = _others(setting), as_published(setting.numbers)
+    if setting.profile == "small":  # eight tasks at the rate of one make so small an encoder forget its languages
+        own |= SMALL
+    own |= {"mlm_ratio": 0.0} if setting.mlm else {}
+    rows: list[dict[str, Value]] = [dict.fromkeys((f"use.{task}" for task in others), False)]
+    if _has_qnli(setting):
+        rows[0]["qnli"] = NONE
+    for form in QNLI if _has_qnli(setting) else (NONE,):
+        row: dict[str, Value] = {f"use.{task}": True for task in others}
+        rows.append({**row, **({"qnli": form} if form != NONE else {}), **own})
+    return [{**row, **arm} for arm in arms(setting) for row in rows]
+
+
+def _others(setting: Setting) -> list[str]:
+    return [task for task in setting.tasks if task not in QNLI]
+
+
+def _has_qnli(setting: Setting) -> bool:
+    return any(task in QNLI for task in setting.tasks)
+
+
+SPACE = Space(
+    question="Does training on GLUE first speed up and improve zero-shot transfer of intents and slots?",
+    recipe=recipe,
+    published=published,
+    profile="mtdnn",
+    targets=("multiatis", "mtop", "mtod", "massive", "xsid"),
+    pocket_targets=("multiatis", "xsid"),
+    tasks=GLUE,
+    curve=4,
+)
