@@ -40,7 +40,8 @@ SPACE = Space(
     published=published,
     beside=beside,
     profile="xeroalign",
-    targets=("massive",),
+    targets=("massive", "xsid", "pawsx"),
+    pocket_targets=("massive",),  # PAWS-X is not learned by so small an encoder
     tasks=(),
     aligns=True,
 )

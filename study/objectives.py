@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,9 @@ def objectives_of(
     for name in names or ():
         if name not in known:
             raise unknown("robust method", name, known)
-    arms = space.robust if names is None else [known[name] for name in names]
+    arms = list(space.robust) if names is None else [known[name] for name in names]
+    if names is None and not options.synonyms and any(arm.method == "synonyms" for arm in arms):
+        arms = _without_synonyms(arms, source)
     if options.synonyms:
         check_path("--synonyms", options.synonyms)
         if not Path(options.synonyms).is_file():
@@ -66,6 +69,18 @@ def objectives_of(
         arms = [replace(arm, synonyms=own) if arm.method == "synonyms" else arm for arm in arms]
     found["robust"] = [to_dict(arm) for arm in arms]
     return {name: values for name, values in found.items() if values}
+
+
+def _without_synonyms(arms: list[Robust], source: Source) -> list[Robust]:
+    """The same, less exchanged words where the source has no synonyms and nobody asked for them by name; says so."""
+    from trainables.synonyms import synonyms_of
+
+    try:
+        synonyms_of(source)
+    except BadInput as error:
+        print(f"without the row of synonyms: {error}", file=sys.stderr)
+        return [arm for arm in arms if arm.method != "synonyms"]
+    return arms
 
 
 def labelled(targets: Iterable[str], source: Source) -> tuple[str, ...]:

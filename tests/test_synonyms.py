@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from search_spaces import space
 from search_spaces.space import ROBUST
 from study.launch import parser, settings_of
+from study.objectives import objectives_of
 from tests.small import run_stage, small_source, stages_of
 from trainables.catalogue import dataset
 from trainables.configs import Intermediate, Target, identity
@@ -255,3 +257,15 @@ def test_the_command_line_names_methods_and_a_file(tmp_path: Path) -> None:
         settings("--synonyms", str(tmp_path / "none"))
     with pytest.raises(BadInput, match="which is not asked about"):
         settings("--robust", "random", "--synonyms", path)
+
+
+def test_a_source_without_synonyms_has_the_other_rows_unless_they_were_asked_for(
+    source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without: Any = Without(source, ())
+    asked = space("robust_training")
+    found = objectives_of(parser().parse_args([]), asked, ("xnli",), without)
+    assert [arm["method"] for arm in found["robust"]] == ["adversarial", "random"]
+    assert "without the row of synonyms: no synonyms are found" in capsys.readouterr().err
+    found = objectives_of(parser().parse_args(["--robust", "synonyms"]), asked, ("xnli",), without)
+    assert [arm["method"] for arm in found["robust"]] == ["synonyms"]  # the plan will refuse it
