@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
+from study.beside import align_fit, aligned_rows, exchanged, trained_in
 from study.encoder import Weights
 from trainables.catalogue import DATASETS, RETRIEVAL, TAGGED, Dataset, dataset
 from trainables.configs import (
@@ -26,14 +27,12 @@ from trainables.configs import (
     identity,
 )
 from trainables.encoders import no_masked_lm
-from trainables.errors import BadInput, unknown
-from trainables.objectives import ALL, Align, Robust
+from trainables.errors import BadInput
+from trainables.objectives import Align
 from trainables.pretrain import size
 from trainables.profiles import PROFILES, Phase, Profile
 from trainables.recipe import Recipe, digest
 from trainables.sources import Source
-from trainables.synonyms import address as address_of_words
-from trainables.synonyms import synonyms_of
 
 
 @dataclass(frozen=True)
@@ -139,68 +138,6 @@ class Planner:
             rows += [(name, language, "train")] + ([(name, language, "validation")] if has_dev else [])
         return rows
 
-    def _in(self, name: str, languages: Iterable[str]) -> tuple[tuple[str, str], ...]:
-        """(dataset, language) of a training set's rows: its own where it has the language, else its translated twin's."""
-        found = []
-        for language in languages:
-            places = [n for n in (name, dataset(name).translated) if n]
-            having = [n for n in places if language in self.source.languages(dataset(n), "train")]
-            if not having:
-                raise unknown(
-                    f"training language of {name!r} in source {self.source.spec!r}:",
-                    language,
-                    [tag for n in places for tag in self.source.languages(dataset(n), "train")],
-                )
-            found.append((having[0], language))
-        return tuple(found)
-
-    def _align(
-        self, align: Align | None, phase: str, tasks: tuple[TaskFit, ...], alone: bool = False
-    ) -> AlignFit | None:
-        """What a phase aligns beside these tasks; BadInput where no parallel rows are known for them, or not these."""
-        if not align or align.phase != phase:
-            return None
-        own = [dataset(task.name).translated or task.name for task in tasks]
-        candidates = [dataset(align.data).name] if align.data else [n for n in own if dataset(n).holds_translations]
-        if not candidates or not dataset(candidates[0]).holds_translations:
-            served = [n for n, d in DATASETS.items() if d.holds_translations and self.source.languages(d, "train")]
-            wanted = f"{align.data!r} holds" if align.data else f"{', '.join(t.name for t in tasks)} has"
-            raise BadInput(
-                f"{wanted} no translations to align on: set align.data to one of {', '.join(served) or 'none here'}"
-            )
-        d = dataset(candidates[0])
-        known = [tag for tag in self.source.languages(d, "train") if tag != "en"]
-        languages = tuple(known) if align.languages == ALL else align.languages
-        for language in languages:
-            if language not in known:
-                raise unknown(f"language to align {d.name!r} on", language, known)
-        if not languages:
-            raise BadInput(f"source {self.source.spec!r} has no translations of {d.name!r} to align on")
-        return AlignFit(
-            data=d.name,
-            languages=languages,
-            weight=align.weight,
-            batch=max(task.batch for task in tasks),
-            max_length=max(task.max_length for task in tasks),
-            alone=alone,
-        )
-
-    def _exchanged(self, task: TaskFit, robust: Robust | None, profile: Profile, phase: str) -> TaskFit:
-        """The task with the copies of its rows in which words are exchanged; BadInput where that cannot be."""
-        if not robust or robust.method != "synonyms" or robust.phase != phase:
-            return task
-        if (kind := dataset(task.name).kind) != "labelled":
-            raise BadInput(
-                f"synonyms are exchanged in sentences and pairs with a label, and {task.name!r} is of kind {kind!r}: "
-                "name other targets, or another method of robust training"
-            )
-        if not robust.synonyms and any(language != "en" for _, language in task.trained_on):
-            raise BadInput("synonyms that are found in the source are English: name a file, or train on English alone")
-        path = robust.synonyms
-        if path not in self._synonyms:
-            self._synonyms[path] = address_of_words(synonyms_of(self.source, path))
-        return replace(task, copies=robust.copies or profile.copies_of(task.name), synonyms=self._synonyms[path])
-
     def _pretrain(self, recipe: Recipe) -> Pretrain:
         name = recipe.encoder.removeprefix("pretrain:")
         languages = self.source.languages(DATASETS["mlm"], "train")
@@ -234,7 +171,9 @@ class Planner:
         tasks = tuple(_task_fit(profile, task, recipe, target=False) for task in recipe.intermediate)
         if len(tasks) > 1:
             tasks = tuple(replace(task, epochs=profile.mixture_epochs) for task in tasks)
-        tasks = tuple(self._exchanged(task, recipe.robust, profile, "intermediate") for task in tasks)
+        tasks = tuple(
+            exchanged(self.source, task, recipe.robust, profile, "intermediate", self._synonyms) for task in tasks
+        )
         rows = self._with_dev([row for task in tasks for row in task.trained_on])
         mlm = None
         if recipe.mlm_ratio:
@@ -251,7 +190,7 @@ class Planner:
                 alpha=profile.mlm_alpha,
                 languages=languages,
             )
-        align = self._align(recipe.align, "intermediate", tasks)
+        align = align_fit(self.source, recipe.align, "intermediate", tasks)
         return Intermediate(
             tasks=tasks,
             mixing_limit=recipe.mixing_limit,
@@ -261,7 +200,7 @@ class Planner:
             steps=recipe.steps,
             fit=_fit_config(replace(profile.phase, lr=recipe.lr), recipe, seed, "intermediate", align),
             scale=recipe.scale,
-            data=self._data([*rows, *_aligned_rows(align)]),
+            data=self._data([*rows, *aligned_rows(align)]),
         )
 
     def _targets(self, recipe: Recipe, d: Dataset, seed: int) -> Iterator[tuple[Target, str]]:
@@ -285,17 +224,17 @@ class Planner:
         profile = PROFILES[recipe.profile]
         task = _task_fit(profile, train_on, recipe, target=True)
         if recipe.train_languages:
-            task = replace(task, rows=self._in(train_on, recipe.train_languages))
+            task = replace(task, rows=trained_in(self.source, train_on, recipe.train_languages))
         if not alone:
-            task = self._exchanged(task, recipe.robust, profile, "target")
-        aligned = self._align(align, "target", (task,), alone)
+            task = exchanged(self.source, task, recipe.robust, profile, "target", self._synonyms)
+        aligned = align_fit(self.source, align, "target", (task,), alone)
         rows = [row for row in self._with_dev(task.trained_on) if not alone or row[2] == "train"]
         return Target(
             task=task,
             head_of=head_of,
             fit=_fit_config(profile.target_phase_of(train_on), recipe, seed, "target", aligned),
             scale=recipe.scale,
-            data=self._data([*rows, *_aligned_rows(aligned)]),
+            data=self._data([*rows, *aligned_rows(aligned)]),
         )
 
     def _curve(self, recipe: Recipe, train_on: str) -> Curve | None:
@@ -370,13 +309,6 @@ def _fit_config(phase: Phase, recipe: Recipe, seed: int, name: str, align: Align
     robust = recipe.robust if recipe.robust and recipe.robust.phase == name else None
     robust = None if robust and robust.method == "synonyms" else robust  # which are in the tasks' rows
     return FitConfig(**numbers, seed=seed, align=align, robust=robust)
-
-
-def _aligned_rows(align: AlignFit | None) -> list[tuple[str, str, str]]:
-    if align is None:
-        return []
-    english = () if dataset(align.data).kind == "bitext" else ("en",)
-    return [(align.data, language, "train") for language in (*english, *align.languages)]
 
 
 def scored_languages(source: Source, d: Dataset) -> tuple[tuple[str, str], ...]:
