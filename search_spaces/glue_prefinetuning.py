@@ -48,7 +48,7 @@ SPACE = Space(
     published=published,
     profile="mtdnn",
     targets=("multiatis", "mtop", "mtod", "massive", "xsid"),
-    pocket_targets=("multiatis", "xsid"),
+    pocket_targets=("massive",),
     tasks=GLUE,
     curve=4,
 )

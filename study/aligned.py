@@ -22,7 +22,7 @@ def alignment(rows: Iterable[Row], targets: Iterable[Mapping[str, Any]]) -> list
 
     A line `target` (labels of the language), `translate-train` (English labels and translated ones) or `aligned` is made
     of one model per language, each scored on its own language; its English cell is the mean over these models. Averages
-    leave English out. [] for a study that aligned nothing.
+    are over the languages but English that every line has. [] for a study that aligned nothing.
     """
     groups: dict[str, list[tuple[Recipe, Row]]] = {}
     for row in rows:
@@ -82,13 +82,14 @@ def _table(scored: Sequence[tuple[Recipe, Row, Cells]], target: Mapping[str, Any
     for recipe, row, cells in scored:
         line, language = _line_of(recipe)
         models.setdefault(line or row["name"], {})[language] = cells
-    others = [line for line in models if line not in (*SAME, ZERO_SHOT)]
-    for line in (TARGET, TRANSLATED, ZERO_SHOT, ALIGNED, *others):
-        own = models.get(line)
-        if not own:
-            continue
-        cells = _diagonal(own, target) if line in SAME else own[""]
-        yield {"name": line, "cells": cells, "average": _average(cells, target)}
+    order = [TARGET, TRANSLATED, ZERO_SHOT, ALIGNED, *(line for line in models if line not in (*SAME, ZERO_SHOT))]
+    found = {
+        line: _diagonal(models[line], target) if line in SAME else models[line][""] for line in order if line in models
+    }
+    shared = [tag for tag in target["languages"] if tag != "en" and all(tag in cells for cells in found.values())]
+    for line, cells in found.items():
+        means = {metric: fmean(cells[tag][metric] for tag in shared) for metric in target["main"]} if shared else None
+        yield {"name": line, "cells": cells, "average": means}
 
 
 def _diagonal(models: Mapping[str, Cells], target: Mapping[str, Any]) -> Cells:
@@ -101,14 +102,6 @@ def _diagonal(models: Mapping[str, Cells], target: Mapping[str, Any]) -> Cells:
     if english:
         found["en"] = {metric: fmean(one[metric] for one in english) for metric in english[0]}
     return found
-
-
-def _average(cells: Cells, target: Mapping[str, Any]) -> dict[str, float] | None:
-    """The means over all languages but English; None where one is missing."""
-    others = [tag for tag in target["languages"] if tag != "en"]
-    if not others or not all(tag in cells for tag in others):
-        return None
-    return {metric: fmean(cells[tag][metric] for tag in others) for metric in target["main"]}
 
 
 def on(row: Mapping[str, Any]) -> str:
