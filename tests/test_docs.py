@@ -56,3 +56,13 @@ def test_the_kills_in_the_docs_are_those_of_the_benchmark() -> None:
     lost, interrupted = found["seconds_lost_per_kill"], found["stages_interrupted"]
     figures = f"{found['kills']} kills, {lost} s lost per kill, {interrupted} stages interrupted and gone on with"
     assert figures in said and found["wrong"] == []
+
+
+def test_the_figures_of_alignment_in_the_docs_are_those_of_the_benchmark() -> None:
+    found = json.loads((ROOT / "benchmarks/results/xero_align.json").read_text())
+    page = (ROOT / "docs/xero_align.md").read_text()
+    for name in ("intent_accuracy", "slot_f1_bio", "aligned_first", "aligned_last", "retrieval"):
+        low, high = found[name]["interval"]
+        one = found[name]
+        assert f"| {one['before']} | {one['after']} | {one['difference']:+} | {low:+} to {high:+} |" in page
+    assert all(found["claims"].values())
