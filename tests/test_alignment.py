@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +22,7 @@ from study.encoder import resolve
 from study.launch import main as launch
 from study.launch import parser, settings_of
 from study.plan import Planner
+from study.resume import main as resume
 from tests.small import files_of, run_stage, small_source, stages_of
 from tests.test_checkpoint import interrupted, whole
 from trainables import loop
@@ -316,3 +319,39 @@ def test_a_study_of_alignment_end_to_end(tmp_path: Path, capsys: pytest.CaptureF
         (out / "aligned-massive.csv").read_text().startswith("recipe,aligned_on,evaluated_on,metric,score,difference")
     )
     assert "| target |" in (out / "report.md").read_text()
+
+
+COMBINED = """
+[recipe]
+encoder = "pocket"
+profile = "small"
+targets = ["massive"]
+scale = 0.05
+intermediate = ["squad"]
+mixing_limit = 2048
+mlm_ratio = "by_size"
+epochs = 0.5
+lr = 2e-4
+align = { languages = ["all"] }
+robust = { method = "random", eps = 0.1, weight = 0.5 }
+"""
+
+
+@pytest.mark.slow
+def test_a_combined_recipe_runs_and_resumes_and_reports_like_any_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "combined.toml").write_text(COMBINED)
+    home, name = ["--home", str(tmp_path), "--json"], "c"
+    assert launch(["--recipe", str(tmp_path / "combined.toml"), "--name", name, *home]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["trials"]["complete"] == 2 and first["stages"]["run"] == 5
+    assert first["matrix"][1]["name"] == "SQuAD + MLM (0.5x epochs) + aligned on all + random l2 0.1 x0.5"
+    for done in tmp_path.glob("stages/*/*"):  # as after a crash: what was trained last, and its scores, are gone
+        if (done / "curve.json").exists() or '"evaluate massive"' in (done / "stage.json").read_text():
+            shutil.rmtree(done)
+    assert resume([name, *home]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["stages"]["run"] == 2 and again["stages"]["train_steps"] == 0
+    scores = [[row["targets"] for row in report["matrix"]] for report in (first, again)]
+    assert scores[0] == scores[1]
