@@ -66,3 +66,13 @@ def test_the_figures_of_alignment_in_the_docs_are_those_of_the_benchmark() -> No
         one = found[name]
         assert f"| {one['before']} | {one['after']} | {one['difference']:+} | {low:+} to {high:+} |" in page
     assert all(found["claims"].values())
+
+
+def test_the_figures_of_pre_finetuning_in_the_docs_are_those_of_the_benchmark() -> None:
+    found = json.loads((ROOT / "benchmarks/results/glue_prefinetuning.json").read_text())["points"]
+    page = (ROOT / "docs/glue_prefinetuning.md").read_text()
+    for line in (line for line in found if line["target"] == "mean" and "gain" in line):
+        low, high = line["interval"]
+        assert f"{line['mean']:.1f} ({line['gain']:+.1f}, {low:+.1f} to {high:+.1f})" in page
+    first = next(line for line in found if line["share"] == 0.25 and "ranking" in line["recipe"])
+    assert first["metric"] == "intent_accuracy" and first["interval"][0] > 0
