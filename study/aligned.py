@@ -124,12 +124,19 @@ def aligned_rows(report: Mapping[str, Any], target: str) -> list[list[Any]]:
     return found
 
 
-def lines(one: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str], str]]]:
-    """Columns, and (name, cells, style) of each line of a published table; main metrics stand as a/b."""
+def lines(
+    one: Mapping[str, Any], published: Iterable[tuple[str, Mapping[str, str]]] = ()
+) -> tuple[list[str], list[tuple[str, list[str], str]]]:
+    """Columns, and (name, cells, style) of each line of a published table; main metrics stand as a/b.
+
+    `published`: (name, cells by language) of a paper's own lines, which stand under ours.
+    """
 
     def text(metrics: Mapping[str, float] | None) -> str:
         return "/".join(f"{metrics[name]:.1f}" for name in one["main"]) if metrics else "-"
 
     tags = list(one["languages"])
     rows = [(r["name"], [*(text(r["cells"].get(t)) for t in tags), text(r["average"])], "") for r in one["table"]]
-    return [*tags, "avg"], rows
+    columns = [*tags, "average"]
+    rows += [(f"published: {name}", [cells.get(c, "-") for c in columns], "dim") for name, cells in published]
+    return columns, rows

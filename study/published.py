@@ -30,6 +30,7 @@ class Row:
     """A line of a table; `intermediate` is None where it is not about intermediate tasks, and () for the baseline.
 
     epoch: after how many of the target's training it was scored; 0 = at the end.
+    robust: it is about robust training.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row:
     intermediate: frozenset[str] | None
     mlm: bool
     epoch: int = 0
+    robust: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Table:
     """A table; `average_of` are the columns that its column "average" is about, `differences_from` the row subtracted.
 
     target: whose scores by epoch and language it holds; "" = its columns are targets, or something else.
+    aligned: whose lines of aligned and other models by language it holds.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Table:
     differences_from: str
     rows: tuple[Row, ...]
     target: str = ""
+    aligned: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,18 +85,26 @@ class Paper:
         """The mark of a cell, if it has one."""
         return next((m for m in self.marks if (m.table, m.row, m.column) == (table, row, column)), None)
 
-    def find(self, intermediate: Sequence[str], *, mlm: bool) -> tuple[Table, Row] | None:
-        """The first row about these intermediate tasks, with or without masked LM."""
-        wanted = frozenset(intermediate)
-        return next(
-            ((t, r) for t in self.by_task for r in t.rows if (r.intermediate, r.mlm) == (wanted, mlm)),
-            None,
-        )
+    def find(self, recipe: Mapping[str, Any]) -> tuple[Table, Row] | None:
+        """The first row about what a recipe does: its intermediate tasks, with or without masked LM, or robust training."""
+        tasks, ratio = frozenset(recipe.get("intermediate", ())), recipe.get("mlm_ratio", 0)
+        if ratio not in (0, "by_size") or recipe.get("align") or recipe.get("train_languages"):
+            return None
+        wanted = (None, False, True) if recipe.get("robust") else (tasks, bool(ratio), False)
+        if recipe.get("robust") and tasks:
+            return None
+        rows = ((t, r) for t in self.by_task for r in t.rows)
+        return next(((t, r) for t, r in rows if (r.intermediate, r.mlm, r.robust) == wanted), None)
 
     @property
     def by_task(self) -> list[Table]:
-        """The tables with a row for each set of intermediate tasks and a column for each target."""
-        return [t for t in self.tables if not t.target and any(r.intermediate is not None for r in t.rows)]
+        """The tables with a row for each set of intermediate tasks, or for robust training, and a column for each target."""
+        about = [t for t in self.tables if not (t.target or t.aligned)]
+        return [t for t in about if any(r.intermediate is not None or r.robust for r in t.rows)]
+
+    def lines_of(self, target: str) -> list[Row]:
+        """The lines about models of one language, or aligned on it, scored on a target."""
+        return [row for table in self.tables if table.aligned == target for row in table.rows]
 
 
 def names() -> list[str]:
@@ -152,7 +164,9 @@ def _table(paper: str, values: Mapping[str, Any]) -> Table:
     differences, target = values.get("differences_from", ""), values.get("target", "")
     if target:
         dataset(target)
-    return Table(values["name"], values["title"], columns, average_of, differences, rows, target)
+    if aligned := values.get("aligned", ""):
+        dataset(aligned)
+    return Table(values["name"], values["title"], columns, average_of, differences, rows, target, aligned)
 
 
 def _row(where: str, columns: Sequence[str], values: Mapping[str, Any]) -> Row:
@@ -166,7 +180,8 @@ def _row(where: str, columns: Sequence[str], values: Mapping[str, Any]) -> Row:
     for task in tasks or ():
         dataset(task)
     of_tasks = None if tasks is None else frozenset(tasks)
-    return Row(values["name"], cells, of_tasks, values.get("mlm", False), values.get("epoch", 0))
+    more = (values.get("mlm", False), values.get("epoch", 0), values.get("robust", False))
+    return Row(values["name"], cells, of_tasks, *more)
 
 
 def _cell(where: str, text: str) -> Values:
@@ -195,26 +210,28 @@ def average(table: Table, row: Row) -> Values:
 def compare(report: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The published counterpart of every row of a report that has one: same intermediate tasks, same masked LM.
 
-    `epochs` holds what is published by epoch of the report's targets, see `at_epochs`.
+    `epochs` holds what is published by epoch of the report's targets, see `at_epochs`; `aligned` the lines about models of
+    one language: target -> (name, cells as text by language).
 
     Raises:
-        BadInput: no such paper, or it has neither rows by intermediate task nor scores by epoch of these targets.
+        BadInput: no such paper, or it has nothing about what this study asked.
     """
     paper = read(name)
     epochs = at_epochs(report, paper)
-    if not paper.by_task and not epochs:
-        allowed = [n for n in names() if read(n).by_task]
-        of = ", ".join(t.target for t in paper.tables if t.target)
-        more = f"; what it has by epoch is of {of}, whose curve this study has not" if of else ""
+    asked = dict.fromkeys(one["target"] for one in report.get("alignment", ()))
+    aligned = {target: [(r.name, _texts(r)) for r in own] for target in asked if (own := paper.lines_of(target))}
+    if not paper.by_task and not epochs and not aligned:
+        of = {"by epoch": [t.target for t in paper.tables], "by aligned language": [t.aligned for t in paper.tables]}
+        has = [f"{what} of {', '.join(filter(None, targets))}" for what, targets in of.items() if any(targets)]
+        allowed = ", ".join(n for n in names() if read(n).by_task)
         raise BadInput(
-            f"published study {name!r} has no rows by intermediate task (allowed: {', '.join(allowed)}){more}"
+            f"published study {name!r} has nothing about what this study asked; it has scores {' and '.join(has)} "
+            f"(with rows by recipe: {allowed})"
         )
     wanted = [target["name"] for target in report["targets"]]
     rows, marks, covered = {}, [], set()
     for own in report["matrix"]:
-        recipe = own["recipe"]
-        ratio = recipe.get("mlm_ratio", 0)
-        found = paper.find(recipe.get("intermediate", ()), mlm=ratio == "by_size") if ratio in (0, "by_size") else None
+        found = paper.find(own["recipe"])
         if found is None:
             continue
         table, row = found
@@ -222,7 +239,8 @@ def compare(report: Mapping[str, Any], name: str) -> dict[str, Any]:
         covered |= set(shown)
         cells: dict[str, dict[str, Any]] = {t: {"values": row.cells[t], "mean": mean(row.cells[t])} for t in shown}
         whole = set(shown) == set(table.average_of)
-        values = row.cells[AVERAGE] if whole else _mean_of([c["mean"] for c in cells.values()])
+        values = row.cells.get(AVERAGE) if whole else None
+        values = values or _mean_of([c["mean"] for c in cells.values()])
         cells[AVERAGE] = {"values": values, "mean": mean(values)}
         for column, cell in cells.items():
             mark = paper.mark(table.name, row.name, column) if column != AVERAGE or whole else None
@@ -235,10 +253,16 @@ def compare(report: Mapping[str, Any], name: str) -> dict[str, Any]:
         "encoder": paper.encoder,
         "rows": rows,
         "epochs": epochs,
+        "aligned": aligned,
         "marks": [*marks, *(vars(m) for m in paper.marks if epochs and m.table in _tables(paper, epochs))],
         "caveats": _caveats(report, paper, [t for t in wanted if t in covered], epochs),
         "notes": list(paper.notes),
     }
+
+
+def _texts(row: Row) -> dict[str, str]:
+    """A row's cells as text."""
+    return {c: "/".join("-" if v is None else f"{v:.1f}" for v in values) for c, values in row.cells.items()}
 
 
 def at_epochs(report: Mapping[str, Any], paper: Paper) -> dict[str, list[dict[str, Any]]]:
@@ -330,5 +354,5 @@ def footnotes(report: Mapping[str, Any]) -> list[str]:
     marks = [
         f"! {m['table']}, {m['row']}, {m['column']}: printed {m['printed']}; {m['why']}." for m in published["marks"]
     ]
-    notes = published["notes"] if published["epochs"] else []
+    notes = [] if published["name"] == "phang2020" else published["notes"]  # its own are about single cells
     return [f"Published: {published['cite']}.", *published["caveats"], *marks, *notes]

@@ -154,7 +154,7 @@ def print_report(report: Report, console: Console) -> None:
     for swept in layer_tables(report):
         console.print(swept)
     for one in report.get("alignment", ()):
-        for table in tables(_aligned_title(one), *aligned_lines(one), console.width):
+        for table in tables(_aligned_title(one), *aligned_lines(one, _published(report, one)), console.width):
             console.print(table)
     for found in text_tables(report, spread=False):
         for table in tables(found.title, found.columns, [(*line, "") for line in found.lines], console.width):
@@ -173,6 +173,12 @@ def print_report(report: Report, console: Console) -> None:
 def _aligned_title(one: Mapping[str, Any]) -> str:
     beside = f" beside {one['base']}" if one["base"] != "no intermediate task" else ""
     return f"{one['title']}{beside}: what alignment does (translations by {one['translated_by']})"
+
+
+def _published(report: Report, one: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """The published lines about a target that was aligned, if they are to be compared."""
+    found: list[tuple[str, dict[str, str]]] = report.get("published", {}).get("aligned", {}).get(one["target"], [])
+    return found
 
 
 def beside(report: Report) -> Iterator[list[str]]:
@@ -242,7 +248,7 @@ def markdown(report: Report) -> str:
     lines += [f"- {plain(note)}" for note in report["notes"]]
     lines += [f"- failed: {plain(f['name'])}: {plain(f['reason'])}" for f in report["failures"]]
     for one in report.get("alignment", ()):
-        columns, rows = aligned_lines(one)
+        columns, rows = aligned_lines(one, _published(report, one))
         lines += ["", f"## {plain(_aligned_title(one))}", "", line(["", *columns]), "|" + " --- |" * (len(columns) + 1)]
         lines += [line([name, *found]) for name, found, _ in rows]
     for table in text_tables(report):

@@ -294,7 +294,7 @@ def test_the_published_tables_are_the_diagonal_of_models_of_one_language() -> No
     }
     (found,) = alignment(rows, [target])
     columns, table = lines(found)
-    assert columns == ["en", "de", "sw", "avg"] and found["translated_by"] == "people"
+    assert columns == ["en", "de", "sw", "average"] and found["translated_by"] == "people"
     assert {name: cells for name, cells, _ in table} == {
         "target": ["45.0", "85.0", "75.0", "80.0"],
         "0-shot": ["90.0", "60.0", "40.0", "50.0"],

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from study import report as verb
+from study.aligned import alignment
+from study.aligned import lines as aligned_lines
 from study.options import run_verb
 from study.published import FOLDER, average, compare, footnotes, mean, names, parse, read, texts
 from study.record import Record, Settings
@@ -46,7 +48,7 @@ def test_every_average_follows_from_its_columns_but_for_what_is_marked(name: str
 @pytest.mark.protocol
 def test_a_garbled_cell_does_not_fit_its_average() -> None:
     paper = read("phang2020")
-    found = paper.find(["squad"], mlm=True)
+    found = paper.find({"intermediate": ["squad"], "mlm_ratio": "by_size"})
     assert found is not None
     table, row = found
     printed = replace(row, cells={**row.cells, "mlqa": (0.9, 11.1)})
@@ -78,11 +80,45 @@ def test_both_halves_of_the_table_have_every_intermediate_task() -> None:
     paper = read("phang2020")
     for mlm in (False, True):
         for tasks in (*((t,) for t in (*TASKS, "squad")), TASKS):
-            found = paper.find(tasks, mlm=mlm)
+            found = paper.find({"intermediate": tasks, "mlm_ratio": "by_size" if mlm else 0})
             assert found is not None and found[0].differences_from == "XLM-R"
             assert {c for c in found[1].cells if c != "average"} == set(NINE)
-    assert paper.find([], mlm=False) is not None and paper.find([], mlm=True) is None
-    assert paper.find(["mnli"], mlm=False) is None
+    assert paper.find({}) is not None and paper.find({"mlm_ratio": "by_size"}) is None
+    assert paper.find({"intermediate": ["mnli"]}) is None
+    for more in ({"mlm_ratio": 0.25}, {"align": {"languages": ["de"]}}, {"robust": {"method": "random"}}):
+        assert paper.find({"intermediate": ["squad"], **more}) is None  # the paper has no such row
+
+
+def test_robust_training_is_compared_with_what_is_known_of_it() -> None:
+    paper = read("robust")
+    found = paper.find({"robust": {"method": "adversarial"}})
+    assert found is not None and found[1].cells == {"pawsx": (2.1,), "xnli": (1.6,)}
+    assert paper.find({}) is None and paper.find({"robust": {}, "intermediate": ["squad"]}) is None
+
+
+def test_published_lines_stand_under_those_of_alignment() -> None:
+    base = {"encoder": "x", "profile": "xeroalign", "targets": ["mtop"]}
+    cells = {tag: {"intent_accuracy": 50.0, "slot_f1_bio": 40.0} for tag in ("en", "de", "fr")}
+    rows = [
+        {"name": "a", "address": "1", "recipe": base, "targets": {"mtop": {"languages": cells}}},
+        {
+            "name": "b", "address": "2", "recipe": {**base, "align": {"languages": ["de"], "data": "translations"}},
+            "targets": {"mtop": {"languages": cells}},
+        },
+    ]  # fmt: skip
+    target = {
+        "name": "mtop", "title": "MTOP", "main": ["intent_accuracy", "slot_f1_bio"], "languages": ["en", "de", "fr"],
+        "trained_on": "MTOP", "split": "test",
+    }  # fmt: skip
+    report: dict[str, Any] = {
+        "matrix": rows, "targets": [target], "alignment": alignment(rows, [target]), "pocket": False, "standins": [],
+        "scale": 1.0, "encoder": "xlm-roberta-large", "profile": "xeroalign",
+    }  # fmt: skip
+    published = compare(report, "xeroalign")["aligned"]["mtop"]
+    columns, lines = aligned_lines(report["alignment"][0], published)
+    found = {name: dict(zip(columns, own, strict=True)) for name, own, _ in lines}
+    assert found["published: XLM-RA"] == {"en": "-", "de": "95.7/84.5", "fr": "96.5/83.3", "average": "95.6/80.3"}
+    assert found["0-shot"]["de"] == "50.0/40.0" and found["published: target"]["average"] == "95.6/89.2"
 
 
 @pytest.mark.protocol
@@ -239,7 +275,8 @@ def test_the_verb_shows_both_in_text_markdown_and_json(
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("phang", "did you mean 'phang2020'"), ("mtdnn", "no rows by intermediate task (allowed: phang2020)")]
+    ("name", "message"),
+    [("phang", "did you mean 'phang2020'"), ("mtdnn", "has nothing about what this study asked; it has scores by epoch of multiatis")]
 )  # fmt: skip
 def test_a_paper_that_cannot_be_compared_is_refused(
     study: list[str], name: str, message: str, capsys: pytest.CaptureFixture[str]
