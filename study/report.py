@@ -20,6 +20,7 @@ from study.layers import layer_rows, layer_tables
 from study.matrix import build, signed
 from study.options import Parser, home_of, names_of, print_json, run_verb
 from study.published import compare, footnotes, texts
+from study.published import names as published
 from study.record import Record
 from study.safe import SafeConsole, spreadsheet_cell, visible
 from study.store import Store
@@ -37,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("name", help="the study")
     parser.add_argument("--languages", nargs="?", const="", help="show every language, or only these (comma-separated)")
     parser.add_argument(
-        "--compare", metavar="PAPER", help="put a paper's published scores beside ours: phang2020, mtdnn"
+        "--compare", metavar="PAPER", help=f"put a paper's published scores beside ours: {', '.join(published())}"
     )
     parser.add_argument("--out", help="folder for Markdown, CSV, JSON, the best recipe as TOML, and the HTML page")
     options = parser.parse_args(argv)

@@ -276,8 +276,11 @@ def test_the_verb_shows_both_in_text_markdown_and_json(
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("phang", "did you mean 'phang2020'"), ("mtdnn", "has nothing about what this study asked; it has scores by epoch of multiatis")]
-)  # fmt: skip
+    [
+        ("phang", "did you mean 'phang2020'"),
+        ("mtdnn", "has nothing about what this study asked; it has scores by epoch of multiatis"),
+    ],
+)
 def test_a_paper_that_cannot_be_compared_is_refused(
     study: list[str], name: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
