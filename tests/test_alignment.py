@@ -103,6 +103,21 @@ def test_gradients_reach_both_sides(source: Source, nano: Path, tokenizer: Any, 
     assert pooler is not None and pooler.dense.weight.grad is not None and pooler.out.weight.grad is None
 
 
+def test_two_workers_shares_add_up(source: Source, nano: Path, tokenizer: Any, tmp_path: Path) -> None:
+    pairs = pairs_of(FIT, data_of(source, tokenizer, tmp_path))
+    batch = collate(pairs, np.arange(7), tokenizer.pad_token_id)
+    net = Net(load_lm(nano, 0.0), {"massive": Head("intent", ("a", "b", "O", "B-x"))}, seed=0).eval()
+    cpu = torch.device("cpu")
+    parts = [net.alignment("massive", batch.share(rank, 2).tensors(cpu)).item() for rank in (0, 1)]
+    pieces = [net.alignment("massive", piece.tensors(cpu)).item() for piece in batch.pieces(64)]
+    whole = net.alignment("massive", batch.tensors(cpu)).item()
+    assert (
+        len(pieces) > 2
+        and sum(parts) == pytest.approx(whole, rel=1e-5)
+        and sum(pieces) == pytest.approx(whole, rel=1e-5)
+    )
+
+
 def test_rows_meet_by_id_and_not_by_place(source: Source, tokenizer: Any, tmp_path: Path) -> None:
     def backwards(name: str, language: str, split: str, table: pa.Table) -> pa.Table:
         turned = (name, language, split) == ("massive", "de", "train")
