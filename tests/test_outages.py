@@ -19,8 +19,8 @@ import pytest
 from study.record import Record
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDY = "--space intermediate_tasks --name s --encoder pocket --scale 0.1 --targets panx --intermediate mnli,ccg,mlm"
-ROWS = 7
+STUDY = "--space intermediate_tasks --name s --encoder pocket --scale 0.1 --targets panx --intermediate mnli,ccg"
+ROWS = 4
 LIMIT_S = 240.0
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
