@@ -335,6 +335,10 @@ def _notes(
         notes.append(
             "Oracle: no target has English dev rows, so the best recipe is chosen on the scores that are reported."
         )
+    if settings.selection == "english_dev" and any(trial.recipe.align for trial in trials):
+        notes.append(
+            "English dev rows hardly see what alignment does for other languages: its own tables answer, not the choice."
+        )
     if settings.seeds == 1:
         notes.append("One seed: the intervals cover the choice of test examples, not the luck of training.")
     at_chance = _at_chance(trials, scored)
