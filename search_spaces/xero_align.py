@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from search_spaces.space import Setting, Space, Suggest, Value, arms, objectives
+from search_spaces.space import Setting, Space, Suggest, arms, objectives
 from trainables.objectives import ALL
 from trainables.recipe import Recipe
 
@@ -12,11 +12,6 @@ from trainables.recipe import Recipe
 def recipe(suggest: Suggest, setting: Setting) -> Recipe:
     """Aligned on which languages, and how strongly?"""
     return Recipe(**setting.fixed, **objectives(suggest, setting, has_tasks=False))
-
-
-def published(setting: Setting) -> list[dict[str, Value]]:
-    """English labels alone; then aligned on each language by itself, on groups, and on all of them."""
-    return arms(setting)
 
 
 def beside(setting: Setting) -> list[Recipe]:
@@ -37,7 +32,7 @@ def beside(setting: Setting) -> list[Recipe]:
 SPACE = Space(
     question="How much does aligning translations with English help, on which languages, and against target labels?",
     recipe=recipe,
-    published=published,
+    published=arms,  # English labels alone; then aligned on each language by itself, on groups, and on all of them
     beside=beside,
     profile="xeroalign",
     targets=("massive", "xsid", "pawsx"),

@@ -60,9 +60,8 @@ def _one(rows: Sequence[tuple[Recipe, Row]], target: Mapping[str, Any]) -> dict[
 
 def _data(recipe: Recipe, target: str) -> str:
     """The dataset whose translations were aligned."""
-    train_on = dataset(target).train_on or target
     assert recipe.align is not None
-    return recipe.align.data or dataset(train_on).translated or train_on
+    return recipe.align.data or dataset(dataset(target).train_on or target).in_translation
 
 
 def _line_of(recipe: Recipe) -> tuple[str, str]:

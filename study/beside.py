@@ -17,18 +17,17 @@ from trainables.synonyms import synonyms_of
 
 def trained_in(source: Source, name: str, languages: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """(dataset, language) of a training set's rows: its own where it has the language, else its translated twin's."""
-    found = []
+    known = training_languages(source, name)
     for language in languages:
-        places = [n for n in (name, dataset(name).translated) if n]
-        having = [n for n in places if language in source.languages(dataset(n), "train")]
-        if not having:
-            raise unknown(
-                f"training language of {name!r} in source {source.spec!r}:",
-                language,
-                [tag for n in places for tag in source.languages(dataset(n), "train")],
-            )
-        found.append((having[0], language))
-    return tuple(found)
+        if language not in known:
+            raise unknown(f"training language of {name!r} in source {source.spec!r}:", language, known)
+    return tuple((known[language], language) for language in languages)
+
+
+def training_languages(source: Source, name: str) -> dict[str, str]:
+    """Language -> the dataset that has training rows in it: the set itself, else its translated twin."""
+    sets = (dataset(name).in_translation, name)  # the later wins
+    return {tag: own for own in sets for tag in source.languages(dataset(own), "train")}
 
 
 def align_fit(
@@ -37,7 +36,7 @@ def align_fit(
     """What a phase aligns beside these tasks; BadInput where no parallel rows are known for them, or not these."""
     if not align or align.phase != phase:
         return None
-    own = [dataset(task.name).translated or task.name for task in tasks]
+    own = [dataset(task.name).in_translation for task in tasks]
     candidates = [dataset(align.data).name] if align.data else [n for n in own if dataset(n).holds_translations]
     if not candidates or not dataset(candidates[0]).holds_translations:
         served = [n for n, d in DATASETS.items() if d.holds_translations and source.languages(d, "train")]

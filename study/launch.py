@@ -129,7 +129,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         grid=options.trials is None,
         reading=_shared(options, asked),
         objectives=objectives_of(options, asked, targets, source),
-        labelled=labelled(targets, source),
+        labelled=labelled(targets, source) if asked.aligns else (),
         sweep_layers=options.sweep_layers,
     )
     return settings, source

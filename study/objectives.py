@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from search_spaces.space import ROBUST, Space
+from study.beside import training_languages
 from study.options import names_of
 from trainables.catalogue import dataset
 from trainables.errors import BadInput, check_path, unknown
 from trainables.objectives import ALL, Align, In, Method, Robust, to_dict
 from trainables.recipe import Recipe
 from trainables.sources import Source
+from trainables.synonyms import synonyms_of
 
 OPTIONS = ("align_on", "align_data", "align_phase", "robust", "synonyms")
 
@@ -73,8 +75,6 @@ def objectives_of(
 
 def _without_synonyms(arms: list[Robust], source: Source) -> list[Robust]:
     """The same, less exchanged words where the source has no synonyms and nobody asked for them by name; says so."""
-    from trainables.synonyms import synonyms_of
-
     try:
         synonyms_of(source)
     except BadInput as error:
@@ -85,9 +85,7 @@ def _without_synonyms(arms: list[Robust], source: Source) -> list[Robust]:
 
 def labelled(targets: Iterable[str], source: Source) -> tuple[str, ...]:
     """Languages other than English in which every target that is trained has training rows."""
-    trained = [dataset(name) for name in (dataset(target).train_on for target in targets) if name]
-    places = [(d, *([dataset(d.translated)] if d.translated else [])) for d in trained]
-    having = [{tag for d in several for tag in source.languages(d, "train")} - {"en"} for several in places]
+    having = [training_languages(source, name).keys() - {"en"} for name in _trained(targets)]
     return tuple(sorted(set.intersection(*having))) if having else ()
 
 
@@ -98,10 +96,14 @@ def located(recipe: Recipe) -> Recipe:
     return replace(recipe, robust=replace(recipe.robust, synonyms=str(Path(recipe.robust.synonyms).resolve())))
 
 
+def _trained(targets: Iterable[str]) -> list[str]:
+    """What the targets are trained on; retrieval on nothing."""
+    return [name for name in (dataset(target).train_on for target in targets) if name]
+
+
 def _translated(targets: Iterable[str], data: str | None, source: Source) -> list[str]:
     """Languages other than English in which the training rows of every target that is trained are translated."""
-    trained = [dataset(target).train_on for target in targets]
-    sets = [dataset(data)] if data else [dataset(dataset(name).translated or name) for name in trained if name]
+    sets = [dataset(data)] if data else [dataset(dataset(name).in_translation) for name in _trained(targets)]
     common = [set(source.languages(d, "train")) if d.holds_translations else set() for d in sets]
     found = set.intersection(*common) - {"en"} if common else set()
     if not found:

@@ -262,7 +262,11 @@ def compare(report: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _texts(row: Row) -> dict[str, str]:
     """A row's cells as text."""
-    return {c: "/".join("-" if v is None else f"{v:.1f}" for v in values) for c, values in row.cells.items()}
+    return {column: _text(values) for column, values in row.cells.items()}
+
+
+def _text(values: Values) -> str:
+    return "/".join("-" if value is None else f"{value:.1f}" for value in values)
 
 
 def at_epochs(report: Mapping[str, Any], paper: Paper) -> dict[str, list[dict[str, Any]]]:
@@ -283,8 +287,7 @@ def at_epochs(report: Mapping[str, Any], paper: Paper) -> dict[str, list[dict[st
                 of = [cells.get(column, (None, None)) for column in table.average_of]
                 cells["zero-shot"] = tuple(_mean_of(part)[0] for part in zip(*of, strict=True))
                 shown = {
-                    column: "/".join("-" if v is None else f"{v:.1f}" for v in cell)
-                    + "!" * (paper.mark(table.name, row.name, column) is not None)
+                    column: _text(cell) + "!" * (paper.mark(table.name, row.name, column) is not None)
                     for column, cell in cells.items()
                 }
                 about = {"address": own["address"], "epoch": row.epoch, "share": row.epoch / last}

@@ -131,7 +131,7 @@ def _alignment(recipe: Recipe, align: Align, trained: tuple[str, ...], profile: 
     yield Number("alignment", "languages", "+".join(align.languages), HERE)
     yield Number("alignment", "order", align.order, "Gritta and Iacobacci 2021" if align.order == "joint" else HERE)
     for task in tasks:
-        data = align.data or dataset(task).translated or task
+        data = align.data or dataset(task).in_translation
         by = dataset(data).translated_by
         yield Number("alignment", "pairs", data + (f", translated by {by}" if by else ""), HERE)
     batch = max(profile.fit(task, target=target).batch for task in tasks)

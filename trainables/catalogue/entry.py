@@ -82,6 +82,11 @@ class Dataset:
         return self.parallel_key is not None or (self.kind == "bitext" and "train" in self.splits)
 
     @property
+    def in_translation(self) -> str:
+        """Name of the dataset that holds its training rows in other languages, if any does: its twin, or itself."""
+        return self.translated or self.name
+
+    @property
     def places(self) -> tuple[Place, ...]:
         """Every repository that may hold it, in the order to try them."""
         if self.hub is None:
