@@ -16,7 +16,8 @@ from trainables.catalogue import dataset
 from trainables.errors import BadInput
 from trainables.examples import Labelled, Rated, Utterance, Words
 from trainables.formats import Encoded, encode
-from trainables.loop import TOKENS_AT_ONCE, Machine, mask_batch, special_ids
+from trainables.loop import Machine, mask_batch, special_ids
+from trainables.memory import MAX_TOKENS
 from trainables.model import Head, Net, load_lm
 from trainables.predict import embed, predict, retrieval_layer
 from trainables.schedule import generator
@@ -203,7 +204,7 @@ def test_predictions_do_not_depend_on_the_batch_budget(
 ) -> None:
     found = []
     for budget in (1, 300, 10**9):
-        monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", budget)
+        monkeypatch.setitem(MAX_TOKENS, "cpu", budget)
         found.append(predict(net, name, encoded[name], 1, machine))
     by_token = dataset(name).kind in ("span", "words", "intent")
     assert len(found[0]) == (len(encoded[name].tokens) if by_token else encoded[name].num_items)

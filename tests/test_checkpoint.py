@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from tests.small import files_of, run_stage, stages_of
 from trainables import loop
@@ -62,8 +63,7 @@ def interrupted(config: StageConfig, init: Path | None, out: Path, source: Sourc
             run_stage(config, init, folder, source, watch, checkpoints)
             break
         except Killed:
-            if checkpoints.writer:
-                checkpoints.writer.join()
+            pass
     assert not left and begun[0] == 0 and begun[-1] > 0, "it began anew"
     return weights(folder)
 
@@ -110,50 +110,110 @@ def test_robust_training(method: str, source: Source, nano: Path, tmp_path: Path
     check(replace(config, task=replace(config.task, epochs=5.0)), nano, tmp_path, source)
 
 
-def state(value: float) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    return {"net.w": torch.full((3,), value)}, {"losses": [value]}
+def parts(value: float) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """A net of one tied weight, all of it `value`, and an optimizer that has moments."""
+    net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1.0)
+    for parameter in net.parameters():
+        parameter.data.fill_(value)
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    for parameter in net.parameters():
+        parameter.data.fill_(value)
+    return net, optimizer
 
 
 def filled(folder: Path, steps: int) -> Checkpoints:
     checkpoints = Checkpoints(folder, Comm(), every=0.0)
     for step in range(1, steps + 1):
-        checkpoints.look(step, lambda step=step: state(float(step)))  # type: ignore[misc]
-    checkpoints.wait()
+        checkpoints.maybe_save(step, *parts(float(step)), lambda step=step: {"losses": [step]})  # type: ignore[misc]
+        checkpoints.every = 0.0  # writing takes its share of the time otherwise
     return checkpoints
+
+
+def restored(checkpoints: Checkpoints) -> tuple[int, float, dict[str, Any]]:
+    """Step, weight and values of what a phase would go on from."""
+    saved = checkpoints.latest()
+    assert saved is not None
+    net, optimizer = parts(-1.0)
+    checkpoints.restore(saved, net, optimizer)
+    return saved.step, float(net[1].weight[0, 0]), saved.values  # type: ignore[index]
 
 
 def test_the_last_two_are_kept_and_a_torn_one_is_passed_over(tmp_path: Path) -> None:
     checkpoints = filled(tmp_path, 4)
     files = sorted(tmp_path.iterdir())
     assert len(files) == KEPT
-    newest = checkpoints.latest()
-    assert newest is not None and newest[0] == 4 and newest[2] == {"losses": [4.0]}
+    assert restored(checkpoints) == (4, 4.0, {"losses": [4]})
     files[-1].write_bytes(files[-1].read_bytes()[:-1])
-    before = checkpoints.latest()
-    assert before is not None and before[0] == 3 and torch.equal(before[1]["net.w"], torch.full((3,), 3.0))
+    assert restored(checkpoints) == (3, 3.0, {"losses": [3]})
     files[0].write_bytes(b"")
     assert checkpoints.latest() is None
     checkpoints.clear()
     assert not tmp_path.exists()
 
 
+def test_moments_come_back_and_tied_weights_stay_tied(tmp_path: Path) -> None:
+    checkpoints = filled(tmp_path, 1)
+    saved = checkpoints.latest()
+    assert saved is not None
+    with safe_open(saved.path, framework="pt") as file:
+        assert "net.1.weight" not in file.keys(), "written once"  # noqa: SIM118
+    (_, before), (net, optimizer) = parts(1.0), parts(5.0)
+    optimizer.state.clear()
+    checkpoints.restore(saved, net, optimizer)
+    found, expected = (o.state_dict()["state"] for o in (optimizer, before))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[n][key], value) for n in expected for key, value in expected[n].items())
+    assert net[0].weight is net[1].weight  # type: ignore[index]
+
+
+def test_best_weights_lie_beside_the_checkpoints_that_go_with_them(tmp_path: Path) -> None:
+    checkpoints = filled(tmp_path, 1)
+    for step in (2, 3, 4):
+        checkpoints.keep_best(parts(10.0 * step)[0])
+        checkpoints.save(step, *parts(float(step)), {})
+    checkpoints.keep_best(parts(50.0)[0])
+    kept = sorted(tmp_path.glob("best-*"))
+    assert len(kept) == 3, "of the two checkpoints that are kept, and of now"
+    net, _ = parts(0.0)
+    checkpoints.load_best(net)
+    assert float(net[0].weight[0, 0]) == 50.0  # type: ignore[index]
+    after = Checkpoints(tmp_path, Comm())
+    assert restored(after)[0] == 4
+    after.load_best(net)
+    assert float(net[0].weight[0, 0]) == 40.0  # type: ignore[index]
+    assert after.best is not None
+    after.best.write_bytes(b"torn")
+    assert restored(Checkpoints(tmp_path, Comm()))[0] == 3, "a checkpoint without its best weights is no checkpoint"
+
+
+def test_without_a_folder_best_weights_are_kept_for_the_process_alone() -> None:
+    checkpoints = Checkpoints(None, Comm())
+    net, optimizer = parts(1.0)
+    checkpoints.keep_best(net)
+    checkpoints.maybe_save(1, net, optimizer, dict)
+    other, _ = parts(2.0)
+    checkpoints.load_best(other)
+    assert float(other[0].weight[0, 0]) == 1.0 and checkpoints.latest() is None  # type: ignore[index]
+
+
 def test_nothing_is_written_before_its_time(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "none", Comm(), every=3600.0)
-    checkpoints.look(1, lambda: state(1.0))
+    checkpoints.maybe_save(1, *parts(1.0), dict)
     assert not (tmp_path / "none").exists() and checkpoints.latest() is None
 
 
-def test_giving_way_writes_the_state_first(tmp_path: Path) -> None:
+def test_a_stop_writes_the_state_first(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "c", Comm(), every=3600.0, stop=lambda: True)
     with pytest.raises(Stopped, match="after step 7"):
-        checkpoints.look(7, lambda: state(7.0))
-    found = checkpoints.latest()
-    assert found is not None and found[0] == 7
+        checkpoints.maybe_save(7, *parts(7.0), dict)
+    assert restored(checkpoints)[0] == 7
 
 
-def test_a_checkpoint_that_cannot_be_written_is_an_error_of_the_next(tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     checkpoints = Checkpoints(tmp_path / "file" / "c", Comm(), every=0.0)
-    checkpoints.look(1, lambda: state(1.0))
     with pytest.raises(OSError, match="file"):
-        checkpoints.look(2, lambda: state(2.0))
+        checkpoints.maybe_save(1, *parts(1.0), dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from trainables.checkpoint import Checkpoints
 from trainables.comm import Comm
 from trainables.configs import FitConfig
 from trainables.formats import Encoded, encode
-from trainables.loop import CHECK_EVERY, TOKENS_AT_ONCE, History, Machine, NonFiniteLoss, fit, make_optimizer
+from trainables.loop import CHECK_EVERY, History, Machine, NonFiniteLoss, fit, make_optimizer
+from trainables.memory import MAX_TOKENS
 from trainables.model import Head, Net, load_lm
 from trainables.profiles import PROFILES
 from trainables.schedule import Stream, make_schedule
@@ -162,13 +164,15 @@ def test_the_watcher_hears_the_mean_loss_since_its_last_look_and_all_tokens(
     heard: list[tuple[int, int, float, int]] = []
     steps = CHECK_EVERY + 5
     history = train("mnli", steps=steps, watch=lambda *look: heard.append(look))
-    assert [look[:2] for look in heard] == [(0, steps), (CHECK_EVERY, steps), (steps, steps)]
-    expected = [np.mean(history.losses[:CHECK_EVERY]), np.mean(history.losses[CHECK_EVERY:])]
+    looks = [look[0] for look in heard]
+    assert looks[:2] == [0, 1] and looks[-1] == steps and {look[1] for look in heard} == {steps}
+    assert max(np.diff(looks)) <= CHECK_EVERY
+    expected = [np.mean(history.losses[a:b]) for a, b in pairwise(looks)]
     assert np.isnan(heard[0][2]) and [look[2] for look in heard[1:]] == pytest.approx(expected)
     lengths = item_lengths(encoded["mnli"])
     schedule = make_schedule({"mnli": Stream(lengths, 4)}, {"mnli": 1.0}, steps, seed=0)
     tokens = np.cumsum([0, *(lengths[schedule.at(step)[1]].sum() for step in range(steps))])
-    assert [look[3] for look in heard] == [0, tokens[CHECK_EVERY], tokens[steps]]
+    assert [look[3] for look in heard] == [tokens[at] for at in looks]
 
 
 def test_a_loss_that_is_not_finite_names_step_task_and_the_losses_before(train: Callable[..., History]) -> None:
@@ -217,7 +221,7 @@ def test_smaller_pieces_train_the_same(
 ) -> None:
     losses = []
     for budget in (10**9, 100):
-        monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", budget)
+        monkeypatch.setitem(MAX_TOKENS, "cpu", budget)
         heads = {name: Head(DATASETS[name].kind, tuple(source.labels(DATASETS[name]))) for name in ("squad", "mlm")}
         net = Net(load_lm(nano, dropout=0.0), heads, seed=0)
         streams = {name: Stream(item_lengths(encoded[name]), 4) for name in heads}

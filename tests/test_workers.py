@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from tests.small import files_of, quiet, run_stage, small_source, stages_of
 from trainables.comm import Comm
 from trainables.configs import Intermediate, StageConfig, TaskFit
-from trainables.loop import TOKENS_AT_ONCE, Machine, NonFiniteLoss
+from trainables.loop import Machine, NonFiniteLoss
+from trainables.memory import MAX_TOKENS
 from trainables.sources import Source
 
 pytestmark = pytest.mark.slow  # about 20 s: two more processes import torch and transformers
@@ -43,7 +44,7 @@ def work(rank: int, world: int, jobs: Jobs) -> None:
     """What each process runs; a file for the rendezvous, since a port that was free can be taken before it is used."""
     quiet()
     dist.init_process_group("gloo", init_method=f"file://{jobs.out}/rendezvous", rank=rank, world_size=world)
-    TOKENS_AT_ONCE["cpu"] = BUDGET
+    MAX_TOKENS["cpu"] = BUDGET
     source = small_source()
     summary = run_stage(jobs.mixed, jobs.nano, jobs.out / "mixed", source)
     (jobs.out / f"summary{rank}.json").write_text(json.dumps(summary))
@@ -85,7 +86,7 @@ def folders(nano: Path, source: Source, tmp_path_factory: pytest.TempPathFactory
     evaluations = {f"evaluate {name}": configs[f"evaluate {name}"] for name in ("xnli", "tatoeba")}
     exploding = replace(mixed, fit=replace(mixed.fit, lr=1e30, warmup_frac=0.0, clip=1e30), steps=20)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TOKENS_AT_ONCE, "cpu", BUDGET)
+        patch.setitem(MAX_TOKENS, "cpu", BUDGET)
         summary = run_stage(mixed, nano, one / "mixed", source)
         (one / "summary0.json").write_text(json.dumps(summary))
         finished = one / "target"

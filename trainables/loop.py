@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -12,18 +13,19 @@ import numpy as np
 import torch
 
 from trainables.batch import Batch, collate
-from trainables.checkpoint import Checkpoints, pack, unpack
+from trainables.checkpoint import Checkpoints, Stopped
 from trainables.comm import Comm
 from trainables.configs import FitConfig
 from trainables.errors import is_out_of_memory
 from trainables.formats import Encoded
+from trainables.memory import tokens_at_once
 from trainables.model import Net
 from trainables.robust import Changes, changed_loss
 from trainables.schedule import Schedule, generator, learning_rate, mask_tokens, one_cycle
 
-# Machine facts, never part of a recipe: how many padded tokens go through the model at once.
-TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 65_536}
-CHECK_EVERY = 25  # steps between looks at the loss; a look waits for the device
+# Steps between two looks at the losses, the stop signal and the checkpoint's clock: a look waits for the device. Long steps
+# are looked at more often, so that a stop is heard within seconds.
+CHECK_EVERY, CHECK_EVERY_S = 25, 2.0
 
 
 @dataclass
@@ -67,16 +69,26 @@ class Probe:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where training runs: the device and this worker's place in the group."""
+    """Where training runs: the device, this worker's place in the group, whether it has to stop, and a memory budget.
+
+    `tokens_frac` is the share of the usual tokens that go through the model at once, below 1 where memory ran out before.
+    """
 
     device: torch.device
     comm: Comm
+    stop: Callable[[], bool] = lambda: False
+    tokens_frac: float = 1.0
 
     @property
     def autocast(self) -> torch.autocast:
         """bf16 on GPUs that have it, float32 elsewhere."""
         on = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on)
+
+    def check_stop(self, doing: str) -> None:
+        """Raise Stopped if the stage has to stop; each worker looks for itself."""
+        if self.stop():
+            raise Stopped(f"stopped cleanly while {doing}")
 
 
 def fit(
@@ -109,50 +121,90 @@ def fit(
     """
     optimizer = make_optimizer(net, config, machine.device)
     special = special_ids(tokenizer)
-    first, best, history = _start(checkpoints, net, optimizer)
+    first, history = _start(checkpoints, net, optimizer)
     pending: list[torch.Tensor] = []
-    room = Room(TOKENS_AT_ONCE[machine.device.type])
+    budget = TokenBudget(net.lm.config, machine)
     eval_every = max(1, min(config.eval_every, math.ceil(schedule.steps / config.min_evals)))
+    cadence = Cadence(first, machine.comm)
     watch(first, schedule.steps, math.nan, history.tokens)
-    for step in range(first, schedule.steps):
-        begin_step(net, optimizer, config, step, schedule.steps, machine)
-        losses = losses_of(step, data, schedule, config, tokenizer, special, aligned)
-        pending.append(train_step(net, losses, optimizer, config.clip, machine, room))
+
+    def look(done: int) -> None:
+        """Check the losses since the last look, and tell whoever watches."""
+        losses = check_losses(pending, history, machine)
+        history.losses.extend(losses)
+        pending.clear()
+        if losses:
+            watch(done, schedule.steps, float(np.mean(losses)), history.tokens)
+
+    def evaluate(done: int) -> None:
+        """Score what is due after so many steps, unless the history has it."""
+        if probe and done in probe.steps and done not in (point["step"] for point in history.curve):
+            history.curve.append({"step": done, "scores": probe.scores()})
+        due = done and (done % eval_every == 0 or done == schedule.steps)
+        if dev_score and due and done not in (step for step, _ in history.dev):
+            net.eval()
+            # The last weights need no file, however good they are: they are in the net.
+            if history.add_dev(done, dev_score()) and config.keep == "best" and done < schedule.steps:
+                checkpoints.keep_best(net)
+
+    for done in range(first, schedule.steps + 1):
+        if cadence.is_due(done) or done == schedule.steps:
+            look(done)
+            if first < done < schedule.steps:
+                # Before the evaluation: a phase that goes on from here makes it again.
+                checkpoints.maybe_save(done, net, optimizer, partial(asdict, history))
+        try:
+            evaluate(done)
+        except Stopped:  # evaluations may take minutes, and the steps before them must not be lost
+            look(done)
+            checkpoints.save(done, net, optimizer, asdict(history))
+            raise
+        if config.patience and sum(at > history.best_step for at, _ in history.dev) >= config.patience:
+            break
+        if done == schedule.steps:
+            break
+        begin_step(net, optimizer, config, done, schedule.steps, machine)
+        losses = losses_of(done, data, schedule, config, tokenizer, special, aligned)
+        pending.append(train_step(net, losses, optimizer, config.clip, machine, budget))
         history.tasks.append(losses[0].task)
         history.tokens += sum(int(loss.batch.mask.sum()) for loss in losses)
-        done = step + 1
-        if done % CHECK_EVERY == 0 or done == schedule.steps:
-            history.losses += check_losses(pending, history, machine)
-            watch(done, schedule.steps, float(np.mean(history.losses[-len(pending) :])), history.tokens)
-            pending = []
-        if probe and done in probe.steps:
-            history.curve.append({"step": done, "scores": probe.scores()})
-        if dev_score and (done % eval_every == 0 or done == schedule.steps):
-            net.eval()
-            if history.add_dev(done, dev_score()) and config.keep == "best":
-                best = {name: value.detach().to("cpu", copy=True) for name, value in net.state_dict().items()}
-            if config.patience and sum(at > history.best_step for at, _ in history.dev) >= config.patience:
-                break
-        if not pending and done < schedule.steps:
-            checkpoints.look(done, partial(_state, net, optimizer, best, history))
     history.losses += check_losses(pending, history, machine)
     history.steps = len(history.losses)
-    if best is not None:
-        net.load_state_dict(best)
-    else:
+    if not history.dev or config.keep == "last":
         history.best_step = history.steps
+    elif history.best_step < history.steps:
+        optimizer.state.clear()  # its memory is for what is read now
+        checkpoints.load_best(net)
     net.eval()
     return history
 
 
-def _start(
-    checkpoints: Checkpoints, net: Net, optimizer: torch.optim.Optimizer
-) -> tuple[int, dict[str, torch.Tensor] | None, History]:
-    """The first step, the best weights so far and the history: of the newest checkpoint, or of a fresh phase."""
+def _start(checkpoints: Checkpoints, net: Net, optimizer: torch.optim.Optimizer) -> tuple[int, History]:
+    """Restore the newest checkpoint, if there is one; returns the first step to train and the history so far."""
     if saved := checkpoints.latest():
-        first, tensors, values = saved
-        return first, unpack(tensors, net, optimizer), History.of(values)
-    return 0, None, History()
+        checkpoints.restore(saved, net, optimizer)
+        return saved.step, History.of(saved.values)
+    checkpoints.best = None
+    return 0, History()
+
+
+class Cadence:
+    """Decides after which steps the loop looks around: every 25 steps or 2 seconds, whichever comes first.
+
+    The first worker's clock decides for all, once a look, so that no step waits for an agreement.
+    """
+
+    def __init__(self, first: int, comm: Comm) -> None:
+        self.comm, self.at, self.next, self.looked = comm, first, first + 1, time.monotonic()
+
+    def is_due(self, done: int) -> bool:
+        """Whether to look after so many steps; plans the next look if so."""
+        if done != self.next:
+            return False
+        seconds = (time.monotonic() - self.looked) / (done - self.at)
+        steps = max(1, min(CHECK_EVERY, int(CHECK_EVERY_S / max(seconds, 1e-9))))
+        self.at, self.next, self.looked = done, done + self.comm.from_first(steps), time.monotonic()
+        return True
 
 
 def begin_step(
@@ -194,12 +246,6 @@ def losses_of(
     return found
 
 
-def _state(
-    net: Net, optimizer: torch.optim.Optimizer, best: dict[str, torch.Tensor] | None, history: History
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    return pack(net, optimizer, best), asdict(history)
-
-
 @dataclass(frozen=True)
 class Loss:
     """One term of a step: a task's loss on a global batch, or with `aligns` the alignment of the vectors that it classifies.
@@ -235,34 +281,38 @@ class Loss:
 
 
 @dataclass
-class Room:
+class TokenBudget:
     """How many padded tokens go through the model at once; halved once in a phase, when the memory does not hold them."""
 
-    tokens: int
+    config: Any  # the encoder's, of transformers
+    machine: Machine
     halved: bool = False
+
+    def tokens(self, *, text: bool) -> int:
+        """The number for rows of a task, or for `text` of masked LM."""
+        frac = self.machine.tokens_frac / 2 if self.halved else self.machine.tokens_frac
+        return tokens_at_once(self.config, self.machine.device.type, frac, text=text)
 
     def halve(self) -> bool:
         """True if there is less to hold now; False if that was tried already."""
-        if self.halved:
-            return False
-        self.tokens, self.halved = max(1, self.tokens // 2), True
-        return True
+        halved, self.halved = self.halved, True
+        return not halved
 
 
 def train_step(
-    net: Net, losses: Sequence[Loss], optimizer: torch.optim.Optimizer, clip: float, machine: Machine, room: Room
+    net: Net, losses: Sequence[Loss], optimizer: torch.optim.Optimizer, clip: float, machine: Machine, budget: TokenBudget
 ) -> torch.Tensor:
     """One optimiser step on the sum of the losses; returns this worker's part of it, still on the device."""
     try:
-        total = _gradients(net, losses, machine, room.tokens)
+        total = _gradients(net, losses, machine, budget)
     except Exception as error:
-        if not is_out_of_memory(error) or not room.halve():
+        if not is_out_of_memory(error) or not budget.halve():
             raise
         error.__traceback__ = None  # its frames hold what is to be freed
         optimizer.zero_grad(set_to_none=True)
         if machine.device.type == "cuda":
             torch.cuda.empty_cache()
-        total = _gradients(net, losses, machine, room.tokens)
+        total = _gradients(net, losses, machine, budget)
     trained = list({id(p): p for loss in losses for p in loss.parameters(net)}.values())
     machine.comm.sum_gradients(trained)
     torch.nn.utils.clip_grad_norm_(trained, clip)
@@ -271,10 +321,11 @@ def train_step(
     return total
 
 
-def _gradients(net: Net, losses: Sequence[Loss], machine: Machine, tokens: int) -> torch.Tensor:
+def _gradients(net: Net, losses: Sequence[Loss], machine: Machine, budget: TokenBudget) -> torch.Tensor:
     """Adds up the gradients of this worker's share of the batches, piece by piece; returns its part of the mean losses."""
     total = torch.zeros((), device=machine.device)
     for term in losses:
+        tokens = budget.tokens(text=net.specs[term.task].kind == "text")
         for loss in term.parts(net, machine, tokens):
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()

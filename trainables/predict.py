@@ -11,7 +11,8 @@ import torch
 from trainables.batch import Batch, collate, item_lengths
 from trainables.errors import BadInput
 from trainables.formats import Encoded
-from trainables.loop import TOKENS_AT_ONCE, Machine
+from trainables.loop import Machine
+from trainables.memory import MAX_TOKENS
 from trainables.model import Net
 from trainables.recipe import Pooling
 
@@ -90,13 +91,15 @@ def _shares(encoded: Encoded, pad_id: int, machine: Machine) -> Iterator[tuple[n
     lengths = item_lengths(encoded)
     order = np.argsort(lengths, kind="stable")
     lengths = lengths[order]
-    budget, pieces, first = TOKENS_AT_ONCE[machine.device.type], [], 0
+    pieces, first = [], 0
+    budget = int(machine.tokens_frac * MAX_TOKENS[machine.device.type])
     for last in range(1, len(order) + 1):
         rows = (last + 1 - first) * encoded.rows_per_item
         if last == len(order) or rows * lengths[last] > budget:
             pieces.append(order[first:last])
             first = last
     for items in pieces[machine.comm.rank :: machine.comm.world]:
+        machine.check_stop("scoring")
         yield items, collate(encoded, items, pad_id)
 
 
