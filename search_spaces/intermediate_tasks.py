@@ -33,4 +33,6 @@ SPACE = Space(
     question="Which English tasks, trained first, help zero-shot transfer, in what mix and for how long?",
     recipe=recipe,
     published=published,
+    pocket_targets=("tatoeba", "panx", "udpos", "xquad", "xnli"),
+    pocket_tasks=("mnli", "squad", "ccg", "cola", "mlm"),
 )

@@ -84,6 +84,7 @@ class Space:
         targets: what it is asked on unless a launch says otherwise, as far as the source has it; () = XTREME's.
         pocket_targets: the same on the pocket data, where all of them would take too long for a first look.
         tasks: the same of intermediate tasks; None = what the catalogue lists as such, () = the space takes none.
+        pocket_tasks: the same on the pocket data, with "mlm" where masked LM is mixed in; () = as elsewhere.
         curve: at how many points of a target's training scores are noted unless a launch says otherwise.
         aligns, robust: objectives that it asks about by itself; a launch may name others.
     """
@@ -96,6 +97,7 @@ class Space:
     targets: tuple[str, ...] = ()
     pocket_targets: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
+    pocket_tasks: tuple[str, ...] = ()
     curve: int = 0
     aligns: bool = False
     robust: tuple[Robust, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from study.rows_check import check_language
 from trainables.catalogue import POOLED, RETRIEVAL, Dataset, dataset
 from trainables.errors import BadInput, DataError
 from trainables.sources import Source
@@ -77,9 +78,11 @@ def _check_split(
     expected = d.expected_rows(language, split)
     if official and None not in (rows, expected) and rows != expected:
         found.problems.append(f"{where} has {rows:,} rows, not {expected:,}")
+    check_language(d, language, split)
     if not read:
         source.origin(d, language, split)  # raises where the files are not all there
         return
+    source.check_labels(d, language, split)
     examples = len(source.examples(d, language, split)) if rows else 0
     found.examples = (found.examples or 0) + examples
     found.left_out += (rows or 0) - examples

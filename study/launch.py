@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 from search_spaces import space
 from search_spaces.space import Space
 from study.best import read_recipe
+from study.cluster import capacity, this_machine
 from study.encoder import resolve
 from study.objectives import OPTIONS, add_objectives, labelled, located, objectives_of
 from study.options import Parser, add_running, home_of, names_of, print_json, run_verb, running_of
 from study.plan import Planner, scored_languages, selection_rows
 from study.record import Record, Settings
 from study.remote import check_url
+from study.rows_check import check_rows
 from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
 from trainables.errors import BadInput, check_number, check_path, unknown
 from trainables.profiles import PROFILES, default_profile
@@ -26,6 +28,7 @@ from trainables.sources import Source, open_source
 
 # XTREME's targets; other targets of the catalogue are scored when they are named.
 DEFAULT_TARGETS = ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba")
+ALL = "all"  # in place of names: every one that the source has
 SHARED = ("layer", *CHOICES, "curve")  # recipe keys that all recipes of a study share
 
 
@@ -36,9 +39,14 @@ def parser() -> Parser:
     made.add_argument("--name", help="name of the study (default: made from its settings)")
     made.add_argument("--source", help="where rows come from: pocket, mirror:DIR or hub (default: pocket)")
     made.add_argument("--encoder", default=None, help="pocket, pretrain:SIZE, a hub id or a folder (default: pocket)")
-    made.add_argument("--targets", help="comma-separated target tasks (default: XTREME's that the source has)")
     made.add_argument(
-        "--intermediate", help="comma-separated intermediate tasks, with 'mlm' to mix masked LM (default: all)"
+        "--targets",
+        help="comma-separated target tasks, or 'all' that the source has (default: the space's or XTREME's)",
+    )
+    made.add_argument(
+        "--intermediate",
+        help="comma-separated intermediate tasks, with 'mlm' to mix masked LM; 'all' = the catalogue's, with it "
+        "(default: the space's or all; on pocket a few)",
     )
     made.add_argument("--trials", type=int, help="search, with so many trials in all; the published rows come first")
     made.add_argument("--grid", action="store_true", help="exactly the published rows (the default without --trials)")
@@ -69,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     home, running = home_of(options), running_of(options)
     settings, source = settings_of(options)
     weights = resolve(settings.encoder)
-    if weights and not weights.can_mask and not options.recipe and options.intermediate is None:
+    if weights and not weights.can_mask and not options.recipe and "mlm" not in (names_of(options.intermediate) or ()):
         settings = replace(settings, mlm=False)  # nobody asked for it: the default is all that can be done
     planner = Planner(source, weights, settings.sweep_layers)
     record = Record(home, settings.default_name if options.name is None else options.name)
@@ -79,6 +87,11 @@ def main(argv: Sequence[str]) -> int:
     from study.run import Launch, dry_run, unfinished
 
     launch = Launch(home, record, settings, planner, **running)
+    if launch.workers > 1 and not launch.address and not options.dry_run:
+        capacity(this_machine(), launch.workers)
+    if launch.todo()[1]:
+        plans = [launch.plan(recipe) for recipe, _ in launch.rows()]
+        check_rows(source, plans, home, launch.say, read=not options.dry_run)
     if options.dry_run:
         return dry_run(launch)
     report = launch.run()
@@ -111,9 +124,13 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         raise unknown("profile", profile, PROFILES)
     source = open_source(options.source or "pocket")
     _check_words(encoder, source)
-    own = asked.pocket_targets if source.spec == "pocket" and asked.pocket_targets else asked.targets
-    targets = _targets(names_of(options.targets), source, own or DEFAULT_TARGETS)
-    tasks, mlm = _tasks(names_of(options.intermediate), source, asked.tasks)
+    pocket = source.spec == "pocket"
+    own = asked.pocket_targets if pocket and asked.pocket_targets else asked.targets
+    targets = _targets(_with_all(names_of(options.targets), lambda: _served(source)), source, own or DEFAULT_TARGETS)
+    named = _with_all(names_of(options.intermediate), lambda: _all_tasks(source))
+    if named is None and pocket:
+        named = asked.pocket_tasks or None
+    tasks, mlm = _tasks(named, source, asked.tasks)
     settings = Settings(
         space=options.space,
         source=source.spec,
@@ -235,6 +252,13 @@ def _targets(names: tuple[str, ...] | None, source: Source, default: tuple[str, 
     return tuple(sorted(chosen, key=cost))
 
 
+def _with_all(names: tuple[str, ...] | None, served: Callable[[], Iterable[str]]) -> tuple[str, ...] | None:
+    """The names of an option, with "all" replaced by what the source serves; each once."""
+    if names is None or ALL not in names:
+        return names
+    return tuple(dict.fromkeys(known for name in names for known in (served() if name == ALL else (name,))))
+
+
 def _served(source: Source) -> list[str]:
     targets = [d for d in DATASETS.values() if "target" in d.roles]
     return [
@@ -252,19 +276,14 @@ def _tasks(
     Any dataset with English training rows can be named; the default is the space's own, or for None what the catalogue
     lists as intermediate.
     """
-    has_text = bool(source.languages(DATASETS["mlm"], "train"))
     if names is None and default == ():
         return (), False
     if names is None:
-        listed = [d.name for d in DATASETS.values() if "intermediate" in d.roles] if default is None else default
-        found = tuple(name for name in listed if _trains(source, dataset(name)))
-        if not found:
-            raise BadInput(f"source {source.spec!r} has no English training rows of any intermediate task")
-        return found, has_text
+        names = _all_tasks(source, default)
     trainable = [d.name for d in DATASETS.values() if d.kind != "text" and d.kind not in RETRIEVAL]
     for name in names:
         if name == "mlm":
-            if not has_text:
+            if not _has_text(source):
                 raise BadInput(f"source {source.spec!r} has no raw text for masked LM")
         elif name not in trainable:
             raise unknown("intermediate task", name, [*trainable, "mlm"])
@@ -277,6 +296,20 @@ def _tasks(
     if not tasks:
         raise BadInput("--intermediate names no task beside 'mlm'")
     return tasks, "mlm" in names
+
+
+def _all_tasks(source: Source, listed: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """Those of the listed tasks (None: the catalogue's) that the source has, and "mlm" where it has text."""
+    if listed is None:
+        listed = tuple(d.name for d in DATASETS.values() if "intermediate" in d.roles)
+    found = tuple(name for name in listed if _trains(source, dataset(name)))
+    if not found:
+        raise BadInput(f"source {source.spec!r} has no English training rows of any intermediate task")
+    return (*found, "mlm") if _has_text(source) else found
+
+
+def _has_text(source: Source) -> bool:
+    return bool(source.languages(DATASETS["mlm"], "train"))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from study.encoder import resolve
 from study.options import Parser, add_running, home_of, print_json, run_verb, running_of
 from study.plan import Planner
 from study.record import Record
+from study.rows_check import check_rows
 from trainables.sources import open_source
 
 
@@ -25,6 +26,9 @@ def main(argv: Sequence[str]) -> int:
     from study.run import Launch, unfinished
 
     launch = Launch(home, record, settings, planner, **running)
+    if launch.todo()[1]:
+        plans = [launch.plan(recipe) for recipe, _ in launch.rows()]
+        check_rows(planner.source, plans, home, launch.say)
     report = launch.run()
     if options.json:
         print_json(report)

@@ -45,6 +45,9 @@ class FakeSource:
     def labels(self, d: Dataset) -> tuple[str, ...]:
         raise AssertionError("a plan needs no labels")
 
+    def check_labels(self, d: Dataset, language: str, split: str) -> None:
+        raise AssertionError("a plan needs no labels")
+
     def examples(self, d: Dataset, language: str, split: str, take: int | None = None) -> list[Example]:
         raise AssertionError("a plan reads no rows")
 

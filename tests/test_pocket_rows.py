@@ -289,6 +289,8 @@ def test_a_paragraph_answers_the_answerable_questions_and_no_others() -> None:
 @pytest.mark.parametrize("language", pocket.LANGUAGES)
 def test_answers_are_what_fills_the_asked_role(language: str) -> None:
     for name, split in (("mlqa", "test"), ("tydiqa", "validation")):
+        if language not in SOURCE.languages(dataset(name), split):
+            continue  # MLQA's metric has rules for seven languages
         n = SOURCE.num_rows(dataset(name), language, split)
         asked = tables.paragraphs(name, split, n)
         for e, (told, which, slot) in zip(examples(name, language, split), asked, strict=True):

@@ -82,6 +82,7 @@ def compare(d: Dataset, source: Source, expected: dict[str, Any]) -> None:
         for language, examples in wanted.items():
             assert fields(source.examples(d, language, split)) == examples, (split, language)
             assert source.origin(d, language, split)
+            source.check_labels(d, language, split)
     assert list(source.labels(d)) == list(expected.get("labels", ())) and not source.standin(d)
 
 

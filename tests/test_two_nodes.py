@@ -22,6 +22,7 @@ import pytest
 from study.beat import states
 from study.record import Record, Trial
 from study.store import Store
+from tests.small import as_checked
 from trainables import pocket
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -145,7 +146,7 @@ def one_node(one: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 def broken(
     one: Any, one_node: tuple[Path, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Any, dict[str, Trial]]:
-    """The report and the trials of a study with two workers, in which one row of MNLI breaks its schema."""
+    """The report and the trials of a study with two workers, in which a row of MNLI breaks after the check."""
     home, _ = one_node
     folder = tmp_path_factory.mktemp("mirror")
     places = {"tatoeba/de/validation": "google/xtreme/tatoeba.deu", "mnli/en/train": "nyu-mll/glue/mnli"}
@@ -160,6 +161,7 @@ def broken(
     (encoder,) = (p for p in home.glob("stages/*/*/encoder") if '"pretrain"' in (p.parent / "stage.json").read_text())
     own = tmp_path_factory.mktemp("broken")
     options = [*STUDY, "--profile", "small", "--source", f"mirror:{folder}", "--encoder", str(encoder), "--trials", "2"]
+    as_checked(own, *options)
     with launch(one, own, *options) as process:
         return report(process), {t.name: t for t in Record(own, NAME).trials().values()}
 

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache, partial
+from typing import Literal
 
 import numpy as np
 
@@ -25,6 +26,7 @@ _MLQA_ARTICLES = {
     "vi": re.compile(r"\b(của|là|cái|chiếc|những)\b"),
     "zh": None,
 }
+MLQA_LANGUAGES: tuple[str, ...] = tuple(_MLQA_ARTICLES)
 _HAN = re.compile("([\u4e00-\u9fa5])")
 
 
@@ -93,6 +95,14 @@ def _constant(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 # ---- extractive question answering ----
+
+
+def languages_compared(answers: Literal["squad", "mlqa"]) -> tuple[str, ...] | None:
+    """Languages whose answers these rules can compare; None: all of them.
+
+    Every metric but MLQA's treats all languages alike.
+    """
+    return MLQA_LANGUAGES if answers == "mlqa" else None
 
 
 def squad_normalise(text: str) -> str:

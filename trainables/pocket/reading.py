@@ -5,16 +5,19 @@ from __future__ import annotations
 from functools import cache
 from random import Random
 
+from trainables.metrics import MLQA_LANGUAGES
 from trainables.pocket import tables
 from trainables.pocket.frames import ASKABLE, TRANSFER, Frame, change, different, relation
 from trainables.pocket.grammar import Language, say
-from trainables.pocket.table import ANSWERS, FROM_ENGLISH, IN_ENGLISH, NOT_TRAINED, TEXT, Row, Table
+from trainables.pocket.languages import LANGUAGES
+from trainables.pocket.table import ANSWERS, DEV, FROM_ENGLISH, IN_ENGLISH, TEST, TEXT, Row, Table
 
 # TyDiQA's ids begin with the English name of the language.
 NAMED = {
     "en": "english", "de": "german", "es": "spanish", "ru": "russian", "tr": "turkish", "hi": "hindi", "sw": "swahili",
     "zh": "chinese",
 }  # fmt: skip
+_OF_MLQA = tuple(language for language in LANGUAGES if language in MLQA_LANGUAGES)  # no rules score the others
 
 
 def answers(told: Frame, question: Frame, slot: str) -> bool:
@@ -68,7 +71,11 @@ def _tydiqa(language: Language, split: str, n: int) -> list[Row]:
 _COLUMNS = {"id": TEXT, "title": TEXT, "context": TEXT, "question": TEXT, "answers": ANSWERS}
 TABLES = {
     "squad_v2": Table(rows=_squad_v2, columns=_COLUMNS, splits=IN_ENGLISH),
-    "mlqa": Table(rows=tables.squad("mlqa", title=True), columns=_COLUMNS, splits=NOT_TRAINED),
+    "mlqa": Table(
+        rows=tables.squad("mlqa", title=True),
+        columns=_COLUMNS,
+        splits={"validation": (_OF_MLQA, DEV), "test": (_OF_MLQA, TEST)},
+    ),
     "tydiqa": Table(
         rows=_tydiqa, columns=_COLUMNS, splits={split: FROM_ENGLISH[split] for split in ("train", "validation")}
     ),

@@ -42,6 +42,9 @@ class Source(Protocol):
     def labels(self, d: Dataset) -> tuple[str, ...]:
         """`d.labels`, or the names that the files declare where the catalogue leaves them open."""
 
+    def check_labels(self, d: Dataset, language: str, split: str) -> None:
+        """Raises DataError for a label name that the files declare and the dataset does not know. Reads a few rows."""
+
     def examples(self, d: Dataset, language: str, split: str, take: int | None = None) -> list[Example]:
         """Validated examples, in file order. take = at most so many rows, floor(i * n / take): evenly spaced, and the
         same rows in every language of equal length. Raises DataError for a row that breaks its schema.

@@ -17,6 +17,7 @@ from trainables.sources.files import join_hashes
 from trainables.sources.guard import MAX_LABELS
 
 SPLITS = ("train", "validation", "test")
+FEW = 100  # rows among which one stands that is not left out
 HELD = 64  # languages whose rows are kept at hand while their pairs are joined
 
 
@@ -110,6 +111,25 @@ class TableSource:
                 raise DataError(f"{d.name}: {len(found):,} labels are declared (the limit is {MAX_LABELS:,})")
             self._labels[d.name] = found
         return self._labels[d.name]
+
+    def check_labels(self, d: Dataset, language: str, split: str) -> None:
+        self._require(d, language, split)
+        if made := self._made_of(d, language, split):
+            for part in made:
+                self.check_labels(*part, split)
+            return
+        table, names = self._table(d, language, split)
+        where = f"{d.name}/{language}/{split}"
+        row = _first_row(d.read, table, names, where)
+        for column, declared in names.items():
+            for number, name in enumerate(declared if row and column in row else ()):
+                # By the reader, since some know labels by several names. Columns that it does not read say nothing.
+                stored = row[column]
+                labelled = {**row, column: [number] * len(stored) if isinstance(stored, list) else number}
+                try:
+                    d.read(labelled, names)
+                except ValueError as error:
+                    raise DataError(f"{where}: column {column!r} declares the label {name!r}: {error}") from error
 
     def examples(self, d: Dataset, language: str, split: str, take: int | None = None) -> list[Example]:
         self._require(d, language, split)
@@ -315,6 +335,18 @@ def _examples(read: Reader, table: pa.Table, rows: Sequence[int], names: RowLabe
         ids.add(example.id)
         found.append(example)
     return found
+
+
+def _first_row(read: Reader, table: pa.Table, names: RowLabels, where: str) -> dict[str, Any]:
+    """The first row that is not left out by rule, among the first few; {} if there is none."""
+    few = table.slice(0, FEW)
+    for number, row in enumerate(_dicts(few, range(few.num_rows), where)):
+        try:
+            if read(row, names) is not None:
+                return row
+        except ValueError as error:
+            raise DataError(f"{where} row {number}: {error}") from error
+    return {}
 
 
 def _dicts(table: pa.Table, rows: Sequence[int], where: str) -> Iterator[dict[str, Any]]:
