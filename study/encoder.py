@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trainables.encoders import FAMILIES, check_tokenizer, family_of
 from trainables.errors import BadInput, check_path, unknown
+from trainables.memory import Shape
 from trainables.pretrain import SIZES, size
 from trainables.recipe import digest
 
@@ -64,6 +65,25 @@ def resolve(encoder: str) -> Weights | None:
         return _hub(encoder)
     made_here = ["pocket", *(f"pretrain:{name}" for name in SIZES)]
     raise unknown("encoder", encoder, [*made_here, *KNOWN_HUB_IDS, "<owner>/<name>", "<folder>"])
+
+
+def shape_of(encoder: str, weights: Weights | None) -> Shape | None:
+    """The sizes of a study's encoder, from its config alone; None where the hub does not hand that out."""
+    if weights is None:
+        made = size(encoder.removeprefix("pretrain:"))
+        width = made.width
+        return Shape(layers=made.layers, width=width, inner=4 * width, attended=width, vocabulary=made.vocabulary)
+    try:
+        if weights.location.startswith("hub:"):
+            from huggingface_hub import hf_hub_download
+
+            name, commit = weights.location.removeprefix("hub:").rsplit("@", 1)
+            path = Path(hf_hub_download(name, "config.json", revision=commit))
+        else:
+            path = Path(weights.location) / "config.json"
+        return Shape.of(json.loads(path.read_text(encoding="utf-8")))
+    except Exception:  # of the network, or a config that leaves sizes to the class's defaults: an estimate less
+        return None
 
 
 def _folder(folder: Path) -> Weights:

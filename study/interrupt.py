@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, as schedulers send before they take a machine: the workers write their state and give way."""
+"""Stop a launch cleanly: Ctrl-C, SIGTERM as schedulers send before they take a machine, and a terminal that goes away."""
 
 from __future__ import annotations
 
@@ -6,40 +6,64 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-GRACE_S = 30.0  # seconds that workers have to get to the end of a step and write
+GRACE_S = 15.0  # seconds that workers have to get to the end of a step and write; whoever still runs then is ended
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@contextmanager
-def giving_way(stop: Path, asked: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, SIGINT or SIGTERM makes the file that the workers look for, and calls `asked`.
+class StopRequest:
+    """Whether this process was asked to stop, from the call of `listen` on.
 
-    A second signal, or the end of the grace period, raises KeyboardInterrupt in the block. In a thread that is not the
-    main one, where Python hears no signals, nothing is changed.
+    Outside of `deferred` a signal raises KeyboardInterrupt at once, as Ctrl-C does. Inside of it the first one is noted, and
+    the second, or the end of the grace period, raises KeyboardInterrupt.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
-    def now(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def __init__(self) -> None:
+        self.requested = False
+        self._deferred = False
+        self._then: Callable[[], None] | None = None
 
-    def ask(*_: Any) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
-            signal.signal(number, now)
+    def listen(self) -> None:
+        """Handle the signals from now on, whatever the parent process ignores: a shell's `&` ignores Ctrl-C.
+
+        Only a hang-up stays ignored where it is, since that is what nohup is for. Called again after libraries that install
+        handlers of their own.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return  # where Python hears no signals
+        for number in SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._hear)
+        signal.signal(signal.SIGALRM, self._hear)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """While the block runs, the first signal is only noted; the grace period that it begins outlasts the block."""
+        before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+        self.requested, self._deferred = False, True
+        self.listen()
+        try:
+            yield
+        finally:
+            self._deferred, self._then = False, None
+            if not self.requested and threading.current_thread() is threading.main_thread():
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    def call(self, then: Callable[[], None]) -> None:
+        """Have `then` called when a stop is asked for, at once if it was already."""
+        self._then = then
+        if self.requested:
+            then()
+
+    def _hear(self, *_: Any) -> None:
+        if self.requested or not self._deferred:
+            raise KeyboardInterrupt
+        self.requested = True
         signal.setitimer(signal.ITIMER_REAL, GRACE_S)
-        stop.touch()
-        asked()
+        if self._then:
+            self._then()
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        stop.unlink(missing_ok=True)
+
+STOP = StopRequest()

@@ -31,6 +31,7 @@ PEER_LOST = ("Connection closed by peer", "Connection reset", "gloo", "NCCL")
 # Kinds of error, by the names of their classes: most are private to Ray, and all of them stand in for a process that is gone.
 GONE = {
     "RayActorError",
+    "OutOfMemoryError",  # Ray's memory monitor killed it
     "WorkerCrashedError",
     "NodeDiedError",
     "WorkerHealthCheckFailedError",
@@ -58,6 +59,11 @@ def is_lost(error: BaseException) -> bool:
 def has_no_place(error: BaseException) -> bool:
     """True where the workers did not start, because the cluster had no room for them in time."""
     return any(type(part).__name__ == NO_PLACE for part in _parts(error))
+
+
+def is_short_of_memory(text: str) -> bool:
+    """Whether Ray says of a lost process that its memory monitor has killed it."""
+    return "low on memory" in text or "OutOfMemoryError" in text or "memory pressure" in text
 
 
 def _parts(error: BaseException) -> list[BaseException]:

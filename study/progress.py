@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,13 +12,16 @@ from typing import Any
 
 from study.beat import forget, states
 from study.live import View, clock
+from study.lost import is_short_of_memory
+from study.machine import killed_for_memory
 from study.record import Record, Trial
 from study.safe import told
 from study.store import Store
-from study.trial import Job
+from study.trial import Job, largest_memory, own_share, with_less_memory
 from trainables.catalogue import DATASETS
 from trainables.recipe import Recipe, title
 
+MAX_ALIKE = 3  # so many failures in a row for one reason are no accident
 TITLES = {name: d.title for name, d in DATASETS.items()}
 
 
@@ -31,6 +36,7 @@ class Progress:
         concurrent: how many run at once.
         after: called when a trial has ended and is recorded.
         full: called when a trial found no room on the disk: the others would train only to find the same.
+        hopeless: called with the reason when the other trials would fail as well.
     """
 
     def __init__(
@@ -44,9 +50,12 @@ class Progress:
         concurrent: int,
         after: Callable[[], None] = lambda: None,
         full: Callable[[], None] = lambda: None,
+        hopeless: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self.record, self.store, self.job_of, self.put, self.say, self.budget = record, store, job_of, put, say, budget
-        self.concurrent, self.after, self.full, self.done = concurrent, after, full, 0
+        self.concurrent, self.after, self.full, self.hopeless, self.done = concurrent, after, full, hopeless, 0
+        self.alike: list[str] = []  # reasons of the failures since a trial ended well, if they are all the same
+        self.killed = killed_for_memory()
         self.running: dict[str, str] = {}  # address -> name
         self.seen: set[str] = set()  # trials whose workers have begun
         self.took: list[float] = []  # seconds of the trials that ended well
@@ -83,6 +92,20 @@ class Progress:
 
         return Callback(self.ended)
 
+    def restart(self, trial: Any) -> None:
+        """Say that a trial lost its process and starts again; with less memory, if that is what it was killed for."""
+        job: Job = trial.config["job"]
+        name, error = self.running[job.plan.recipe.address], Path(trial.error_file or os.devnull)
+        killed, self.killed = self.killed, killed_for_memory()
+        if is_short_of_memory(error.read_text() if error.exists() else "") or self.killed > killed:
+            job = trial.config["job"] = with_less_memory(job, largest_memory())
+            trial.update_resources(own_share(job))
+            how = f"killed for want of memory: it starts again with {job.tokens_frac:.0%} of the tokens at once"
+            how += f" and asks for {job.memory / 1e9:.1f} GB"
+        else:
+            how = "lost its process: it starts again"
+        self.say(f"{name}  {how}, from its last checkpoint")
+
     def ended(self, trial: Any, error: str) -> None:
         """Records how a trial ended."""
         recipe = Recipe.from_dict(trial.config["recipe"])
@@ -99,10 +122,18 @@ class Progress:
             lines = error.strip().splitlines()
             reason = str(result.get("failed") or (lines[-1] if lines else "no result"))
             self._note(recipe, "failed", reason, str(result.get("traceback") or error))
+            self._failed(recipe, reason)
         elif int(result["targets_done"]) < len(recipe.targets):
             self._note(recipe, "pruned", f"stopped after {result['targets_done']} of {len(recipe.targets)} targets")
         else:
             self._note(recipe, "complete")
+
+    def _failed(self, recipe: Recipe, reason: str) -> None:
+        """End the launch where the baseline fails, without which nothing is compared, or trial after trial for one reason."""
+        kind = re.sub(r"\d+", "0", reason)
+        self.alike = [*self.alike, kind] if self.alike[-1:] in ([], [kind]) else [kind]
+        if recipe.is_baseline or len(self.alike) == MAX_ALIKE:
+            self.hopeless(reason)
 
     def stop_rest(self) -> None:
         """Records the trials that the end of the launch cut short."""
@@ -156,7 +187,9 @@ class Progress:
         self.running.pop(recipe.address, None)
         forget(self.record.folder, recipe.address)
         self.done += 1
-        self.took += [seconds] if status in ("complete", "pruned") else []
+        if status in ("complete", "pruned"):
+            self.took.append(seconds)
+            self.alike = []
         ending = f", {trial.retries} lost workers or nodes" if trial.retries else ""
         ending += f": {told(reason)}" if reason else ""
         self.say(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}")

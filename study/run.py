@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from search_spaces import space
 from search_spaces.space import Value
 from study.agenda import rows_of, setting_of
 from study.beat import clean, forget
-from study.cluster import DRIVER_SHARE, capacity, start_ray, this_machine
+from study.cluster import capacity, restart_trials_killed_for_memory, start_ray, this_machine
 from study.disk import scratch
+from study.encoder import shape_of
 from study.gc import Budget
-from study.interrupt import giving_way
+from study.interrupt import STOP
 from study.live import shown
 from study.lost import MAX_LOST
 from study.plan import Plan, Planner, missing, selection_rows
@@ -29,13 +31,13 @@ from study.record import UNFINISHED, Record, Settings, Trial
 from study.report import print_report, write_report
 from study.safe import SafeConsole, told
 from study.store import Store
-from study.trial import Job, alone, selection_scores, stop_file
+from study.trial import Job, own_share, selection_scores, stop_file
 from trainables.catalogue import dataset
 from trainables.configs import Evaluate
 from trainables.numbers import lines, numbers, sources
 from trainables.recipe import Recipe, title
 
-MLFLOW_PATIENCE_S = 60.0
+MLFLOW_PATIENCE_S, STOPPED_PATIENCE_S = 60.0, 3.0
 
 
 @dataclass
@@ -93,11 +95,11 @@ class Launch:
 
         uri = self.mlflow_uri or default_uri(self.home)
         # Whatever is bad input raises before anything is started.
-        if self.workers > 1 and not self.address:
-            capacity(this_machine(), self.workers)
+        if not self.address:
+            capacity(this_machine(), self.workers, self.need)
         for recipe, _ in self.rows():
             self.plan(recipe)
-        rows, budget = self.todo()
+        _, budget = self.todo()
         log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
         self.say(f"study {self.record.name} in {self.home}: {budget} trials to run")
         if not budget:
@@ -106,11 +108,14 @@ class Launch:
             writer = Writer(uri, self.record, self.store)
             with redirect_stdout(sys.stderr):  # where Ray prints warnings of its own; --json is one object
                 try:
-                    self._tune(rows, budget, log, writer)
+                    self._run_trials(log, writer)
+                except KeyboardInterrupt:
+                    self.say("stopped at once")
                 finally:  # workers that were stopped leave their files
+                    stop_file(log).unlink(missing_ok=True)
                     for address in self.plans:
                         forget(self.record.folder, address)
-            trouble = writer.close(MLFLOW_PATIENCE_S)
+            trouble = writer.close(STOPPED_PATIENCE_S if STOP.requested else MLFLOW_PATIENCE_S)
             if trouble:
                 self.say(
                     f"MLflow is behind ({trouble}); `python -m study.sync {self.record.name}` brings it up to date"
@@ -127,30 +132,19 @@ class Launch:
                 self.say(f"MLflow  mlflow server --backend-store-uri {uri}")
         return report
 
-    def _tune(self, rows: list[tuple[Recipe, dict[str, Value]]], budget: int, log: Path, writer: Any) -> None:
-        """Lets Tune run the trials, on the cluster that there is."""
-        with start_ray(self.address) as resources, scratch(self.home) as folder:
-            from ray import tune
-
-            from study.search import RecipeSearcher, Rungs, open_optuna
-            from study.trial import tune_trial
-
-            logging.getLogger("ray.tune").setLevel(logging.ERROR)
-            gpu, concurrent = capacity(resources, self.workers)
+    def _run_trials(self, log: Path, writer: Any) -> None:
+        """Start Ray, and run trials until none is left, whatever Ray and Tune raise meanwhile."""
+        with STOP.deferred(), start_ray(self.address) as resources, scratch(self.home) as folder:
+            STOP.listen()  # Ray has put handlers of its own in place
+            if STOP.requested:
+                return
+            restart_trials_killed_for_memory()
+            for name in ("ray.tune", "ray.train"):  # what fails is said by us, in a line
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            gpu, concurrent = capacity(resources, self.workers, self.need)
             self.record.open(self.settings)  # from here on nothing is bad input
             clean(self.record.folder)
-
-            def asked() -> None:
-                searcher.left = 0
-                self.say("stopping: running stages write their state (again: stop at once)")
-
-            def full() -> None:
-                stop_file(log).touch()
-                searcher.left = 0
-                self.say("the disk is full: no trial is started any more, and running ones give way")
-
-            # A trial whose work is done by a group of workers only waits.
-            own_share = {"CPU": 1.0} if alone(self.workers, gpu) else DRIVER_SHARE
+            budget = self.todo()[1]
             progress = Progress(
                 self.record,
                 self.store,
@@ -160,37 +154,76 @@ class Launch:
                 budget,
                 concurrent,
                 Budget(self.home, self.max_bytes, self.say),
-                full,
             )
-            optuna = open_optuna(self.record.folder, self.record.name)
-            searcher = RecipeSearcher(
-                self.space, self.setting, optuna, rows, budget, self.finished(), self._score, progress.start
-            )
-            tuner = tune.Tuner(
-                tune.with_resources(tune.with_parameters(tune_trial, storage=folder), own_share),
-                tune_config=tune.TuneConfig(
-                    search_alg=searcher,
-                    scheduler=None if self.settings.grid else Rungs(self._num_rungs()),
-                    num_samples=budget,
-                    max_concurrent_trials=concurrent,
-                ),
-                run_config=tune.RunConfig(
-                    name="tune",
-                    storage_path=folder,
-                    verbose=0,
-                    callbacks=[progress.callback()],
-                    # Of the trials' own processes: what their workers lose is `study.lost`'s.
-                    failure_config=tune.FailureConfig(max_failures=MAX_LOST),
-                ),
-            )
+            with shown(self.console, progress.view, plain=self.quiet):
+                for attempt in range(MAX_LOST):
+                    ended = progress.done
+                    try:
+                        self._tune(progress, log, gpu, f"{folder}/{attempt}")
+                        break
+                    except Exception as error:
+                        progress.stop_rest()
+                        if progress.done == ended:  # no trial was even started: a fault of ours
+                            raise
+                        lines = str(error).strip().splitlines() or [""]
+                        self.say(f"Ray Tune ended early ({type(error).__name__}: {told(lines[0])})")
+                        if STOP.requested or not self.todo()[1]:
+                            break
+                    finally:
+                        progress.stop_rest()
 
-            try:
-                with giving_way(stop_file(log), asked), shown(self.console, progress.view, plain=self.quiet):
-                    tuner.fit()
-            except KeyboardInterrupt:
-                self.say("stopped at once")
-            finally:
-                progress.stop_rest()
+    def _tune(self, progress: Progress, log: Path, gpu: bool, folder: str) -> None:
+        """Lets Tune run the trials that are left."""
+        from ray import tune
+
+        from study.search import EveryTrial, RecipeSearcher, Rungs, open_optuna
+        from study.trial import tune_trial
+
+        def stop(why: str) -> None:
+            stop_file(log).touch()
+            searcher.left = 0
+            self.say(why)
+
+        progress.full = partial(stop, "the disk is full: no trial is started any more, and running ones stop")
+        progress.hopeless = lambda reason: stop(f"stopping, since the other trials would fail as well: {told(reason)}")
+        rows, budget = self.todo()
+        optuna = open_optuna(self.record.folder, self.record.name)
+        searcher = RecipeSearcher(
+            self.space, self.setting, optuna, rows, budget, self.finished(), self._score, progress.start
+        )
+        scheduler = (
+            EveryTrial(progress.restart) if self.settings.grid else Rungs(self._num_rungs(), progress.restart)
+        )
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(tune_trial, storage=folder), lambda config: own_share(config["job"])
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=budget,
+                max_concurrent_trials=progress.concurrent,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=folder,
+                verbose=0,
+                callbacks=[progress.callback()],
+                # Of the trials' own processes: what their workers lose is `study.lost`'s.
+                failure_config=tune.FailureConfig(max_failures=MAX_LOST),
+            ),
+        )
+        STOP.call(partial(stop, "stopping: running stages write their state (again: stop at once)"))
+        tuner.fit()
+
+    @cached_property
+    def need(self) -> int:
+        """Bytes of memory that one worker of a trial is estimated to need; 0 where the encoder's sizes are not known."""
+        import torch
+
+        shape = shape_of(self.settings.encoder, self.planner.weights)
+        gpu = not self.address and torch.cuda.is_available()
+        return shape.trial_bytes("cuda" if gpu else "cpu") if shape else 0
 
     def _num_rungs(self) -> int:
         """How many targets have rows that choosing may look at."""
@@ -210,6 +243,7 @@ class Launch:
             cpus=1,
             store=self.settings.store,
             checkpoint_every=self.checkpoint_every,
+            memory=self.need,
         )
 
     def _score(self, trial: Trial) -> float:

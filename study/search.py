@@ -16,7 +16,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search_spaces.space import Domain, Log, Setting, Space, Value
@@ -181,16 +181,47 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         return {}
 
 
-class Rungs(AsyncHyperBandScheduler):  # type: ignore[misc]
+Restart = Callable[[Any], None]
+
+
+class _Restarting:
+    """Hears of trials that lost their process, before Tune queues them again.
+
+    Args:
+        restart: called with each of them; it may change what the trial asks for.
+    """
+
+    restart: Restart
+
+    def on_trial_error(self, controller: Any, trial: Any) -> None:
+        """Tune marks a trial that it starts again as ERROR meanwhile, and one that ended for good only after this."""
+        if trial.status == trial.ERROR:
+            self.restart(trial)
+
+    # Tune pickles its scheduler; the study's record is the state here, so there is nothing to save.
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class EveryTrial(_Restarting, FIFOScheduler):  # type: ignore[misc]
+    """Runs all trials to their end, in the order they come."""
+
+    def __init__(self, restart: Restart) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.restart = restart
+
+
+class Rungs(_Restarting, AsyncHyperBandScheduler):  # type: ignore[misc]
     """Successive halving whose rungs are the targets in order of cost, as far as they have rows to choose by.
 
     The baseline always runs to its end.
     """
 
-    def __init__(self, num_rungs: int) -> None:
+    def __init__(self, num_rungs: int, restart: Restart) -> None:
         super().__init__(
             time_attr="rung", metric="score", mode="max", max_t=max(1, num_rungs), grace_period=1, reduction_factor=2
         )
+        self.restart = restart
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stops the lower half at each rung; a trial at its last rung ends by itself, and counts as complete."""

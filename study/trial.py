@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from study.beat import Beat, file_of
-from study.lost import GROUP_WAIT_S, PEER_LOST, through_losses, wait_together
+from study.cluster import DRIVER_SHARE
+from study.lost import GROUP_WAIT_S, PEER_LOST, is_short_of_memory, through_losses, wait_together
 from study.plan import Node, Plan, missing
 from study.room import is_full
 from study.safe import redact, told
@@ -44,6 +45,17 @@ class Job:
     cpus: int
     checkpoint_every: float = 60.0  # seconds
     store: str = ""  # URL of finished stages, beside the home
+    memory: int = 0  # bytes that one worker is estimated to need
+    tokens_frac: float = 1.0  # share of the usual tokens that go through the model at once
+
+
+def with_less_memory(job: Job, most: float) -> Job:
+    """The job of a trial that was killed for want of memory: half the tokens at once, and fewer trials beside it.
+
+    It asks Ray for twice the memory, or for all that a node has (`most`, bytes).
+    """
+    asked = min(2 * job.memory, int(most)) if most else 2 * job.memory
+    return replace(job, tokens_frac=job.tokens_frac / 2, memory=max(job.memory, asked))
 
 
 def stop_file(log: Path) -> Path:
@@ -77,6 +89,7 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
     """Runs what the plan lacks and reports after every target; all workers call this with the same job."""
     import torch
 
+    from trainables import memory
     from trainables.checkpoint import Checkpoints, Stopped
     from trainables.comm import Comm
     from trainables.context import Context
@@ -89,7 +102,9 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
     else:
         torch.set_num_threads(job.cpus)
     _quiet()
-    machine = Machine(device, Comm())
+    memory.keep_heap_small()
+    stop = partial(os.path.exists, stop_file(Path(job.log)))
+    machine = Machine(device, Comm(), stop, job.tokens_frac)
     home = Path(job.home)
     store = Store(home, job.store)
     # The first worker alone looks, and copies from a URL what the stages start from: a network file system remembers for
@@ -103,7 +118,6 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
     synonyms = robust.synonyms if robust else ""
     context = Context(open_source(job.source), home / "encoded", machine, watch, synonyms=synonyms)
     done = 0
-    stop = partial(os.path.exists, stop_file(log))
     ends = {addresses[-1] for addresses in job.plan.evaluations().values()}
     with beat or nullcontext():
         for node in job.plan.nodes:
@@ -111,9 +125,10 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
                 if beat:
                     beat.enter(node)
                 if machine.comm.from_first(stop()):
-                    raise Stopped(f"gave way before {node.label}")
+                    raise Stopped(f"stopped cleanly before {node.label}")
                 checkpoints = Checkpoints(home / "checkpoints" / node.address, machine.comm, job.checkpoint_every, stop)
                 run_node(node, store, replace(context, checkpoints=checkpoints), log)
+                memory.release()
             if node.address in ends:  # the last evaluation of a target
                 done += 1
                 report(_progress(job.plan, done, store, job.selection))
@@ -121,10 +136,12 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
 
 def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
     """Makes one stage, unless another trial finishes it first; the first worker claims and publishes."""
+    from trainables import memory
     from trainables.stages import run
 
     comm = context.machine.comm
     started = time.time()
+    memory.reset_peak()
     with ExitStack() as stack:
         folder = wait_together(comm, lambda: str(stack.enter_context(store.claim(node.address)) or ""))
         if folder:
@@ -139,12 +156,12 @@ def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
                     "rows": _origins(node, context.source),
                     "summary": summary,
                     "seconds": round(time.time() - started, 3),
-                    "machine": _machine(context),
+                    "machine": {**_machine(context), "peak_bytes": memory.peak()},
                 }
                 store.publish(node.address, Path(folder), info)
                 if context.checkpoints:
                     context.checkpoints.clear()
-                shared = {"label": node.label, "seconds": info["seconds"]}
+                shared = {"label": node.label, "seconds": info["seconds"], "peak_bytes": memory.peak()}
                 _log(log, {"address": node.address, "kind": node.config.kind, "steps": summary["steps"], **shared})
         comm.from_first(None)  # the others wait until the stage is visible
 
@@ -208,9 +225,14 @@ def tune_trial(config: dict[str, Any], *, storage: str) -> None:
     has, retries = Store(Path(job.home), job.store).has, 0
 
     def fit(lost: int) -> None:
-        nonlocal retries
+        nonlocal retries, job
         retries = lost
-        _trainer(job, storage, lost).fit()
+        try:
+            _trainer(job, storage, lost).fit()
+        except Exception as error:
+            if is_short_of_memory(str(error)):
+                job = with_less_memory(job, largest_memory() / job.workers)
+            raise
 
     try:
         if alone(job.workers, job.gpu) or not missing(job.plan, has):
@@ -221,6 +243,14 @@ def tune_trial(config: dict[str, Any], *, storage: str) -> None:
         reason, trace = explain(error)
         failed = {"failed": reason, "traceback": trace, "retries": retries}
         tune.report({**failed, "targets_done": 0, "rung": 0, "score": float("nan")})
+
+
+def largest_memory() -> float:
+    """Bytes of memory for trials of the node that has most; 0 where Ray does not say."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return max((float(node.get("memory", 0)) for node in nodes), default=0.0)
 
 
 def _trainer(job: Job, storage: str, lost: int) -> Any:
@@ -240,7 +270,7 @@ def _trainer(job: Job, storage: str, lost: int) -> Any:
         train_loop_config={"job": job, "retries": lost},
         torch_config=TorchConfig(timeout_s=GROUP_WAIT_S),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=_resources(job)
+            num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources_of(job)
         ),
         run_config=ray.train.RunConfig(
             name=f"{job.plan.recipe.address[:16]}-{lost}",
@@ -251,8 +281,17 @@ def _trainer(job: Job, storage: str, lost: int) -> Any:
     )
 
 
-def _resources(job: Job) -> dict[str, float]:
-    return {"CPU": job.cpus, "GPU": 1} if job.gpu else {"CPU": job.cpus}
+def resources_of(job: Job) -> dict[str, float]:
+    """What one worker asks Ray for."""
+    asked: dict[str, float] = {"CPU": job.cpus, "GPU": 1} if job.gpu else {"CPU": job.cpus}
+    return asked | ({"memory": job.memory} if job.memory else {})
+
+
+def own_share(job: Job) -> Any:
+    """What the trial's own process asks Ray for: where a group of workers does the work, it only waits."""
+    from ray import tune
+
+    return tune.PlacementGroupFactory([resources_of(job) if alone(job.workers, job.gpu) else DRIVER_SHARE])
 
 
 def _has_room(job: Job) -> bool:
@@ -260,7 +299,7 @@ def _has_room(job: Job) -> bool:
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    places = (min(int(node.get(name, 0) // share) for name, share in _resources(job).items()) for node in nodes)
+    places = (min(int(node.get(name, 0) // share) for name, share in resources_of(job).items()) for node in nodes)
     return sum(places) >= job.workers
 
 

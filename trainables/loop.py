@@ -18,7 +18,7 @@ from trainables.comm import Comm
 from trainables.configs import FitConfig
 from trainables.errors import is_out_of_memory
 from trainables.formats import Encoded
-from trainables.memory import tokens_at_once
+from trainables.memory import Shape
 from trainables.model import Net
 from trainables.robust import Changes, changed_loss
 from trainables.schedule import Schedule, generator, learning_rate, mask_tokens, one_cycle
@@ -123,7 +123,7 @@ def fit(
     special = special_ids(tokenizer)
     first, history = _start(checkpoints, net, optimizer)
     pending: list[torch.Tensor] = []
-    budget = TokenBudget(net.lm.config, machine)
+    budget = TokenBudget(Shape.of(net.lm.config.to_dict()), machine)
     eval_every = max(1, min(config.eval_every, math.ceil(schedule.steps / config.min_evals)))
     cadence = Cadence(first, machine.comm)
     watch(first, schedule.steps, math.nan, history.tokens)
@@ -284,14 +284,14 @@ class Loss:
 class TokenBudget:
     """How many padded tokens go through the model at once; halved once in a phase, when the memory does not hold them."""
 
-    config: Any  # the encoder's, of transformers
+    shape: Shape
     machine: Machine
     halved: bool = False
 
     def tokens(self, *, text: bool) -> int:
         """The number for rows of a task, or for `text` of masked LM."""
         frac = self.machine.tokens_frac / 2 if self.halved else self.machine.tokens_frac
-        return tokens_at_once(self.config, self.machine.device.type, frac, text=text)
+        return self.shape.tokens_at_once(self.machine.device.type, frac, text=text)
 
     def halve(self) -> bool:
         """True if there is less to hold now; False if that was tried already."""

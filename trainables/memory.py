@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import math
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-GB = 1e9
 # What a trial's process holds beside its encoder: interpreter and libraries, encoded rows, and what the allocator keeps
 # (`benchmarks.memory`: 0.6 + 0.3 GB).
 LIBRARIES_BYTES = 900_000_000
@@ -24,56 +24,81 @@ MMAP_THRESHOLD = 4 << 20
 _M_MMAP_THRESHOLD = -3  # of <malloc.h>
 
 
-def parameter_bytes(config: Any) -> int:
-    """Count the bytes of the weights of a transformers configuration, tied ones once, without making them.
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The sizes of an encoder that its memory depends on.
 
-    The embedding and linear maps of its layers, which all supported architectures share; a few vectors are left out.
+    Attributes:
+        layers, width: how many layers, and how wide the vectors between them are.
+        inner: width of the layers' feed-forward part; `gated`: its first map is there twice.
+        attended: width of queries, keys and values, all heads together.
+        vocabulary, positions: rows of the embeddings.
     """
-    width, vocabulary = config.hidden_size, config.vocab_size
-    inner = getattr(config, "intermediate_size", 0) or getattr(config, "d_ff", 4 * width)
-    heads = config.num_attention_heads * getattr(config, "d_kv", width // config.num_attention_heads)
-    positions = getattr(config, "max_position_embeddings", 0) or 0
-    gated = 3 if getattr(config, "is_gated_act", False) else 2
-    layer = 4 * width * heads + gated * width * inner
-    return FLOAT * (width * (vocabulary + positions + 2 * width) + config.num_hidden_layers * layer)
 
+    layers: int
+    width: int
+    inner: int
+    attended: int
+    vocabulary: int
+    positions: int = 512
+    gated: bool = False
 
-def activation_budget(config: Any) -> float:
-    """Bytes that one pass through the model may leave behind for its backward pass."""
-    return max(ACTIVATION_BYTES, ACTIVATION_FRAC * parameter_bytes(config))
+    @staticmethod
+    def of(config: Mapping[str, Any]) -> Shape:
+        """Read the sizes from a `config.json` of transformers; KeyError where one is missing."""
 
+        def value(*names: str) -> int:
+            return int(config[next((name for name in names if name in config), names[0])])
 
-def tokens_at_once(config: Any, device: str, frac: float = 1.0, *, text: bool = False) -> int:
-    """Choose how many padded tokens go through the model at once while it is trained.
+        width, heads = value("hidden_size", "d_model"), value("num_attention_heads", "num_heads")
+        return Shape(
+            layers=value("num_hidden_layers", "num_layers"),
+            width=width,
+            inner=value("intermediate_size", "d_ff"),
+            attended=heads * int(config.get("d_kv") or width // heads),
+            vocabulary=value("vocab_size"),
+            positions=int(config.get("max_position_embeddings") or 0),
+            gated="gated" in str(config.get("feed_forward_proj", "")),
+        )
 
-    A fact about machines, never part of a recipe: larger batches go through in pieces whose gradients are added.
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of the weights, tied ones once; biases, norms and heads, less than one percent, are left out."""
+        layer = self.width * (4 * self.attended + (3 if self.gated else 2) * self.inner)
+        return FLOAT * (self.width * (self.vocabulary + self.positions + 2 * self.width) + self.layers * layer)
 
-    Args:
-        config: of the encoder, as transformers has it.
-        device: "cpu" or "cuda".
-        frac: share of the usual number, for a trial that ran out of memory before.
-        text: masked LM, whose logits over the vocabulary count too.
-    """
-    most = MAX_TOKENS[device]
-    if device == "cpu":
-        inner = getattr(config, "intermediate_size", 0) or getattr(config, "d_ff", 4 * config.hidden_size)
-        # Inputs of the linear maps, attention and norms, the dropout masks; of the inner layer before and after its function.
-        each = FLOAT * config.num_hidden_layers * (12 * config.hidden_size + 3 * inner)
-        each += FLOAT * 3 * MASKED_FRAC * config.vocab_size if text else 0
-        most = min(most, int(activation_budget(config) / each))
-    return max(MIN_TOKENS, int(frac * most))
+    def tokens_at_once(self, device: str, frac: float = 1.0, *, text: bool = False) -> int:
+        """Choose how many padded tokens go through the model at once while it is trained.
 
+        A fact about machines, never part of a recipe: larger batches go through in pieces whose gradients are added.
 
-def trial_bytes(config: Any, device: str = "cpu") -> int:
-    """Estimate the resident memory of one worker of a trial, in bytes.
+        Args:
+            device: "cpu" or "cuda".
+            frac: share of the usual number, for a trial that ran out of memory before.
+            text: masked LM, whose logits over the vocabulary count too.
+        """
+        most = MAX_TOKENS[device]
+        if device == "cpu":
+            budget = max(ACTIVATION_BYTES, int(ACTIVATION_FRAC * self.parameter_bytes))
+            most = min(most, budget // self._token_bytes(text=text))
+        return max(MIN_TOKENS, int(frac * most))
 
-    On a CPU: weights, gradients and Adam's two moments, what a pass leaves behind, and the libraries. With a GPU those are in
-    its own memory, and the process holds weights while they are read and written.
-    """
-    weights = parameter_bytes(config)
-    if device == "cuda":
-        return math.ceil(3 * LIBRARIES_BYTES + 4 * weights)
-    return math.ceil(LIBRARIES_BYTES + 4 * weights + activation_budget(config))
+    def _token_bytes(self, *, text: bool) -> int:
+        """What one token leaves behind for the backward pass."""
+        # Inputs of the linear maps, of attention and norms, dropout masks; the inner layer before and after its function.
+        layers = FLOAT * self.layers * (12 * self.width + 3 * self.inner)
+        return layers + (int(FLOAT * 3 * MASKED_FRAC * self.vocabulary) if text else 0)
+
+    def trial_bytes(self, device: str = "cpu") -> int:
+        """Estimate the resident memory of one worker of a trial.
+
+        On a CPU: weights, gradients and Adam's two moments, what a pass leaves behind, and the libraries. With a GPU all of
+        that is in its own memory, and the process holds a copy of the state while it is written.
+        """
+        if device == "cuda":
+            return 3 * LIBRARIES_BYTES + 4 * self.parameter_bytes
+        passes = self.tokens_at_once(device) * self._token_bytes(text=False)
+        return LIBRARIES_BYTES + 4 * self.parameter_bytes + passes
 
 
 def keep_heap_small() -> None:
