@@ -363,8 +363,12 @@ def headline(report: Mapping[str, Any]) -> str:
     seeds = f"{report['seeds']} seed{'s' if report['seeds'] > 1 else ''}"
     if best is None and report["trials"]["complete"]:
         return f"The baseline is {report['baseline']['status']} and has no complete scores: nothing can be compared."
+    if best is None and report["failures"]:
+        first = report["failures"][0]
+        failed = f"{report['trials']['failed']} of {len(report['matrix'])} recipes"
+        return f"No answer: {failed} failed, {first['name']} with {first['reason']}."
     if best is None:
-        return f"No recipe is complete yet ({report['trials']['failed']} failed)."
+        return "No recipe is complete yet."
     pocket = "Pocket data: " if report["pocket"] else ""
     if best["address"] == report["baseline"].get("address"):
         chosen_by = CHOSEN_BY[report["selection"]]

@@ -149,9 +149,15 @@ def print_report(report: Report, console: Console) -> None:
         aligned = [cell if cell.endswith("~") else f"{cell} " for cell in cells(report, row)]
         lines.append((name, [*aligned, bounds], "bold" if row["address"] == best else ""))
     console.print()
-    for table in tables(title, columns, lines, console.width):
-        console.print(table)
-    console.print("First row: scores. Others: differences; ~ marks a 95 % interval that includes 0.")
+    # Without a baseline there are no differences: why comes first, and no table of dashes before it.
+    fatal = [f for f in report["failures"] if f["address"] == report["baseline"].get("address")]
+    fatal += report["failures"][:1] if not report["trials"]["complete"] else []
+    if fatal:
+        console.print(escape(f"failed: {fatal[0]['name']}: {fatal[0]['reason']}"), style="bold red", soft_wrap=True)
+    if any(row["targets"] for row in report["matrix"]) or not fatal:
+        for table in tables(title, columns, lines, console.width):
+            console.print(table)
+        console.print("First row: scores. Others: differences; ~ marks a 95 % interval that includes 0.")
     for swept in layer_tables(report):
         console.print(swept)
     for one in report.get("alignment", ()):
@@ -161,6 +167,8 @@ def print_report(report: Report, console: Console) -> None:
         for table in tables(found.title, found.columns, [(*line, "") for line in found.lines], console.width):
             console.print(table)
     for failure in report["failures"]:
+        if failure in fatal[:1]:
+            continue
         console.print(escape(f"failed: {failure['name']}: {failure['reason']}"), style="red", soft_wrap=True)
     console.print()
     console.print(escape(report["headline"]), style="bold", soft_wrap=True)

@@ -191,9 +191,7 @@ class Launch:
         searcher = RecipeSearcher(
             self.space, self.setting, optuna, rows, budget, self.finished(), self._score, progress.start
         )
-        scheduler = (
-            EveryTrial(progress.restart) if self.settings.grid else Rungs(self._num_rungs(), progress.restart)
-        )
+        scheduler = EveryTrial(progress.restart) if self.settings.grid else Rungs(self._num_rungs(), progress.restart)
         tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(tune_trial, storage=folder), lambda config: own_share(config["job"])
@@ -285,6 +283,13 @@ class Launch:
 def unfinished(report: dict[str, Any]) -> int:
     """How many trials a resume would go on with."""
     return sum(int(report["trials"][status]) for status in UNFINISHED)
+
+
+def exit_status(report: dict[str, Any]) -> int:
+    """1 where trials are left to run, where the baseline failed and nothing can be compared, or where every trial failed."""
+    trials = report["trials"]
+    no_answer = trials["failed"] and (report["baseline"]["status"] == "failed" or not trials["complete"])
+    return 1 if unfinished(report) or no_answer else 0
 
 
 def _length(recipe: Recipe) -> tuple[bool, int, bool]:

@@ -142,6 +142,7 @@ def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
     comm = context.machine.comm
     started = time.time()
     memory.reset_peak()
+    before = memory.resident()
     with ExitStack() as stack:
         folder = wait_together(comm, lambda: str(stack.enter_context(store.claim(node.address)) or ""))
         if folder:
@@ -156,12 +157,12 @@ def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
                     "rows": _origins(node, context.source),
                     "summary": summary,
                     "seconds": round(time.time() - started, 3),
-                    "machine": {**_machine(context), "peak_bytes": memory.peak()},
+                    "machine": {**_machine(context), "peak_bytes": memory.peak(), "resident_bytes_before": before},
                 }
                 store.publish(node.address, Path(folder), info)
                 if context.checkpoints:
                     context.checkpoints.clear()
-                shared = {"label": node.label, "seconds": info["seconds"], "peak_bytes": memory.peak()}
+                shared = {"label": node.label, "seconds": info["seconds"]}
                 _log(log, {"address": node.address, "kind": node.config.kind, "steps": summary["steps"], **shared})
         comm.from_first(None)  # the others wait until the stage is visible
 

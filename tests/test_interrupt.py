@@ -8,44 +8,97 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from study.interrupt import giving_way
+from study.interrupt import SIGNALS, StopRequest
+from trainables import loop
+from trainables.comm import Comm
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = "--space intermediate_tasks --name s --encoder pocket --scale 0.3 --intermediate mnli --targets panx"
 
 
-def test_the_first_signal_asks_and_the_second_ends(tmp_path: Path) -> None:
+@pytest.fixture
+def request_() -> Iterator[StopRequest]:
+    """A request that leaves neither handlers nor an alarm behind."""
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+    yield StopRequest()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_asks_and_the_second_ends(number: int, request_: StopRequest) -> None:
     asked: list[bool] = []
-    before = signal.getsignal(signal.SIGTERM)
 
     def twice() -> None:
-        with giving_way(tmp_path / "stop", lambda: asked.append(True)):
-            signal.raise_signal(signal.SIGTERM)
-            assert asked == [True] and (tmp_path / "stop").exists()
+        with request_.deferred():
+            request_.call(lambda: asked.append(True))
+            signal.raise_signal(number)
+            assert asked == [True] and request_.requested
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         twice()
-    assert asked == [True] and not (tmp_path / "stop").exists()
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert asked == [True]
 
 
-def test_the_grace_period_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_that_came_before_is_heard_at_once(request_: StopRequest) -> None:
+    asked: list[bool] = []
+    with request_.deferred():
+        signal.raise_signal(signal.SIGTERM)  # while Ray starts
+        assert not asked
+        request_.call(lambda: asked.append(True))
+        assert asked == [True]
+
+
+def test_the_grace_period_ends_even_after_the_trials(request_: StopRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.interrupt.GRACE_S", 0.05)
 
     def once() -> None:
-        with giving_way(tmp_path / "stop", lambda: None):
+        with request_.deferred():
             signal.raise_signal(signal.SIGINT)
-            time.sleep(5)
+        time.sleep(5)  # a report, or a server that does not answer
 
     with pytest.raises(KeyboardInterrupt):
         once()
+
+
+def test_without_a_signal_nothing_stays_changed(request_: StopRequest) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with request_.deferred():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before and not request_.requested
+
+
+def test_signals_are_heard_though_the_parent_ignores_them_but_for_nohup(request_: StopRequest) -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    request_.listen()
+    signal.raise_signal(signal.SIGHUP)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+
+
+def test_long_steps_are_looked_at_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("trainables.loop.time.monotonic", lambda: now)
+    cadence = loop.Cadence(0, Comm())
+    looks = []
+    for step in range(1, 101):
+        now += 5.0 if step < 10 else 0.5 if step < 50 else 0.001
+        if cadence.is_due(step):
+            looks.append(step)
+    assert looks[:10] == list(range(1, 11)), "every step of five seconds"
+    assert looks[10:13] == [14, 18, 22], "two seconds of steps"
+    assert looks[-1] - looks[-2] == loop.CHECK_EVERY
 
 
 def verb(name: str, *argv: str, home: Path) -> Any:

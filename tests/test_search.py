@@ -244,7 +244,7 @@ def report(rungs: Any, trial: FakeTrial, done: int, score: float, **more: Any) -
 
 
 def test_the_lower_half_stops_at_a_rung_and_the_baseline_never() -> None:
-    rungs: Any = Rungs(4)
+    rungs: Any = Rungs(4, lambda trial: None)
     baseline = FakeTrial("b", replace(ROWS[0][0], targets=(*TARGETS, "xquad")))
     others = [FakeTrial(str(n), replace(ROWS[1][0], epochs=1.0 + n)) for n in range(6)]
     for trial in (baseline, *others):
@@ -262,7 +262,7 @@ def test_the_lower_half_stops_at_a_rung_and_the_baseline_never() -> None:
 def test_rungs_where_choosing_has_nothing_to_look_at_yet_stop_nobody() -> None:
     """Retrieval comes first and has no English dev rows: every trial reports 0."""
     trials = [FakeTrial(str(n), replace(ROWS[1][0], epochs=1.0 + n)) for n in range(4)]
-    rungs: Any = Rungs(3)
+    rungs: Any = Rungs(3, lambda trial: None)
     for trial in trials:
         rungs.on_trial_add(None, trial)
     assert {report(rungs, trial, 1, 0.0) for trial in trials} == {"CONTINUE"}
