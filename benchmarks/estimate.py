@@ -1,0 +1,94 @@
+"""What a launch says beforehand, and what it then takes: seconds by kind of stage and in all, on an idle machine.
+
+python -m benchmarks.estimate [--out benchmarks/results/estimate.json] [-- OPTIONS OF LAUNCH]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from study.agenda import rows_of
+from study.encoder import resolve
+from study.estimate import Cost, Workload, cost_of
+from study.launch import parser, settings_of
+from study.machine import usable_cpus
+from study.plan import Planner
+from study.speed import measure_speed, tokenizer_of
+
+POCKET = "--intermediate mnli,squad,ccg,cola,mlm --targets tatoeba,panx,udpos,xquad,xnli"
+DEFAULT = f"--space intermediate_tasks --scale 0.2 {POCKET}".split()
+
+
+def main() -> int:
+    """Entry point; returns the exit status of the launch."""
+    own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    own.add_argument("--out", default="benchmarks/results/estimate.json", help="where the figures go")
+    own.add_argument("options", nargs="*", default=DEFAULT, help="of the launch, after --")
+    options = own.parse_args()
+    cost, expected = estimated(options.options)
+    print(cost.text(), flush=True)
+    with tempfile.TemporaryDirectory() as home:
+        started = time.monotonic()
+        command = [sys.executable, "-m", "study.launch", *options.options, "--home", home, "--name", "estimate"]
+        status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+        seconds = time.monotonic() - started
+        measured = seconds_of(Path(home).glob("studies/estimate/stages-*.jsonl"))
+    table = {
+        label: {
+            "stages": len(times),
+            "estimated_s": round(fmean(expected[label]), 2),
+            "measured_s": round(fmean(times), 2),
+        }
+        for label, times in measured.items()
+    }
+    found: dict[str, Any] = {
+        "options": " ".join(options.options),
+        "exit": status,
+        "says": cost.text(),
+        "estimated_s": round(cost.seconds or 0),
+        "measured_s": round(seconds),
+        "stages": table,
+        "cores": usable_cpus(),
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+    }
+    Path(options.out).write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+    return status
+
+
+def estimated(options: Sequence[str]) -> tuple[Cost, dict[str, list[float]]]:
+    """The cost of a launch into an empty home, and by label the seconds of its stages."""
+    settings, source = settings_of(parser().parse_args(options))
+    planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
+    plans = [planner.plan(recipe, settings.seeds) for recipe, _ in rows_of(settings)]
+    nodes = {node.address: node for plan in plans for node in plan.nodes}
+    speed = measure_speed(plans)
+    assert speed
+    counter = Workload(source, speed.layers, tokenizer_of(plans))
+    found: dict[str, list[float]] = {}
+    for node in nodes.values():
+        found.setdefault(node.label, []).append(counter.work(node.config).seconds(speed))
+    return cost_of(plans, list(nodes.values()), source, speed, usable_cpus()), found
+
+
+def seconds_of(logs: Any) -> dict[str, list[float]]:
+    """By label the seconds of the stages in a launch's logs."""
+    found: dict[str, list[float]] = {}
+    for line in (line for log in logs for line in log.read_text().splitlines()):
+        stage = json.loads(line)
+        found.setdefault(stage["label"], []).append(stage["seconds"])
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
