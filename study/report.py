@@ -149,12 +149,12 @@ def print_report(report: Report, console: Console) -> None:
         aligned = [cell if cell.endswith("~") else f"{cell} " for cell in cells(report, row)]
         lines.append((name, [*aligned, bounds], "bold" if row["address"] == best else ""))
     console.print()
-    # Without a baseline there are no differences: why comes first, and no table of dashes before it.
-    fatal = [f for f in report["failures"] if f["address"] == report["baseline"].get("address")]
-    fatal += report["failures"][:1] if not report["trials"]["complete"] else []
-    if fatal:
-        console.print(escape(f"failed: {fatal[0]['name']}: {fatal[0]['reason']}"), style="bold red", soft_wrap=True)
-    if any(row["targets"] for row in report["matrix"]) or not fatal:
+    failed = list(failure_lines(report))
+    # Where nothing can be compared, why comes first, and no table of dashes before it.
+    fatal = not report["trials"]["complete"] or report["baseline"]["status"] == "failed"
+    for text in failed if fatal else ():
+        console.print(escape(text), style="bold red", soft_wrap=True)
+    if any(row["targets"] for row in report["matrix"]) or not failed:
         for table in tables(title, columns, lines, console.width):
             console.print(table)
         console.print("First row: scores. Others: differences; ~ marks a 95 % interval that includes 0.")
@@ -166,10 +166,8 @@ def print_report(report: Report, console: Console) -> None:
     for found in text_tables(report, spread=False):
         for table in tables(found.title, found.columns, [(*line, "") for line in found.lines], console.width):
             console.print(table)
-    for failure in report["failures"]:
-        if failure in fatal[:1]:
-            continue
-        console.print(escape(f"failed: {failure['name']}: {failure['reason']}"), style="red", soft_wrap=True)
+    for text in () if fatal else failed:
+        console.print(escape(text), style="red", soft_wrap=True)
     console.print()
     console.print(escape(report["headline"]), style="bold", soft_wrap=True)
     for note in report["notes"]:
@@ -177,6 +175,15 @@ def print_report(report: Report, console: Console) -> None:
     if report["best"]:
         console.print(escape(f"\nbest recipe  {report['best']['name']}"), soft_wrap=True)
         console.print(escape(f"run again    {report['best']['command']}"), soft_wrap=True)
+
+
+def failure_lines(report: Report) -> Iterator[str]:
+    """One line per reason, with the recipe that failed for it first and how many others did."""
+    alike: dict[str, list[str]] = {}
+    for failure in report["failures"]:
+        alike.setdefault(failure["reason"], []).append(failure["name"])
+    for reason, (first, *others) in alike.items():
+        yield f"failed: {first}{f' and {len(others)} more' if others else ''}: {reason}"
 
 
 def _aligned_title(one: Mapping[str, Any]) -> str:
@@ -255,7 +262,7 @@ def markdown(report: Report) -> str:
         lines.append(line([row["name"], *cells(report, row), bounds]))
     lines += ["", "The first row holds scores, the others differences; ~ marks a 95 % interval that includes 0.", ""]
     lines += [f"- {plain(note)}" for note in report["notes"]]
-    lines += [f"- failed: {plain(f['name'])}: {plain(f['reason'])}" for f in report["failures"]]
+    lines += [f"- {plain(text)}" for text in failure_lines(report)]
     for one in report.get("alignment", ()):
         columns, rows = aligned_lines(one, _published(report, one))
         lines += ["", f"## {plain(_aligned_title(one))}", "", line(["", *columns]), "|" + " --- |" * (len(columns) + 1)]
