@@ -12,14 +12,13 @@ from typing import Any
 from search_spaces import space
 from search_spaces.space import Space
 from study.best import read_recipe
-from study.cluster import capacity, this_machine
 from study.encoder import resolve
+from study.interrupt import STOP
 from study.objectives import OPTIONS, add_objectives, labelled, located, objectives_of
 from study.options import Parser, add_running, home_of, names_of, print_json, run_verb, running_of
 from study.plan import Planner, scored_languages, selection_rows
 from study.record import Record, Settings
 from study.remote import check_url
-from study.rows_check import check_rows
 from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
 from trainables.errors import BadInput, check_number, check_path, unknown
 from trainables.profiles import PROFILES, default_profile
@@ -73,6 +72,7 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str]) -> int:
     """Entry point; returns the exit status."""
+    STOP.listen()
     options = parser().parse_args(argv)
     home, running = home_of(options), running_of(options)
     settings, source = settings_of(options)
@@ -84,20 +84,15 @@ def main(argv: Sequence[str]) -> int:
     record.check(settings)
     settings = replace(settings, store=_store(options, record))
 
-    from study.run import Launch, dry_run, unfinished
+    from study.run import Launch, dry_run, exit_status
 
     launch = Launch(home, record, settings, planner, **running)
-    if launch.workers > 1 and not launch.address and not options.dry_run:
-        capacity(this_machine(), launch.workers)
-    if launch.todo()[1]:
-        plans = [launch.plan(recipe) for recipe, _ in launch.rows()]
-        check_rows(source, plans, home, launch.say, read=not options.dry_run)
     if options.dry_run:
         return dry_run(launch)
     report = launch.run()
     if options.json:
         print_json(report)
-    return 1 if unfinished(report) else 0
+    return exit_status(report)
 
 
 def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from study.encoder import resolve
+from study.interrupt import STOP
 from study.options import Parser, add_running, home_of, print_json, run_verb, running_of
 from study.plan import Planner
 from study.record import Record
-from study.rows_check import check_rows
 from trainables.sources import open_source
 
 
 def main(argv: Sequence[str]) -> int:
     """Entry point; returns the exit status."""
+    STOP.listen()
     parser = Parser("resume", __doc__)
     parser.add_argument("name", help="the study")
     add_running(parser)
@@ -23,16 +24,12 @@ def main(argv: Sequence[str]) -> int:
     settings = record.settings
     planner = Planner(open_source(settings.source), resolve(settings.encoder), settings.sweep_layers)
 
-    from study.run import Launch, unfinished
+    from study.run import Launch, exit_status
 
-    launch = Launch(home, record, settings, planner, **running)
-    if launch.todo()[1]:
-        plans = [launch.plan(recipe) for recipe, _ in launch.rows()]
-        check_rows(planner.source, plans, home, launch.say)
-    report = launch.run()
+    report = Launch(home, record, settings, planner, **running).run()
     if options.json:
         print_json(report)
-    return 1 if unfinished(report) else 0
+    return exit_status(report)
 
 
 if __name__ == "__main__":

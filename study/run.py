@@ -21,6 +21,7 @@ from study.beat import clean, forget
 from study.cluster import capacity, restart_trials_killed_for_memory, start_ray, this_machine
 from study.disk import scratch
 from study.encoder import shape_of
+from study.estimate import Cost, cost_of
 from study.gc import Budget
 from study.interrupt import STOP
 from study.live import shown
@@ -29,7 +30,9 @@ from study.plan import Plan, Planner, missing, selection_rows
 from study.progress import TITLES, Progress
 from study.record import UNFINISHED, Record, Settings, Trial
 from study.report import print_report, write_report
+from study.rows_check import check_rows
 from study.safe import SafeConsole, told
+from study.speed import measure_speed
 from study.store import Store
 from study.trial import Job, own_share, selection_scores, stop_file
 from trainables.catalogue import dataset
@@ -94,17 +97,14 @@ class Launch:
         from study.tracking import Writer, default_uri
 
         uri = self.mlflow_uri or default_uri(self.home)
-        # Whatever is bad input raises before anything is started.
-        if not self.address:
-            capacity(this_machine(), self.workers, self.need)
-        for recipe, _ in self.rows():
-            self.plan(recipe)
+        self.check()
         _, budget = self.todo()
         log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
         self.say(f"study {self.record.name} in {self.home}: {budget} trials to run")
         if not budget:
             self.record.open(self.settings)
         else:
+            self.say(self.cost().text())
             writer = Writer(uri, self.record, self.store)
             with redirect_stdout(sys.stderr):  # where Ray prints warnings of its own; --json is one object
                 try:
@@ -131,6 +131,25 @@ class Launch:
             if not self.mlflow_uri:
                 self.say(f"MLflow  mlflow server --backend-store-uri {uri}")
         return report
+
+    def check(self, *, read: bool = True) -> None:
+        """Raise BadInput for whatever is known to be wrong before anything is started.
+
+        Rows are read once per home; without `read` only what needs no download is looked at.
+        """
+        if not self.address:
+            capacity(this_machine(), self.workers, self.need)
+        plans = [self.plan(recipe) for recipe, _ in self.rows()]
+        if self.todo()[1]:
+            check_rows(self.planner.source, plans, self.home, self.say, read=read)
+
+    def cost(self) -> Cost:
+        """What the rows that are known before the search take, by a short measurement where they run on this machine."""
+        plans = [self.plan(recipe) for recipe, _ in self.todo()[0]]
+        lacking = [node for plan in plans for node in missing(plan, self.store.has)]
+        gpu, concurrent = (True, 1) if self.address else capacity(this_machine(), self.workers, self.need)
+        speed = None if gpu or not lacking else measure_speed(plans)
+        return cost_of(plans, lacking, self.planner.source, speed, concurrent)
 
     def _run_trials(self, log: Path, writer: Any) -> None:
         """Start Ray, and run trials until none is left, whatever Ray and Tune raise meanwhile."""
@@ -299,11 +318,12 @@ def _length(recipe: Recipe) -> tuple[bool, int, bool]:
 
 
 def dry_run(launch: Launch) -> int:
-    """Prints the plan: the numbers and their origins, recipes, stages to run and stages found; starts nothing."""
+    """Prints the plan: the numbers and their origins, recipes, stages, steps, time and memory; starts nothing."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
+    launch.check(read=False)
     table = Table("recipe", "stages", "finished", "to train", "to score", title=f"plan of {launch.record.name}")
     seen: set[str] = set()
     for recipe, _ in launch.rows():
@@ -314,11 +334,22 @@ def dry_run(launch: Launch) -> int:
         counts = (len(plan.nodes), len(plan.nodes) - len(lacking), len(lacking) - scoring, scoring)
         table.add_row(title(recipe, TITLES), *map(str, counts))
     found = list(dict.fromkeys(n for recipe, _ in launch.rows() for n in numbers(recipe)))
+    cost = launch.cost()
     if launch.quiet:
         from study.options import print_json
 
         counts_of_all = {"study": launch.record.name, "recipes": len(launch.rows()), "stages_to_run": len(seen)}
-        print_json({**counts_of_all, "numbers": [n._asdict() for n in found]})
+        print_json(
+            {
+                **counts_of_all,
+                "train_steps": cost.train_steps,
+                "scored_rows": cost.scored_rows,
+                "seconds": cost.seconds,
+                "trial_bytes": launch.workers * launch.need or None,
+                "trials_at_once": cost.concurrent,
+                "numbers": [n._asdict() for n in found],
+            }
+        )
     else:
         origins = Table(
             "stage", "numbers", "from", title="where each number comes from", box=SIMPLE_HEAD, pad_edge=False
@@ -329,6 +360,8 @@ def dry_run(launch: Launch) -> int:
         for cited in sources(found):
             launch.say(cited)
         launch.console.print(table)
-        launch.console.print(f"{len(launch.rows())} recipes, {len(seen)} stages to run; shared stages are counted once")
+        launch.say(cost.text())
+        if launch.need:
+            launch.say(f"a trial needs about {launch.workers * launch.need / 1e9:.1f} GB of memory")
     sys.stdout.flush()
     return 0
