@@ -37,7 +37,7 @@ from trainables.pretrain import Size
 from trainables.sources import Source
 from trainables.sources.tables import TableSource
 
-# Seconds that a measurement of the encoder does not show, as `benchmarks.estimate` finds them on two cores of a server.
+# Seconds that a measurement of the encoder does not show; `benchmarks.estimate` compares them with a launch.
 LAUNCH_S = 10.0  # Ray starts, the report is written
 TRIAL_S = 5.0  # a process starts, and imports torch and transformers
 STAGE_S = 0.5  # weights are loaded and saved, the result is published
