@@ -71,8 +71,14 @@ def shape_of(encoder: str, weights: Weights | None) -> Shape | None:
     """The sizes of a study's encoder, from its config alone; None where the hub does not hand that out."""
     if weights is None:
         made = size(encoder.removeprefix("pretrain:"))
-        width = made.width
-        return Shape(layers=made.layers, width=width, inner=4 * width, attended=width, vocabulary=made.vocabulary)
+        return Shape(
+            layers=made.layers,
+            width=made.width,
+            inner=4 * made.width,
+            heads=made.heads,
+            attended=made.width,
+            vocabulary=made.vocabulary,
+        )
     try:
         if weights.location.startswith("hub:"):
             from huggingface_hub import hf_hub_download

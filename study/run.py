@@ -240,7 +240,8 @@ class Launch:
 
         shape = shape_of(self.settings.encoder, self.planner.weights)
         gpu = not self.address and torch.cuda.is_available()
-        return shape.trial_bytes("cuda" if gpu else "cpu") if shape else 0
+        text = self.settings.mlm or self.planner.weights is None
+        return shape.trial_bytes("cuda" if gpu else "cpu", text=text) if shape else 0
 
     def _num_rungs(self) -> int:
         """How many targets have rows that choosing may look at."""

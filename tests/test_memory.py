@@ -20,12 +20,12 @@ from trainables.errors import BadInput
 from trainables.memory import MAX_TOKENS, MIN_TOKENS, Shape
 from trainables.model import Head, LeanEmbedding, Net, load_lm
 
-BASE = Shape(layers=12, width=768, inner=3072, attended=768, vocabulary=250_002, positions=514)
+BASE = Shape(layers=12, width=768, inner=3072, heads=12, attended=768, vocabulary=250_002, positions=514)
 
 
 def test_the_weights_of_published_shapes_are_counted() -> None:
     """XLM-R base has 278 million parameters, large 560 million (Conneau et al. 2020)."""
-    large = Shape(layers=24, width=1024, inner=4096, attended=1024, vocabulary=250_002, positions=514)
+    large = Shape(layers=24, width=1024, inner=4096, heads=16, attended=1024, vocabulary=250_002, positions=514)
     assert BASE.parameter_bytes / 4 == pytest.approx(278e6, rel=0.01)
     assert large.parameter_bytes / 4 == pytest.approx(560e6, rel=0.01)
 
@@ -42,12 +42,15 @@ def test_sizes_are_read_from_the_config_of_every_family(family: str, tmp_path: P
 
 
 def test_a_larger_encoder_takes_fewer_tokens_at_once_and_more_memory() -> None:
-    small = Shape(layers=3, width=128, inner=512, attended=128, vocabulary=4000)
-    assert small.tokens_at_once("cpu") == MAX_TOKENS["cpu"] > BASE.tokens_at_once("cpu") > MIN_TOKENS
-    assert BASE.tokens_at_once("cpu", text=True) < BASE.tokens_at_once("cpu"), "logits over the vocabulary count"
-    assert BASE.tokens_at_once("cpu", 0.5) == BASE.tokens_at_once("cpu") // 2
-    assert BASE.tokens_at_once("cpu", 1e-9) == MIN_TOKENS
-    assert BASE.trial_bytes() > 4 * BASE.parameter_bytes > small.trial_bytes()
+    small = Shape(layers=3, width=128, inner=512, heads=4, attended=128, vocabulary=4000)
+    assert small.tokens_at_once("cpu", 32) == MAX_TOKENS["cpu"] > BASE.tokens_at_once("cpu", 32) > MIN_TOKENS
+    assert BASE.tokens_at_once("cpu", 32, text=True) < BASE.tokens_at_once("cpu", 32), (
+        "logits over the vocabulary count"
+    )
+    assert BASE.tokens_at_once("cpu", 512) < BASE.tokens_at_once("cpu", 32), "attention grows with the square"
+    assert BASE.tokens_at_once("cpu", 32, 0.5) == BASE.tokens_at_once("cpu", 32) // 2
+    assert BASE.tokens_at_once("cpu", 32, 1e-9) == MIN_TOKENS
+    assert BASE.trial_bytes(text=True) > 4 * BASE.parameter_bytes > BASE.trial_bytes() > small.trial_bytes()
 
 
 def test_memory_bounds_how_many_trials_run_at_once() -> None:

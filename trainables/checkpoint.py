@@ -56,7 +56,9 @@ class Checkpoints:
     ) -> None:
         """`folder` None: no checkpoints. `every`: seconds between two of them. `stop`: whether the phase has to stop."""
         self.comm, self.every, self.stop = comm, every, stop
-        self.temporary = None if folder else tempfile.TemporaryDirectory(prefix="stepstone-", ignore_cleanup_errors=True)
+        self.temporary = (
+            None if folder else tempfile.TemporaryDirectory(prefix="stepstone-", ignore_cleanup_errors=True)
+        )
         self.folder = folder or Path(self.temporary.name if self.temporary else "")
         self.best: Path | None = None
         self.written = time.monotonic()

@@ -21,7 +21,7 @@ from trainables.formats import Encoded
 from trainables.memory import Shape
 from trainables.model import Net
 from trainables.robust import Changes, changed_loss
-from trainables.schedule import Schedule, generator, learning_rate, mask_tokens, one_cycle
+from trainables.schedule import Schedule, generator, mask_tokens, rate_of
 
 # Steps between two looks at the losses, the stop signal and the checkpoint's clock: a look waits for the device. Long steps
 # are looked at more often, so that a stop is heard within seconds.
@@ -217,14 +217,6 @@ def begin_step(
         group["lr"] = rate_of(config, step, steps)
 
 
-def rate_of(config: FitConfig, step: int, steps: int) -> float:
-    """The learning rate of a step."""
-    if config.rates == "one_cycle":
-        return one_cycle(step, steps, config.lr)
-    warmup_frac = min(1.0, config.warmup_steps / steps if config.warmup_steps else config.warmup_frac)
-    return learning_rate(step, steps, config.lr, warmup_frac)
-
-
 def losses_of(
     step: int,
     data: Mapping[str, Encoded],
@@ -288,10 +280,10 @@ class TokenBudget:
     machine: Machine
     halved: bool = False
 
-    def tokens(self, *, text: bool) -> int:
-        """The number for rows of a task, or for `text` of masked LM."""
+    def tokens(self, length: int, *, text: bool) -> int:
+        """The number for rows of this length of a task, or for `text` of masked LM."""
         frac = self.machine.tokens_frac / 2 if self.halved else self.machine.tokens_frac
-        return self.shape.tokens_at_once(self.machine.device.type, frac, text=text)
+        return self.shape.tokens_at_once(self.machine.device.type, length, frac, text=text)
 
     def halve(self) -> bool:
         """True if there is less to hold now; False if that was tried already."""
@@ -300,7 +292,12 @@ class TokenBudget:
 
 
 def train_step(
-    net: Net, losses: Sequence[Loss], optimizer: torch.optim.Optimizer, clip: float, machine: Machine, budget: TokenBudget
+    net: Net,
+    losses: Sequence[Loss],
+    optimizer: torch.optim.Optimizer,
+    clip: float,
+    machine: Machine,
+    budget: TokenBudget,
 ) -> torch.Tensor:
     """One optimiser step on the sum of the losses; returns this worker's part of it, still on the device."""
     try:
@@ -325,7 +322,7 @@ def _gradients(net: Net, losses: Sequence[Loss], machine: Machine, budget: Token
     """Adds up the gradients of this worker's share of the batches, piece by piece; returns its part of the mean losses."""
     total = torch.zeros((), device=machine.device)
     for term in losses:
-        tokens = budget.tokens(text=net.specs[term.task].kind == "text")
+        tokens = budget.tokens(term.batch.tokens.shape[1], text=net.specs[term.task].kind == "text")
         for loss in term.parts(net, machine, tokens):
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()

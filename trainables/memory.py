@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What a trial's process holds beside its encoder: interpreter and libraries, encoded rows, and what the allocator keeps
-# (`benchmarks.memory`: 0.6 + 0.3 GB).
-LIBRARIES_BYTES = 900_000_000
+# What a trial's process holds beside its encoder: interpreter and libraries, rows of the source and encoded ones, and what the
+# allocator keeps (`benchmarks.memory`); for each entry of its vocabulary a tokenizer of XLM-R's kind takes 1.2 kB.
+LIBRARIES_BYTES, TOKENIZER_BYTES = 800_000_000, 1200
+# Of a large vocabulary the texts of a phase use some tens of thousands of rows; the longest rows are questions.
+ROWS_IN_USE, LONG_ROW = 60_000, 384
 # What the forward pass may leave behind for the backward pass; a larger encoder may use a share of its own size.
 ACTIVATION_BYTES, ACTIVATION_FRAC = 400_000_000, 0.5
 MAX_TOKENS, MIN_TOKENS = {"cpu": 4096, "cuda": 65_536}, 64
@@ -31,13 +33,14 @@ class Shape:
     Attributes:
         layers, width: how many layers, and how wide the vectors between them are.
         inner: width of the layers' feed-forward part; `gated`: its first map is there twice.
-        attended: width of queries, keys and values, all heads together.
+        heads, attended: of attention, and the width of their queries, keys and values together.
         vocabulary, positions: rows of the embeddings.
     """
 
     layers: int
     width: int
     inner: int
+    heads: int
     attended: int
     vocabulary: int
     positions: int = 512
@@ -55,6 +58,7 @@ class Shape:
             layers=value("num_hidden_layers", "num_layers"),
             width=width,
             inner=value("intermediate_size", "d_ff"),
+            heads=heads,
             attended=heads * int(config.get("d_kv") or width // heads),
             vocabulary=value("vocab_size"),
             positions=int(config.get("max_position_embeddings") or 0),
@@ -62,43 +66,59 @@ class Shape:
         )
 
     @property
-    def parameter_bytes(self) -> int:
-        """Bytes of the weights, tied ones once; biases, norms and heads, less than one percent, are left out."""
+    def layer_bytes(self) -> int:
+        """Bytes of the weights but for the word embedding; biases, norms and task heads, less than one percent, are left out."""
         layer = self.width * (4 * self.attended + (3 if self.gated else 2) * self.inner)
-        return FLOAT * (self.width * (self.vocabulary + self.positions + 2 * self.width) + self.layers * layer)
+        return FLOAT * (self.width * (self.positions + 2 * self.width) + self.layers * layer)
 
-    def tokens_at_once(self, device: str, frac: float = 1.0, *, text: bool = False) -> int:
+    @property
+    def _row_bytes(self) -> int:
+        return FLOAT * self.width
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of all weights, tied ones once."""
+        return self.layer_bytes + self._row_bytes * self.vocabulary
+
+    def tokens_at_once(self, device: str, length: int, frac: float = 1.0, *, text: bool = False) -> int:
         """Choose how many padded tokens go through the model at once while it is trained.
 
         A fact about machines, never part of a recipe: larger batches go through in pieces whose gradients are added.
 
         Args:
             device: "cpu" or "cuda".
+            length: tokens of the longest row.
             frac: share of the usual number, for a trial that ran out of memory before.
             text: masked LM, whose logits over the vocabulary count too.
         """
         most = MAX_TOKENS[device]
         if device == "cpu":
-            budget = max(ACTIVATION_BYTES, int(ACTIVATION_FRAC * self.parameter_bytes))
-            most = min(most, budget // self._token_bytes(text=text))
+            budget = max(ACTIVATION_BYTES, int(ACTIVATION_FRAC * self.layer_bytes))
+            most = min(most, budget // self._token_bytes(length, text=text))
         return max(MIN_TOKENS, int(frac * most))
 
-    def _token_bytes(self, *, text: bool) -> int:
+    def _token_bytes(self, length: int, *, text: bool) -> int:
         """What one token leaves behind for the backward pass."""
-        # Inputs of the linear maps, of attention and norms, dropout masks; the inner layer before and after its function.
-        layers = FLOAT * self.layers * (12 * self.width + 3 * self.inner)
-        return layers + (int(FLOAT * 3 * MASKED_FRAC * self.vocabulary) if text else 0)
+        # Inputs of the linear maps, attention and norms, dropout masks; the inner layer before and after its function;
+        # with dropout, attention keeps about three numbers for each head and position that is attended to.
+        each = 12 * self.width + 3 * self.inner + 3 * self.heads * length
+        return FLOAT * (self.layers * each + (int(3 * MASKED_FRAC * self.vocabulary) if text else 0))
 
-    def trial_bytes(self, device: str = "cpu") -> int:
+    def trial_bytes(self, device: str = "cpu", *, text: bool = False) -> int:
         """Estimate the resident memory of one worker of a trial.
 
-        On a CPU: weights, gradients and Adam's two moments, what a pass leaves behind, and the libraries. With a GPU all of
-        that is in its own memory, and the process holds a copy of the state while it is written.
+        On a CPU: weights, gradients and Adam's two moments, what a pass leaves behind, and the libraries. Of the embedding
+        only the rows in use are trained, unless masked LM (`text`) needs them all. With a GPU all of that is in its own
+        memory, and the process holds a copy of the state while it is written.
         """
         if device == "cuda":
             return 3 * LIBRARIES_BYTES + 4 * self.parameter_bytes
-        passes = self.tokens_at_once(device) * self._token_bytes(text=False)
-        return LIBRARIES_BYTES + 4 * self.parameter_bytes + passes
+        trained = (
+            self.parameter_bytes if text else self.layer_bytes + self._row_bytes * min(self.vocabulary, ROWS_IN_USE)
+        )
+        passes = self.tokens_at_once(device, LONG_ROW) * self._token_bytes(LONG_ROW, text=text)
+        tokenizer = TOKENIZER_BYTES * self.vocabulary
+        return LIBRARIES_BYTES + tokenizer + max(4 * trained + passes, 2 * self.parameter_bytes)
 
 
 def keep_heap_small() -> None:

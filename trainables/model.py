@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -96,21 +96,33 @@ class _Lookup(torch.autograd.Function):
 
 
 class LeanEmbedding(nn.Embedding):
-    """An embedding with the gradient of `_Lookup` on a CPU, and PyTorch's own elsewhere."""
+    """An embedding with the gradient of `_Lookup` on a CPU, and PyTorch's own elsewhere; it may hold only some of its rows."""
+
+    place: Tensor | None  # int64 [rows of the whole table], where each of them is in `weight`; -1: it is not there
 
     @classmethod
     def of(cls, table: nn.Embedding) -> LeanEmbedding:
         """The same table: its weight is shared, and so stays tied to an LM head."""
-        made = cls(1, 1, device="meta")
-        made.__dict__.update(table.__dict__)
+        made = cls(table.num_embeddings, table.embedding_dim, table.padding_idx, device="meta")
+        made.register_buffer("place", None, persistent=False)
+        made.use_rows(table.weight, None)
         return made
 
+    def use_rows(self, weight: Tensor, rows: Tensor | None) -> None:
+        """Look token ids up in `weight`, which holds these rows of the whole table in ascending order (None: all)."""
+        place, self.padding = None, -1 if self.padding_idx is None else self.padding_idx
+        if rows is not None:
+            place = torch.full((self.num_embeddings,), -1)
+            place[rows] = torch.arange(len(rows))
+            self.padding = int(place[self.padding]) if self.padding >= 0 else -1
+        self.weight, self.place = cast(nn.Parameter, weight), place
+
     def forward(self, input: Tensor) -> Tensor:
-        """Token ids [...] -> [..., width]."""
+        """Token ids [...] -> [..., width]; IndexError for a row that is not there."""
+        rows = input if self.place is None else self.place[input]
         if self.weight.is_cuda or not (torch.is_grad_enabled() and self.weight.requires_grad):
-            return super().forward(input)
-        padding = -1 if self.padding_idx is None else self.padding_idx
-        return _Lookup.apply(self.weight, input, padding)  # type: ignore[no-any-return, no-untyped-call]
+            return nn.functional.embedding(rows, self.weight, self.padding if self.padding >= 0 else None)
+        return _Lookup.apply(self.weight, rows, self.padding)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Net(nn.Module):
@@ -328,6 +340,12 @@ def save(net: Net, tokenizer: Any, out: Path) -> None:
             {k: v.detach().cpu().contiguous() for k, v in net.heads.state_dict().items()}, out / "heads.safetensors"
         )
     (out / "heads.json").write_text(json.dumps({name: asdict(head) for name, head in net.specs.items()}, indent=1))
+
+
+def head_state(folder: Path, name: str) -> dict[str, Tensor]:
+    """The weights of one head that `save` wrote, without the encoder's."""
+    tensors = load_file(folder / "heads.safetensors")
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
 def load(folder: Path) -> Net:

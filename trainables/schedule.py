@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trainables.configs import FitConfig
+
 # Batches inside one window are sorted by length: 64 of them waste little padding and still see the data shuffled.
 WINDOW_BATCHES = 64
 CYCLE_RISES = 0.3  # share of the steps in which one cycle rises
@@ -178,6 +180,14 @@ def mask_tokens(
     corrupted = np.where(chosen & (how < 0.8), tokens.dtype.type(mask_id), tokens)
     corrupted = np.where(chosen & (how >= 0.8) & (how < 0.9), random_ids, corrupted)
     return corrupted, chosen
+
+
+def rate_of(config: FitConfig, step: int, steps: int) -> float:
+    """Compute the learning rate of a step, counted from 0."""
+    if config.rates == "one_cycle":
+        return one_cycle(step, steps, config.lr)
+    warmup_frac = min(1.0, config.warmup_steps / steps if config.warmup_steps else config.warmup_frac)
+    return learning_rate(step, steps, config.lr, warmup_frac)
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_frac: float) -> float:

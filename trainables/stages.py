@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ from trainables.evaluation import evaluate, score_rows, sweep
 from trainables.examples import Bitext, Example, Labelled
 from trainables.formats import Encoded, encode
 from trainables.loop import History, Probe, fit
-from trainables.model import Head, Net, load, load_lm, load_tokenizer, save
+from trainables.model import Head, Net, head_state, load_lm, load_tokenizer, save
 from trainables.predict import predict
 from trainables.pretrain import Size, new_lm, train_tokenizer
 from trainables.schedule import Stream, language_probabilities, make_schedule, mixing_probabilities
 from trainables.scoring import main_score, score
 from trainables.sources import Source
+from trainables.vocabulary import decay_of, is_exact, trim
 
 
 def run(config: StageConfig, init: Path | None, out: Path, context: Context) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
     net = Net(new_lm(shape, len(tokenizer), config.seed), {n: Head("text", ()) for n in streams}, config.seed)
     numbers = FitConfig(lr=shape.lr, seed=config.seed, mask=shape.mask)
     steps = max(20, round(config.scale * shape.steps))
-    history = _fit(net, streams, probabilities, steps, numbers, replace(rows, tokenizer=tokenizer), context, None)
+    history = _fit(net, streams, probabilities, steps, numbers, replace(rows, tokenizer=tokenizer), context)
     return _finish(net, tokenizer, history, {}, out, context)
 
 
@@ -111,7 +112,7 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
     heads = {t.name: _head(dataset(t.name), context.source) for t in config.tasks}
     heads |= {"mlm": Head("text", ())} if share else {}
     net = Net(load_lm(encoder_folder(init), config.fit.dropout, with_head=bool(share)), heads, config.fit.seed)
-    dev = _dev_score(net, config.tasks, data, config.fit, context)
+    dev = _dev_sets(config.tasks, data, config.fit)
     history = _fit(net, streams, probabilities, steps, config.fit, data, context, dev)
     return _finish(net, tokenizer, history, {"probabilities": probabilities}, out, context)
 
@@ -129,8 +130,8 @@ def target(config: Target, init: Path, out: Path, context: Context) -> dict[str,
     head = {name: _head(dataset(name), context.source)}
     net = Net(load_lm(encoder_folder(init), config.fit.dropout), head, config.fit.seed)
     if config.head_of:
-        net.heads[name].load_state_dict(load(init).heads[config.head_of].state_dict())
-    dev = _dev_score(net, (config.task,), data, config.fit, context)
+        net.heads[name].load_state_dict(head_state(init, config.head_of))
+    dev = _dev_sets((config.task,), data, config.fit)
     probe = _probe(net, name, config.curve, steps, data, context) if config.curve else None
     history = _fit(net, {name: stream}, {name: 1.0}, steps, config.fit, data, context, dev, probe)
     if probe and context.machine.comm.is_first:
@@ -190,40 +191,72 @@ def _fit(
     config: FitConfig,
     data: Data,
     context: Context,
-    dev_score: Callable[[], float] | None,
+    dev: Sequence[_DevSet] = (),
     probe: Probe | None = None,
 ) -> History:
-    net.to(context.machine.device)
     plain = {name: s.stream for name, s in streams.items()}
     aligned = pairs_of(config.align, data) if config.align else None
     beside = Stream(item_lengths(aligned), config.align.batch) if aligned and config.align else None
     schedule = make_schedule(plain, probabilities, steps, config.seed, beside)
     encoded = {name: s.encoded for name, s in streams.items()}
-    checkpoints = context.checkpoints or Checkpoints(None, context.machine.comm)
-    machine, watch = context.machine, context.watch
-    return fit(net, encoded, schedule, config, data.tokenizer, machine, dev_score, watch, checkpoints, aligned, probe)
+    read = [*encoded.values(), *(one.encoded for one in dev), *([aligned] if aligned else [])]
+    trimmed = None
+    # Masked LM needs every row of its head, and a curve scores rows of all languages.
+    if is_exact(config) and probe is None and all(one.kind != "text" for one in encoded.values()):
+        trimmed = trim(net, (one.tokens for one in read))
+    net.to(context.machine.device)
+    history = fit(
+        net,
+        encoded,
+        schedule,
+        config,
+        data.tokenizer,
+        context.machine,
+        _dev_score(net, dev, data, context) if dev else None,
+        context.watch,
+        context.checkpoints or Checkpoints(None, context.machine.comm),
+        aligned,
+        probe,
+    )
+    if trimmed:
+        trimmed.restore(decay_of(config, history.best_step, steps))
+    return history
 
 
-def _dev_score(
-    net: Net, tasks: tuple[TaskFit, ...], data: Data, config: FitConfig, context: Context
-) -> Callable[[], float] | None:
-    """The unweighted mean of the tasks' main scores on their first dev rows; None when no task has dev rows."""
-    parts = []
+@dataclass(frozen=True)
+class _DevSet:
+    """The first dev rows of a task in one language, and the head that scores them."""
+
+    head: str
+    dataset: Dataset
+    language: str
+    examples: list[Example]
+    encoded: Encoded
+
+
+def _dev_sets(tasks: tuple[TaskFit, ...], data: Data, config: FitConfig) -> list[_DevSet]:
+    """Those of all tasks that have dev rows."""
+    found = []
     for task in tasks:
         for name, tag in task.trained_on:
-            d = dataset(name)
             if f"{name}/{tag}/validation" in data.fingerprints:
+                d = dataset(name)
                 encoded = data.encoded(d, tag, "validation", task.cut, first=config.dev_examples)
                 examples = data.examples(d, tag, "validation")[: config.dev_examples]
-                parts.append((task.name, d, tag, examples, encoded))
-    if not parts:
-        return None
+                found.append(_DevSet(task.name, d, tag, examples, encoded))
+    return found
+
+
+def _dev_score(net: Net, sets: Sequence[_DevSet], data: Data, context: Context) -> Callable[[], float]:
+    """The unweighted mean of the main scores of some dev sets."""
 
     def dev() -> float:
         scores = []
-        for head, d, tag, examples, encoded in parts:
-            outputs = predict(net, head, encoded, data.tokenizer.pad_token_id, context.machine)
-            scores.append(main_score(d, score(d, tag, examples, encoded, outputs, net.specs[head].labels).metrics))
+        for one in sets:
+            outputs = predict(net, one.head, one.encoded, data.tokenizer.pad_token_id, context.machine)
+            labels = net.specs[one.head].labels
+            scored = score(one.dataset, one.language, one.examples, one.encoded, outputs, labels)
+            scores.append(main_score(one.dataset, scored.metrics))
         return float(np.mean(scores))
 
     return dev
