@@ -52,10 +52,12 @@ class Job:
 def with_less_memory(job: Job, most: float) -> Job:
     """The job of a trial that was killed for want of memory: half the tokens at once, and fewer trials beside it.
 
-    It asks Ray for twice the memory, or for all that a node has (`most`, bytes).
+    It asks Ray for twice the memory, and after a second time for all that a node has (`most`, bytes; 0 if not known).
     """
-    asked = min(2 * job.memory, int(most)) if most else 2 * job.memory
-    return replace(job, tokens_frac=job.tokens_frac / 2, memory=max(job.memory, asked))
+    asked = most if job.tokens_frac < 1 else 2 * job.memory
+    return replace(
+        job, tokens_frac=job.tokens_frac / 2, memory=max(job.memory, int(min(asked, most) if most else asked))
+    )
 
 
 def stop_file(log: Path) -> Path:

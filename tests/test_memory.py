@@ -21,13 +21,13 @@ from trainables.memory import MAX_TOKENS, MIN_TOKENS, Shape
 from trainables.model import Head, LeanEmbedding, Net, load_lm
 
 BASE = Shape(layers=12, width=768, inner=3072, heads=12, attended=768, vocabulary=250_002, positions=514)
+LARGE = Shape(layers=24, width=1024, inner=4096, heads=16, attended=1024, vocabulary=250_002, positions=514)
 
 
 def test_the_weights_of_published_shapes_are_counted() -> None:
     """XLM-R base has 278 million parameters, large 560 million (Conneau et al. 2020)."""
-    large = Shape(layers=24, width=1024, inner=4096, heads=16, attended=1024, vocabulary=250_002, positions=514)
     assert BASE.parameter_bytes / 4 == pytest.approx(278e6, rel=0.01)
-    assert large.parameter_bytes / 4 == pytest.approx(560e6, rel=0.01)
+    assert LARGE.parameter_bytes / 4 == pytest.approx(560e6, rel=0.01)
 
 
 @pytest.mark.parametrize("family", ["xlm-roberta", "roberta", "bert", "deberta-v2", "mt5", "t5", "xlm-roberta-xl"])
@@ -51,6 +51,22 @@ def test_a_larger_encoder_takes_fewer_tokens_at_once_and_more_memory() -> None:
     assert BASE.tokens_at_once("cpu", 32, 0.5) == BASE.tokens_at_once("cpu", 32) // 2
     assert BASE.tokens_at_once("cpu", 32, 1e-9) == MIN_TOKENS
     assert BASE.trial_bytes(text=True) > 4 * BASE.parameter_bytes > BASE.trial_bytes() > small.trial_bytes()
+
+
+def test_the_table_in_the_docs_is_what_is_estimated() -> None:
+    shapes = {
+        "pocket": Shape(layers=3, width=128, inner=512, heads=4, attended=128, vocabulary=4000, positions=514),
+        "12 x 384, 250,037 rows": Shape(
+            layers=12, width=384, inner=1536, heads=12, attended=384, vocabulary=250_037, positions=512
+        ),
+        "XLM-R base": BASE,
+        "XLM-R large": LARGE,
+    }
+    text = (Path(__file__).resolve().parents[1] / "docs" / "memory.md").read_text()
+    for name, shape in shapes.items():
+        sizes = (shape.parameter_bytes, shape.trial_bytes(), shape.trial_bytes(text=True))
+        cells = [name, *(f"{size / 1e9:.1f} GB" for size in sizes), f"{shape.tokens_at_once('cpu', 128):,}"]
+        assert f"| {' | '.join(cells)} |" in text
 
 
 def test_memory_bounds_how_many_trials_run_at_once() -> None:
