@@ -42,6 +42,7 @@ FOLDERS = {  # folder of a home -> what it is in the table
     "checkpoints": "checkpoints of stages under way",
     "kept": "descriptions of stages without weights",
     "resampled": "resampled scores",
+    "checked.json": "which rows were checked",
     "mlartifacts": "MLflow",
     "mlflow.db": "MLflow",
     "work": "leftovers",

@@ -51,6 +51,10 @@ class StopRequest:
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
+    def end(self) -> None:
+        """End the grace period: what is left to do is to exit."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
     def call(self, then: Callable[[], None]) -> None:
         """Have `then` called when a stop is asked for, at once if it was already."""
         self._then = then

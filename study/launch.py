@@ -92,6 +92,7 @@ def main(argv: Sequence[str]) -> int:
     report = launch.run()
     if options.json:
         print_json(report)
+    STOP.end()
     return exit_status(report)
 
 

@@ -100,7 +100,7 @@ def run_verb(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = 
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("stopped; `python -m study.resume NAME` goes on from here", file=sys.stderr)
+        print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)

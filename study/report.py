@@ -151,7 +151,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print()
     failed = list(failure_lines(report))
     # Where nothing can be compared, why comes first, and no table of dashes before it.
-    fatal = not report["trials"]["complete"] or report["baseline"]["status"] == "failed"
+    fatal = report["baseline"].get("status") == "failed" or all(r["status"] != "complete" for r in report["matrix"])
     for text in failed if fatal else ():
         console.print(escape(text), style="bold red", soft_wrap=True)
     if any(row["targets"] for row in report["matrix"]) or not failed:

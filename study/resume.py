@@ -29,6 +29,7 @@ def main(argv: Sequence[str]) -> int:
     report = Launch(home, record, settings, planner, **running).run()
     if options.json:
         print_json(report)
+    STOP.end()
     return exit_status(report)
 
 

@@ -110,6 +110,8 @@ class Launch:
                 try:
                     self._run_trials(log, writer)
                 except KeyboardInterrupt:
+                    if not self.record.exists:  # Ray was still starting: there is no study yet
+                        raise
                     self.say("stopped at once")
                 finally:  # workers that were stopped leave their files
                     stop_file(log).unlink(missing_ok=True)
@@ -122,8 +124,9 @@ class Launch:
                 )
         self._count(log)
         report = write_report(self.record, self.store)
-        self._mlflow(uri, report)
-        if unfinished(report):
+        if not STOP.requested:  # there is little time, and a resume writes it anyway
+            self._mlflow(uri, report)
+        if unfinished(report) or STOP.requested:
             self.say(f"stopped before the end; `python -m study.resume {self.record.name}` goes on from here")
         if not self.quiet:
             print_report(report, self.console)
@@ -156,6 +159,7 @@ class Launch:
         with STOP.deferred(), start_ray(self.address) as resources, scratch(self.home) as folder:
             STOP.listen()  # Ray has put handlers of its own in place
             if STOP.requested:
+                self.record.open(self.settings)
                 return
             restart_trials_killed_for_memory()
             for name in ("ray.tune", "ray.train"):  # what fails is said by us, in a line
@@ -306,10 +310,10 @@ def unfinished(report: dict[str, Any]) -> int:
 
 
 def exit_status(report: dict[str, Any]) -> int:
-    """1 where trials are left to run, where the baseline failed and nothing can be compared, or where every trial failed."""
+    """1 where trials are left to run, the baseline failed so that nothing can be compared, or every trial failed; else 0."""
     trials = report["trials"]
     no_answer = trials["failed"] and (report["baseline"]["status"] == "failed" or not trials["complete"])
-    return 1 if unfinished(report) or no_answer else 0
+    return 1 if unfinished(report) or no_answer or STOP.requested else 0
 
 
 def _length(recipe: Recipe) -> tuple[bool, int, bool]:

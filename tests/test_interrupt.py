@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,35 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path: Path) -> None:
     report = verb("resume", "s", home=tmp_path)
     assert report["trials"] == {"complete": 2, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}
     assert not list(tmp_path.glob("checkpoints/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_while_ray_starts_is_heard_though_the_parent_ignores_ctrl_c(number: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "study.launch", *STUDY.split(), "--home", str(tmp_path)]
+
+    def ignore() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    with open(tmp_path / "log", "w") as log:
+        driver = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True, preexec_fn=ignore)
+    family: dict[int, psutil.Process] = {}
+    until = time.monotonic() + 100
+    while time.monotonic() < until and not family and driver.poll() is None:
+        family |= {child.pid: child for child in psutil.Process(driver.pid).children(recursive=True)}
+        time.sleep(0.05)
+    assert family, (tmp_path / "log").read_text()
+    os.kill(driver.pid, number)
+    while driver.poll() is None and time.monotonic() < until:
+        with suppress(psutil.Error):
+            family |= {child.pid: child for child in psutil.Process(driver.pid).children(recursive=True)}
+        time.sleep(0.05)
+    assert driver.wait(1) == 1
+    said = (tmp_path / "log").read_text()
+    assert "stopped" in said and "Traceback" not in said
+    _, alive = psutil.wait_procs(list(family.values()), timeout=20)
+    assert not alive
+    assert not list(tmp_path.glob("stages/*/*")), "no trial was started"
 
 
 @pytest.mark.slow

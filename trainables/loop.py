@@ -61,10 +61,14 @@ class NonFiniteLoss(RuntimeError):
 
 @dataclass(frozen=True)
 class Probe:
-    """What is scored after some steps and only noted: `scores` gives "dataset/language/split" -> metric -> percent."""
+    """What is scored after some steps and only noted: `scores` gives "dataset/language/split" -> metric -> percent.
+
+    `rows`: the encoded rows that are scored, one split at a time.
+    """
 
     steps: tuple[int, ...]
     scores: Callable[[], dict[str, dict[str, float]]]
+    rows: Callable[[], Iterator[Encoded]] = lambda: iter(())
 
 
 @dataclass(frozen=True)
@@ -122,53 +126,32 @@ def fit(
     optimizer = make_optimizer(net, config, machine.device)
     special = special_ids(tokenizer)
     first, history = _start(checkpoints, net, optimizer)
-    pending: list[torch.Tensor] = []
     budget = TokenBudget(Shape.of(net.lm.config.to_dict()), machine)
-    eval_every = max(1, min(config.eval_every, math.ceil(schedule.steps / config.min_evals)))
-    cadence = Cadence(first, machine.comm)
+    evaluate = Evaluations(dev_score, probe, config, schedule.steps)
+    cadence, losses = Cadence(first, machine.comm), Losses(history, machine)
     watch(first, schedule.steps, math.nan, history.tokens)
-
-    def look(done: int) -> None:
-        """Check the losses since the last look, and tell whoever watches."""
-        losses = check_losses(pending, history, machine)
-        history.losses.extend(losses)
-        pending.clear()
-        if losses:
-            watch(done, schedule.steps, float(np.mean(losses)), history.tokens)
-
-    def evaluate(done: int) -> None:
-        """Score what is due after so many steps, unless the history has it."""
-        if probe and done in probe.steps and done not in (point["step"] for point in history.curve):
-            history.curve.append({"step": done, "scores": probe.scores()})
-        due = done and (done % eval_every == 0 or done == schedule.steps)
-        if dev_score and due and done not in (step for step, _ in history.dev):
-            net.eval()
-            # The last weights need no file, however good they are: they are in the net.
-            if history.add_dev(done, dev_score()) and config.keep == "best" and done < schedule.steps:
-                checkpoints.keep_best(net)
-
     for done in range(first, schedule.steps + 1):
         if cadence.is_due(done) or done == schedule.steps:
-            look(done)
+            mean = losses.look()
+            if mean is not None:
+                watch(done, schedule.steps, mean, history.tokens)
             if first < done < schedule.steps:
                 # Before the evaluation: a phase that goes on from here makes it again.
                 checkpoints.maybe_save(done, net, optimizer, partial(asdict, history))
         try:
-            evaluate(done)
+            evaluate(done, net, history, checkpoints)
         except Stopped:  # evaluations may take minutes, and the steps before them must not be lost
-            look(done)
+            losses.look()
             checkpoints.save(done, net, optimizer, asdict(history))
             raise
-        if config.patience and sum(at > history.best_step for at, _ in history.dev) >= config.patience:
-            break
-        if done == schedule.steps:
+        if done == schedule.steps or evaluate.is_hopeless(history):
             break
         begin_step(net, optimizer, config, done, schedule.steps, machine)
-        losses = losses_of(done, data, schedule, config, tokenizer, special, aligned)
-        pending.append(train_step(net, losses, optimizer, config.clip, machine, budget))
-        history.tasks.append(losses[0].task)
-        history.tokens += sum(int(loss.batch.mask.sum()) for loss in losses)
-    history.losses += check_losses(pending, history, machine)
+        terms = losses_of(done, data, schedule, config, tokenizer, special, aligned)
+        losses.pending.append(train_step(net, terms, optimizer, config.clip, machine, budget))
+        history.tasks.append(terms[0].task)
+        history.tokens += sum(int(term.batch.mask.sum()) for term in terms)
+    losses.look()
     history.steps = len(history.losses)
     if not history.dev or config.keep == "last":
         history.best_step = history.steps
@@ -177,6 +160,49 @@ def fit(
         checkpoints.load_best(net)
     net.eval()
     return history
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """What is scored after which steps: dev rows, whose best weights stay, and the points of a curve."""
+
+    dev_score: Callable[[], float] | None
+    probe: Probe | None
+    config: FitConfig
+    steps: int
+
+    def __call__(self, done: int, net: Net, history: History, checkpoints: Checkpoints) -> None:
+        """Score what is due after so many steps, unless the history has it."""
+        if self.probe and done in self.probe.steps and done not in (point["step"] for point in history.curve):
+            history.curve.append({"step": done, "scores": self.probe.scores()})
+        every = max(1, min(self.config.eval_every, math.ceil(self.steps / self.config.min_evals)))
+        due = done and (done % every == 0 or done == self.steps)
+        if self.dev_score and due and done not in (step for step, _ in history.dev):
+            net.eval()
+            is_best = history.add_dev(done, self.dev_score())
+            if is_best and self.config.keep == "best" and done < self.steps:  # the last weights need no file
+                checkpoints.keep_best(net)
+
+    def is_hopeless(self, history: History) -> bool:
+        """Whether so many evaluations brought nothing better that the phase ends."""
+        patience = self.config.patience
+        return bool(patience) and sum(at > history.best_step for at, _ in history.dev) >= (patience or 0)
+
+
+@dataclass
+class Losses:
+    """The losses of the steps since the last look, still on the device."""
+
+    history: History
+    machine: Machine
+    pending: list[torch.Tensor] = field(default_factory=list)
+
+    def look(self) -> float | None:
+        """Move them into the history and return their mean, None where there are none; raises NonFiniteLoss."""
+        found = check_losses(self.pending, self.history, self.machine)
+        self.history.losses.extend(found)
+        self.pending.clear()
+        return float(np.mean(found)) if found else None
 
 
 def _start(checkpoints: Checkpoints, net: Net, optimizer: torch.optim.Optimizer) -> tuple[int, History]:
@@ -312,10 +338,23 @@ def train_step(
         total = _gradients(net, losses, machine, budget)
     trained = list({id(p): p for loss in losses for p in loss.parameters(net)}.values())
     machine.comm.sum_gradients(trained)
-    torch.nn.utils.clip_grad_norm_(trained, clip)
+    clip_gradients(trained, clip, net.lm.get_input_embeddings().weight)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return total
+
+
+def clip_gradients(parameters: Sequence[torch.nn.Parameter], clip: float, table: torch.Tensor) -> None:
+    """Scale the gradients to a global norm of at most `clip`.
+
+    The norm of the word embedding's is added up over its rows in double precision, so that rows without a gradient do not
+    change its last bit, whether they are there or not (`vocabulary`).
+    """
+    others = [p.grad for p in parameters if p.grad is not None and p is not table]
+    norms = [torch.nn.utils.get_total_norm(others).double()] if others else []
+    if table.grad is not None:
+        norms.append(torch.linalg.vector_norm(table.grad, dim=1).double().norm())
+    torch.nn.utils.clip_grads_with_norm_(parameters, clip, torch.stack(norms).norm().float())
 
 
 def _gradients(net: Net, losses: Sequence[Loss], machine: Machine, budget: TokenBudget) -> torch.Tensor:

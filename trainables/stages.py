@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -199,11 +200,11 @@ def _fit(
     beside = Stream(item_lengths(aligned), config.align.batch) if aligned and config.align else None
     schedule = make_schedule(plain, probabilities, steps, config.seed, beside)
     encoded = {name: s.encoded for name, s in streams.items()}
-    read = [*encoded.values(), *(one.encoded for one in dev), *([aligned] if aligned else [])]
     trimmed = None
-    # Masked LM needs every row of its head, and a curve scores rows of all languages.
-    if is_exact(config) and probe is None and all(one.kind != "text" for one in encoded.values()):
-        trimmed = trim(net, (one.tokens for one in read))
+    # Masked LM needs every row of its head.
+    if is_exact(config) and all(one.kind != "text" for one in encoded.values()):
+        read = [*encoded.values(), *(one.encoded for one in dev), *([aligned] if aligned else [])]
+        trimmed = trim(net, (one.tokens for one in chain(read, probe.rows() if probe else ())))
     net.to(context.machine.device)
     history = fit(
         net,
@@ -264,18 +265,25 @@ def _dev_score(net: Net, sets: Sequence[_DevSet], data: Data, context: Context) 
 
 def _probe(net: Net, head: str, curve: Curve, steps: int, data: Data, context: Context) -> Probe:
     """Scores all rows of a curve as an evaluation would."""
-    rows = replace(data, fingerprints=curve.data)
+    own = replace(data, fingerprints=curve.data)
+    parts = {}
+    for key in curve.data:
+        name, language, split = key.split("/")
+        parts[key] = dataset(name), language, split
+
+    def first(split: str) -> int | None:
+        return curve.train_rows if split == "train" else None
 
     def scores() -> dict[str, dict[str, float]]:
-        found = {}
-        for key in curve.data:
-            name, language, split = key.split("/")
-            first = curve.train_rows if split == "train" else None
-            scored = score_rows(net, head, dataset(name), language, split, curve.cut, rows, context, first)
-            found[key] = scored.metrics
-        return found
+        return {
+            key: score_rows(net, head, d, language, split, curve.cut, own, context, first(split)).metrics
+            for key, (d, language, split) in parts.items()
+        }
 
-    return Probe(curve.steps(steps), scores)
+    def rows() -> Iterator[Encoded]:
+        return (own.encoded(d, lang, split, curve.cut, first=first(split)) for d, lang, split in parts.values())
+
+    return Probe(curve.steps(steps), scores, rows)
 
 
 def _finish(
