@@ -104,7 +104,6 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
     else:
         torch.set_num_threads(job.cpus)
     _quiet()
-    memory.keep_heap_small()
     stop = partial(os.path.exists, stop_file(Path(job.log)))
     machine = Machine(device, Comm(), stop, job.tokens_frac)
     home = Path(job.home)

@@ -13,7 +13,7 @@ from typing import Any
 
 # What a trial's process holds beside its encoder: interpreter and libraries, rows of the source and encoded ones, and what the
 # allocator keeps (`benchmarks.memory`); for each entry of its vocabulary a tokenizer of XLM-R's kind takes 1.2 kB.
-LIBRARIES_BYTES, TOKENIZER_BYTES = 800_000_000, 1200
+LIBRARIES_BYTES, TOKENIZER_BYTES = 900_000_000, 1200
 # Of a large vocabulary the texts of a phase use some tens of thousands of rows; the longest rows are questions.
 ROWS_IN_USE, LONG_ROW = 60_000, 384
 # What the forward pass may leave behind for the backward pass; a larger encoder may use a share of its own size.
@@ -21,9 +21,6 @@ ACTIVATION_BYTES, ACTIVATION_FRAC = 400_000_000, 0.5
 MAX_TOKENS, MIN_TOKENS = {"cpu": 4096, "cuda": 65_536}, 64
 MASKED_FRAC = 0.15  # of the positions, whose logits masked LM holds about three times: logits, log-softmax, gradient
 FLOAT = 4  # bytes; training is in float32, its moments too
-# Larger blocks are mapped on their own, and so go back to the system when they are freed.
-MMAP_THRESHOLD = 4 << 20
-_M_MMAP_THRESHOLD = -3  # of <malloc.h>
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,18 +114,15 @@ class Shape:
             self.parameter_bytes if text else self.layer_bytes + self._row_bytes * min(self.vocabulary, ROWS_IN_USE)
         )
         passes = self.tokens_at_once(device, LONG_ROW) * self._token_bytes(LONG_ROW, text=text)
-        tokenizer = TOKENIZER_BYTES * self.vocabulary
-        return LIBRARIES_BYTES + tokenizer + max(4 * trained + passes, 2 * self.parameter_bytes)
-
-
-def keep_heap_small() -> None:
-    """Make the allocator give large blocks back when they are freed; without effect where it is not glibc's."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD)
+        table = 0 if text else self._row_bytes * self.vocabulary  # from which the rows in use are taken
+        return LIBRARIES_BYTES + TOKENIZER_BYTES * self.vocabulary + table + 4 * trained + passes
 
 
 def release() -> None:
-    """Free what nothing refers to, and give the pages back to the system."""
+    """Free what nothing refers to, and give the pages back to the system, where its allocator is glibc's.
+
+    Between stages only: an allocator that returns every block at once makes training a fifth slower.
+    """
     gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
