@@ -38,8 +38,8 @@ from trainables.sources import Source
 from trainables.sources.tables import TableSource
 
 # Seconds that a measurement of the encoder does not show; `benchmarks.estimate` compares them with a launch.
-LAUNCH_S = 10.0  # Ray starts, the report is written
-TRIAL_S = 5.0  # a process starts, and imports torch and transformers
+LAUNCH_S = 15.0  # Ray and the trials' processes start, the report is written
+TRIAL_S = 1.0  # Ray hands a process its next trial
 STAGE_S = 0.5  # weights are loaded and saved, the result is published
 ROW_S = 0.0001  # a row is read, cut into tokens and scored
 

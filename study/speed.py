@@ -1,4 +1,4 @@
-"""How fast this machine is with an encoder, found in about two seconds without its weights."""
+"""How fast this machine is with an encoder, found in about a second without its weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainables.pretrain import Size
 
 # What is measured in place of the encoder: few layers, on short rows, with few words.
 STEP_FLOPS, ROW_TOKENS, VOCABULARY, PARAMETERS, WIDE = 5e9, 32, 1000, 2_000_000, 512
-EACH_S = 0.2  # for each of eight things
+EACH_S = 0.1  # for each of eight things
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Speed:
 
 
 def measure_speed(plans: Sequence[Plan]) -> Speed | None:
-    """Time the plans' encoder on one CPU thread, for about two seconds; None without plans, or without the hub's answer.
+    """Time the plans' encoder on one CPU thread, for about a second; None without plans, or without the hub's answer.
 
     A step takes a + b * tokens, and each layer adds as much to both: nets of one layer and of two or three, with random
     weights, tell all four numbers. The time is this process's own, without what others take from the machine meanwhile.
