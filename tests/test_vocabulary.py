@@ -66,8 +66,8 @@ def test_the_weights_are_those_of_training_on_the_whole_table(
 def test_the_table_comes_back_tied_to_its_head(nano: Path) -> None:
     net = Net(load_lm(nano), {"a": Head("labelled", ("x", "y"))}, seed=0)
     names, whole = set(net.state_dict()), net.lm.get_input_embeddings().weight.detach().clone()
-    trimmed = trim(net, [np.array([7, 5, 7]), np.array([9])])
-    assert trimmed is not None and trimmed.used.tolist() == [1, 5, 7, 9], "and the padding"
+    trimmed = trim(net, [np.array([1]), np.array([7, 5, 7]), np.array([9])])
+    assert trimmed is not None and trimmed.used.tolist() == [1, 5, 7, 9]
     table = net.lm.get_input_embeddings()
     assert table.weight.shape[0] == 4 and sum(p.shape == whole.shape for p in net.parameters()) == 0
     torch.testing.assert_close(table(torch.tensor([9, 1, 5])), whole[[9, 1, 5]])

@@ -204,7 +204,8 @@ def _fit(
     # Masked LM needs every row of its head.
     if is_exact(config) and all(one.kind != "text" for one in encoded.values()):
         read = [*encoded.values(), *(one.encoded for one in dev), *([aligned] if aligned else [])]
-        trimmed = trim(net, (one.tokens for one in chain(read, probe.rows() if probe else ())))
+        texts = (one.tokens for one in chain(read, probe.rows() if probe else ()))
+        trimmed = trim(net, chain([np.array([data.tokenizer.pad_token_id])], texts))
     net.to(context.machine.device)
     history = fit(
         net,

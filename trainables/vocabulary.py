@@ -42,16 +42,14 @@ class Trimmed:
 
 
 def trim(net: Net, texts: Iterable[np.ndarray]) -> Trimmed | None:
-    """Leave only the embedding rows of these token ids in the net; None where its embedding cannot be trimmed.
+    """Leave only the embedding rows of these token ids, padding among them; None where the embedding cannot be trimmed.
 
     Weights that are tied to the table, such as an LM head's, are taken out of the net until `Trimmed.restore`.
     """
     table = net.lm.get_input_embeddings()
     if not isinstance(table, LeanEmbedding):
         return None
-    ids = [np.unique(tokens) for tokens in texts]
-    padding = [] if table.padding_idx is None else [table.padding_idx]
-    used = torch.from_numpy(np.unique(np.concatenate([*ids, np.array(padding, np.int64)])).astype(np.int64))
+    used = torch.from_numpy(np.unique(np.concatenate([np.unique(tokens) for tokens in texts])).astype(np.int64))
     whole = table.weight
     tied = tuple(
         (module, name)
