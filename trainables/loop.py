@@ -18,7 +18,7 @@ from trainables.comm import Comm
 from trainables.configs import FitConfig
 from trainables.errors import is_out_of_memory
 from trainables.formats import Encoded
-from trainables.memory import Shape
+from trainables.memory import Shape, trim_heap
 from trainables.model import Net
 from trainables.robust import Changes, changed_loss
 from trainables.schedule import Schedule, generator, mask_tokens, rate_of
@@ -202,6 +202,7 @@ class Losses:
         found = check_losses(self.pending, self.history, self.machine)
         self.history.losses.extend(found)
         self.pending.clear()
+        trim_heap()
         return float(np.mean(found)) if found else None
 
 

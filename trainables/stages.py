@@ -27,6 +27,7 @@ from trainables.evaluation import evaluate, score_rows, sweep
 from trainables.examples import Bitext, Example, Labelled
 from trainables.formats import Encoded, encode
 from trainables.loop import History, Probe, fit
+from trainables.memory import release
 from trainables.model import Head, Net, head_state, load_lm, load_tokenizer, save
 from trainables.predict import predict
 from trainables.pretrain import Size, new_lm, train_tokenizer
@@ -220,6 +221,7 @@ def _fit(
         aligned,
         probe,
     )
+    release()  # the optimizer's memory is for the whole table
     if trimmed:
         trimmed.restore(decay_of(config, history.best_step, steps))
     return history
