@@ -13,7 +13,7 @@ from typing import Any
 
 # What a trial's process holds beside its encoder: interpreter and libraries, rows of the source and encoded ones, and what the
 # allocator keeps (`benchmarks.memory`); for each entry of its vocabulary a tokenizer of XLM-R's kind takes 1.2 kB.
-LIBRARIES_BYTES, TOKENIZER_BYTES = 900_000_000, 1200
+LIBRARIES_BYTES, TOKENIZER_BYTES = 1_000_000_000, 1200
 # Of a large vocabulary the texts of a phase use some tens of thousands of rows; the longest rows are questions.
 ROWS_IN_USE, LONG_ROW = 60_000, 384
 # What the forward pass may leave behind for the backward pass; a larger encoder may use a share of its own size.
