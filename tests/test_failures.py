@@ -1,0 +1,138 @@
+"""A launch that cannot answer says why first, ends early, and exits with 1; a trial short of memory asks for more of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from study.encoder import resolve
+from study.plan import Planner
+from study.progress import MAX_ALIKE, Progress
+from study.record import Record
+from study.run import exit_status
+from study.store import Store
+from study.trial import Job, with_less_memory
+from trainables.recipe import Recipe
+from trainables.sources import Source
+
+ROOT = Path(__file__).resolve().parents[1]
+BASE = Recipe(encoder="pocket", profile="small", targets=("tatoeba",))
+
+
+class Ended:
+    """Progress of trials that end as they are told to, and what it said."""
+
+    def __init__(self, source: Source, home: Path) -> None:
+        planner = Planner(source, resolve("pocket"))
+        self.said: list[str] = []
+        self.hopeless: list[str] = []
+        record = Record(home, "s")
+        record.folder.mkdir(parents=True)
+
+        def job(recipe: Recipe) -> Any:
+            return SimpleNamespace(plan=planner.plan(recipe, 1))
+
+        self.progress = Progress(
+            record, Store(home), job, lambda trial: None, self.said.append, 9, 2, hopeless=self.hopeless.append
+        )
+
+    def trial(self, epochs: float, reason: str = "") -> None:
+        """One trial that fails for a reason, or completes; epochs 0 is the baseline."""
+        recipe = replace(BASE, intermediate=("mnli",), epochs=epochs, lr=1e-4) if epochs else BASE
+        self.progress.start(recipe, {})
+        result: dict[str, Any] = {"targets_done": 1, "score": 1.0}
+        if reason:
+            result = {"targets_done": 0, "score": float("nan"), "failed": reason, "traceback": ""}
+        config = {"recipe": recipe.to_dict()}
+        self.progress.ended(SimpleNamespace(config=config, last_result=result, num_failures=0), "")
+
+
+@pytest.fixture
+def ended(source: Source, tmp_path: Path) -> Ended:
+    return Ended(source, tmp_path)
+
+
+def test_a_baseline_that_fails_ends_the_launch(ended: Ended) -> None:
+    ended.trial(0.0, "DataError: mlqa/ru/test row 3: no answer")
+    assert ended.hopeless == ["DataError: mlqa/ru/test row 3: no answer"]
+
+
+def test_one_reason_from_trial_after_trial_ends_the_launch(ended: Ended) -> None:
+    for n in range(MAX_ALIKE - 1):
+        ended.trial(1.0 + n, f"OutOfMemory: tried to allocate {n} bytes")
+    assert not ended.hopeless
+    ended.trial(9.0, "OutOfMemory: tried to allocate 77 bytes")
+    assert ended.hopeless == ["OutOfMemory: tried to allocate 77 bytes"]
+
+
+def test_other_reasons_and_trials_that_end_well_begin_a_new_count(ended: Ended) -> None:
+    ended.trial(1.0, "a")
+    ended.trial(2.0, "a")
+    ended.trial(3.0, "b")
+    ended.trial(4.0, "a")
+    ended.trial(5.0, "a")
+    ended.trial(6.0)
+    ended.trial(7.0, "a")
+    assert not ended.hopeless
+
+
+def test_less_memory_is_fewer_tokens_and_fewer_trials_beside_it() -> None:
+    job = Job(
+        plan=None,  # type: ignore[arg-type]
+        home="",
+        source="pocket",
+        log="",
+        selection="english_dev",
+        workers=1,
+        gpu=False,
+        cpus=1,
+        memory=3_000_000_000,
+    )
+    once = with_less_memory(job, 20e9)
+    assert (once.tokens_frac, once.memory) == (0.5, 6_000_000_000)
+    twice = with_less_memory(once, 20e9)
+    assert (twice.tokens_frac, twice.memory) == (0.25, 20_000_000_000), "all that a node has"
+    assert with_less_memory(job, 4e9).memory == 4_000_000_000, "no more than a node has"
+    assert with_less_memory(job, 0).memory == 6_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("trials", "baseline", "status"),
+    [
+        ({"complete": 3}, "complete", 0),
+        ({"complete": 3, "failed": 1}, "complete", 0),
+        ({"complete": 2, "failed": 1}, "failed", 1),
+        ({"failed": 2}, "failed", 1),
+        ({"complete": 1, "stopped": 1}, "complete", 1),
+        ({}, "missing", 0),
+    ],
+)
+def test_exit_statuses(trials: dict[str, int], baseline: str, status: int) -> None:
+    counts = dict.fromkeys(("complete", "pruned", "failed", "stopped", "running"), 0) | trials
+    assert exit_status({"trials": counts, "baseline": {"status": baseline}}) == status
+
+
+@pytest.mark.slow
+def test_an_encoder_that_cannot_be_loaded_fails_once_and_is_said_first(tmp_path: Path) -> None:
+    broken = tmp_path / "encoder"
+    shutil.copytree(ROOT / "trainables" / "pocket" / "encoder", broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    study = "--space intermediate_tasks --name s --profile small --targets tatoeba,panx --scale 0.05"
+    command = [sys.executable, "-m", "study.launch", *study.split(), "--encoder", str(broken), "--home", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    events = [json.loads(line) for line in (tmp_path / "studies/s/record.jsonl").read_text().splitlines()]
+    failed = {e["address"] for e in events if e["event"] == "trial" and e["status"] == "failed"}
+    assert 1 <= len(failed) <= MAX_ALIKE, "not all eleven rows"
+    report = done.stdout.partition("\n\n")[2]
+    assert report.startswith("failed: no intermediate task") and "Differences" not in report
+    assert "stopping, since the other trials would fail as well" in done.stdout
