@@ -16,7 +16,7 @@ from trainables.errors import BadInput, unknown
 from trainables.objectives import ALL
 from trainables.recipe import Recipe, digest
 
-# stopped: gave way or was interrupted before its end; a resume goes on with it.
+# stopped: was asked to stop or was interrupted before its end; a resume goes on with it.
 Status = Literal["running", "stopped", "complete", "pruned", "failed"]
 UNFINISHED = ("running", "stopped")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -61,7 +61,7 @@ def with_less_memory(job: Job, most: float) -> Job:
 
 
 def stop_file(log: Path) -> Path:
-    """While it is there, the workers of the launch with this log write their state and give way."""
+    """While it is there, the workers of the launch with this log write their state and stop."""
     return log.with_suffix(".stop")
 
 

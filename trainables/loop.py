@@ -121,7 +121,7 @@ def fit(
         probe: scored on the way, without a say in anything.
     Raises:
         NonFiniteLoss: at most `CHECK_EVERY` steps after it happened.
-        Stopped: the phase was asked to give way.
+        Stopped: the phase was asked to stop.
     """
     optimizer = make_optimizer(net, config, machine.device)
     special = special_ids(tokenizer)
