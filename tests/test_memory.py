@@ -108,7 +108,7 @@ def test_the_gradient_of_an_embedding_is_pytorchs_own(nano: Path) -> None:
 
 
 def test_a_peak_is_measured_anew_for_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "LIBRARIES_BYTES", 0)
+    monkeypatch.setattr(memory, "SMALL_BYTES", 0)
     memory.reset_peak()
     block = bytearray(300 << 20)
     with_block = memory.peak()

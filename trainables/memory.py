@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What a trial's process holds beside its encoder: interpreter and libraries, rows of the source and encoded ones, and what the
-# allocator keeps (`benchmarks.memory`); for each entry of its vocabulary a tokenizer of XLM-R's kind takes 1.2 kB.
-LIBRARIES_BYTES, TOKENIZER_BYTES = 1_000_000_000, 1200
+# What a trial's process holds beside its encoder: interpreter, libraries and rows (`benchmarks.memory`); for each entry of its
+# vocabulary a tokenizer of XLM-R's kind takes 1.2 kB. What the allocator keeps comes on top of it all.
+LIBRARIES_BYTES, TOKENIZER_BYTES = 700_000_000, 1200
+SLACK = 1.15
+SMALL_BYTES = 1_000_000_000  # a process of this size does not give memory back while it runs
 # Of a large vocabulary the texts of a phase use some tens of thousands of rows; the longest rows are questions.
 ROWS_IN_USE, LONG_ROW = 60_000, 384
 # What the forward pass may leave behind for the backward pass; a larger encoder may use a share of its own size.
@@ -115,7 +117,7 @@ class Shape:
         )
         passes = self.tokens_at_once(device, LONG_ROW) * self._token_bytes(LONG_ROW, text=text)
         table = 0 if text else self._row_bytes * self.vocabulary  # from which the rows in use are taken
-        return LIBRARIES_BYTES + TOKENIZER_BYTES * self.vocabulary + table + 4 * trained + passes
+        return int(SLACK * (LIBRARIES_BYTES + TOKENIZER_BYTES * self.vocabulary + table + 4 * trained + passes))
 
 
 def release() -> None:
@@ -123,7 +125,7 @@ def release() -> None:
 
     A process that holds little more than its libraries is left alone, since it takes some 0.2 s.
     """
-    if resident() > LIBRARIES_BYTES:
+    if resident() > SMALL_BYTES:
         gc.collect()
         trim_heap()
 
@@ -134,7 +136,7 @@ def trim_heap() -> None:
     They add up to half a gigabyte over some hundred batches of different lengths. An allocator that returns every block at
     once would make training a fifth slower; small processes are left alone.
     """
-    if resident() > LIBRARIES_BYTES:
+    if resident() > SMALL_BYTES:
         with suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
