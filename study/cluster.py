@@ -48,7 +48,10 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
     if not address:
         os.environ.setdefault(*LOOPBACK_ONLY)
     import ray
+    from ray._private import worker
 
+    # Ray's nodes tell of every process that they lose, in a page of text; we say it in a line (`Progress.restart`).
+    worker.print_to_stdstream = lambda *data, **how: None  # type: ignore[assignment]
     if ray.is_initialized():
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
         return
