@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from trainables import mining
+from trainables.catalogue import dataset
+from trainables.evaluation import PREDICTIONS, _predictions, _write
+from trainables.examples import Pair
 from trainables.metrics import unit
 from trainables.mining import (
     best_threshold,
@@ -19,6 +24,7 @@ from trainables.mining import (
     pair_scores,
     unify,
 )
+from trainables.scoring import score_mining
 
 SOURCE = np.array([[1, 0, 0], [0, 1, 0], [0, 0.2, 1]], np.float32)
 TARGET = np.array([[0.9, 0.1, 0], [0, 1, 0.1], [0.1, 0, 1], [0.6, 0.6, 0]], np.float32)
@@ -166,3 +172,11 @@ def test_pools_of_thousands_take_seconds_and_little_memory() -> None:
     found = margin_candidates(source, target)
     assert time.perf_counter() - start < 20
     assert sum(i + j == 3999 for i, j, _ in found) > 3900
+
+
+def test_a_language_without_an_extracted_pair_has_no_predictions(tmp_path: Path) -> None:
+    pairs = [Pair("1", "a-1", "b-1")]
+    none, one = (score_mining(dataset("bucc2018"), pairs, found) for found in ([], [("a-1", "b-1")]))
+    assert none.metrics["f1"] == 0
+    _write(tmp_path / "p.parquet", [_predictions("de", none), _predictions("fr", one)], PREDICTIONS)
+    assert pq.read_table(tmp_path / "p.parquet").to_pylist() == [{"language": "fr", "id": "a-1", "prediction": "b-1"}]

@@ -26,6 +26,9 @@ from trainables.predict import embed, predict, retrieval_layer
 from trainables.recipe import Pooling
 from trainables.scoring import RANKED, Scored, main_score, score, score_mining, score_ranking, score_retrieval
 
+# Stated, since mining may extract no pair at all in a language.
+PREDICTIONS = pa.schema({name: pa.string() for name in ("language", "id", "prediction")})
+
 
 def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[str, Any]:
     """Scores every language; writes `metrics.json`, and of every example `scores.parquet` and `predictions.parquet`."""
@@ -62,7 +65,7 @@ def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[
         _write(
             out / "scores.parquet", [{"language": [lang] * len(s.table["id"]), **s.table} for lang, s in scored.items()]
         )
-        _write(out / "predictions.parquet", [_predictions(lang, s) for lang, s in scored.items()])
+        _write(out / "predictions.parquet", [_predictions(lang, s) for lang, s in scored.items()], PREDICTIONS)
     return {"steps": 0}
 
 
@@ -183,5 +186,5 @@ def _predictions(language: str, scored: Scored) -> dict[str, list[str]]:
     return {"language": [language] * len(ids), "id": ids, "prediction": texts}
 
 
-def _write(path: Path, tables: list[dict[str, Any]]) -> None:
-    pq.write_table(pa.concat_tables([pa.table(t) for t in tables]), path, compression="zstd")
+def _write(path: Path, tables: list[dict[str, Any]], schema: pa.Schema | None = None) -> None:
+    pq.write_table(pa.concat_tables([pa.table(t, schema=schema) for t in tables]), path, compression="zstd")
