@@ -76,3 +76,10 @@ def test_the_figures_of_pre_finetuning_in_the_docs_are_those_of_the_benchmark() 
         assert f"{line['mean']:.1f} ({line['gain']:+.1f}, {low:+.1f} to {high:+.1f})" in page
     first = next(line for line in found if line["share"] == 0.25 and "ranking" in line["recipe"])
     assert first["metric"] == "intent_accuracy" and first["interval"][0] > 0
+
+
+def test_the_memory_in_the_docs_is_that_of_the_benchmark() -> None:
+    found = json.loads((ROOT / "benchmarks/results/memory_6gb.json").read_text())
+    said = " ".join((ROOT / "docs/memory.md").read_text().split())
+    assert f"at most {found['peak_of_a_trial_gb']} GB of it and {found['peak_of_all_gb']} GB of all processes" in said
+    assert found["exit"] == 0 and found["trials_at_once"] == 1 and len(found["killed_at_s"]) == 1
