@@ -32,6 +32,7 @@ from rich.filesize import decimal
 
 from study.disk import LEFT_S, Disk
 from study.encoder import resolve
+from study.machine import usable_cpus, usable_memory
 from study.record import Record, studies
 from trainables.errors import BadInput
 
@@ -187,16 +188,7 @@ def check_gpus() -> Check:
 
 def check_memory() -> Check:
     """Cores that this process may use, and memory that is free."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    file = Path("/proc/meminfo")
-    if file.exists():
-        match = re.search(r"MemAvailable:\s+(\d+) kB", file.read_text())
-        free = int(match[1]) * 1024 if match else free
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.exists() and limit.read_text().strip().isdigit():
-        used = int((limit.parent / "memory.current").read_text())
-        free = min(free, int(limit.read_text()) - used)
+    cores, free = usable_cpus(), usable_memory()
     said = f"{cores} cores, {decimal(free)} of memory free"
     if free < LOW_MEMORY:
         return Check("memory", "warning", said, "stop other programs, or use a smaller encoder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +39,21 @@ class Weights:
         """The folder on this machine; downloads hub weights on first use (safetensors and text files only)."""
         if not self.location.startswith("hub:"):
             return Path(self.location)
+        folder = self._download(HUB_FILES)
+        _check(folder, f"encoder {self.location.removeprefix('hub:').rsplit('@', 1)[0]!r}")
+        return folder
+
+    def texts(self) -> Path:
+        """The same folder, of which only configuration and tokenizer must be there: a hub's weights are not downloaded."""
+        if not self.location.startswith("hub:"):
+            return Path(self.location)
+        return self._download([pattern for pattern in HUB_FILES if not pattern.endswith(".safetensors")])
+
+    def _download(self, patterns: Sequence[str]) -> Path:
         from huggingface_hub import snapshot_download
 
         name, commit = self.location.removeprefix("hub:").rsplit("@", 1)
-        folder = Path(snapshot_download(name, revision=commit, allow_patterns=list(HUB_FILES)))
-        _check(folder, f"encoder {name!r}")
-        return folder
+        return Path(snapshot_download(name, revision=commit, allow_patterns=list(patterns)))
 
 
 def resolve(encoder: str) -> Weights | None:
@@ -80,14 +90,7 @@ def shape_of(encoder: str, weights: Weights | None) -> Shape | None:
             vocabulary=made.vocabulary,
         )
     try:
-        if weights.location.startswith("hub:"):
-            from huggingface_hub import hf_hub_download
-
-            name, commit = weights.location.removeprefix("hub:").rsplit("@", 1)
-            path = Path(hf_hub_download(name, "config.json", revision=commit))
-        else:
-            path = Path(weights.location) / "config.json"
-        return Shape.of(json.loads(path.read_text(encoding="utf-8")))
+        return Shape.of(json.loads((weights.texts() / "config.json").read_text(encoding="utf-8")))
     except Exception:  # of the network, or a config that leaves sizes to the class's defaults: an estimate less
         return None
 

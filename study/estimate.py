@@ -17,8 +17,6 @@ from study.plan import Node, Plan
 from study.speed import Speed, tokenizer_of
 from trainables.catalogue import POOLED, RETRIEVAL, Dataset, dataset
 from trainables.configs import (
-    MIN_SCORED_ROWS,
-    MIN_TRAIN_ROWS,
     Cut,
     Evaluate,
     Intermediate,
@@ -27,7 +25,7 @@ from trainables.configs import (
     Sweep,
     Target,
     TaskFit,
-    rows_at,
+    rows_used,
     steps_of,
 )
 from trainables.errors import DataError
@@ -213,21 +211,18 @@ class Workload:
 
     def _intermediate(self, config: Intermediate) -> Work:
         """Steps and shares as in `stages.intermediate`."""
-        from trainables.schedule import mixing_probabilities
+        from trainables.schedule import mixture
 
         counts = {task.name: self._of_task(task, config.scale) for task in config.tasks}
         sizes = {name: max(1, count.examples) for name, count in counts.items()}
-        limit, share, text = math.ceil(config.mixing_limit * config.scale), 0.0, 0.0
+        text, lines = 0.0, 0
         if mlm := config.mlm:
-            sentences = math.ceil(mlm.sentences * config.scale)
-            cut, each = Cut(max_length=mlm.max_length), math.ceil(sentences / len(mlm.languages))
-            lines = self._train_rows("mlm", mlm.languages, cut, config.scale, each)
-            text, both = mlm.batch * lines.mean, {**sizes, "mlm": max(1, min(sentences, lines.examples))}
-            by_size = config.mlm_ratio == "by_size"
-            share = mixing_probabilities(both, limit)["mlm"] if by_size else float(config.mlm_ratio)
+            each = math.ceil(math.ceil(mlm.sentences * config.scale) / len(mlm.languages))
+            found = self._train_rows("mlm", mlm.languages, Cut(max_length=mlm.max_length), config.scale, each)
+            text, lines = mlm.batch * found.mean, max(1, found.examples)
+        limit, share, within = mixture(config, sizes, lines)
         items = {task.name: (counts[task.name].items, task.epochs, task.batch) for task in config.tasks}
         steps = config.steps or steps_of(items, config.epochs, limit, share)
-        within = mixing_probabilities(sizes, limit or max(sizes.values()))
         tokens = sum(within[task.name] * task.batch * counts[task.name].mean for task in config.tasks)
         work = self._phase(config, config.tasks, steps, (1 - share) * steps, tokens)
         read = share * steps * text
@@ -266,7 +261,7 @@ class Workload:
             parts = [part for part in parts if "/".join(part) in config.data]
             dev = self.count(parts, task.cut, config.scale, fit.dev_examples)
             read, rows = read + dev.tokens, rows + dev.examples
-        times = math.ceil(steps / max(1, min(fit.eval_every, math.ceil(steps / fit.min_evals))))
+        times = math.ceil(steps / fit.steps_per_eval(steps))
         return Work(steps, of_tasks * tokens, read=times * read, rows=times * rows)
 
     def _scores(self, config: Evaluate | Sweep) -> Work:
@@ -318,7 +313,7 @@ class Workload:
         if rows is None:
             self.unknown.add(d.name)
             return 0
-        return rows_at(scale, rows, MIN_TRAIN_ROWS if split == "train" else MIN_SCORED_ROWS)
+        return rows_used(scale, rows, split)
 
     def _sample(self, d: Dataset, language: str, split: str, cut: Cut) -> _Row:
         """What a row becomes in the mean; the first few languages stand for the others."""

@@ -185,15 +185,12 @@ class Launch:
                         self._tune(progress, log, gpu, f"{folder}/{attempt}")
                         break
                     except Exception as error:
-                        progress.stop_rest()
                         if progress.done == ended:  # no trial was even started: a fault of ours
                             raise
                         lines = str(error).strip().splitlines() or [""]
                         self.say(f"Ray Tune ended early ({type(error).__name__}: {told(lines[0])})")
                         if STOP.requested or not self.todo()[1]:
                             break
-                    finally:
-                        progress.stop_rest()
 
     def _tune(self, progress: Progress, log: Path, gpu: bool, folder: str) -> None:
         """Lets Tune run the trials that are left."""
@@ -236,7 +233,10 @@ class Launch:
             ),
         )
         STOP.call(partial(stop, "stopping: running stages write their state (again: stop at once)"))
-        tuner.fit()
+        try:
+            tuner.fit()
+        finally:
+            progress.stop_rest()
 
     @cached_property
     def need(self) -> int:

@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from study.encoder import HUB_FILES
 from study.plan import Plan
 from trainables.configs import Pretrain
 from trainables.pretrain import Size
@@ -151,14 +150,14 @@ def _timed(run: Callable[[], None]) -> float:
 def _config_of(plans: Sequence[Plan], folder: Path | None) -> Any:
     from transformers import AutoConfig
 
-    from trainables.pretrain import new_lm
+    from trainables.pretrain import lm_config
 
     if folder:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     config = plans[0].nodes[0].config
     assert isinstance(config, Pretrain)
     shape = Size(**config.shape)  # type: ignore[arg-type]
-    return new_lm(shape, shape.vocabulary, config.seed).config
+    return lm_config(shape, shape.vocabulary)
 
 
 def tokenizer_of(plans: Sequence[Plan]) -> Any:
@@ -185,10 +184,4 @@ def _folder_of(plans: Sequence[Plan]) -> Path | None:
     if isinstance(first.config, Pretrain):
         return None
     assert first.weights
-    if not first.weights.location.startswith("hub:"):
-        return first.weights.folder()
-    from huggingface_hub import snapshot_download
-
-    name, commit = first.weights.location.removeprefix("hub:").rsplit("@", 1)
-    texts = [pattern for pattern in HUB_FILES if not pattern.endswith(".safetensors")]
-    return Path(snapshot_download(name, revision=commit, allow_patterns=texts))
+    return first.weights.texts()

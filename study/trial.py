@@ -249,10 +249,14 @@ def tune_trial(config: dict[str, Any], *, storage: str) -> None:
 
 def largest_memory() -> float:
     """Bytes of memory for trials of the node that has most; 0 where Ray does not say."""
+    return max((float(node.get("memory", 0)) for node in _nodes()), default=0.0)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of every node that is alive."""
     import ray
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    return max((float(node.get("memory", 0)) for node in nodes), default=0.0)
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _trainer(job: Job, storage: str, lost: int) -> Any:
@@ -298,10 +302,7 @@ def own_share(job: Job) -> Any:
 
 def _has_room(job: Job) -> bool:
     """Whether the nodes that are alive could hold the trial's workers, were they idle."""
-    import ray
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    places = (min(int(node.get(name, 0) // share) for name, share in resources_of(job).items()) for node in nodes)
+    places = (min(int(node.get(name, 0) // share) for name, share in resources_of(job).items()) for node in _nodes())
     return sum(places) >= job.workers
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from study.cluster import LOOPBACK_ONLY
+from study.options import run_verb
 from tests.small import quiet, run_stage, small_source, stages_of
 from trainables.sources import Source
 
@@ -17,6 +20,37 @@ if TYPE_CHECKING:
 
 os.environ.setdefault(*LOOPBACK_ONLY)  # Ray reads it when it is imported, which some tests do early
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers fork and spawn beside the tokenizer's threads
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty home; files of tests with a home of their own have a fixture of this name."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def refused(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs a verb that must be refused; returns its one line."""
+
+    def start_ray(address: str | None) -> None:
+        raise AssertionError("Ray was started")
+
+    def run(*argv: str) -> str:
+        before = sorted(home.rglob("*"))
+        monkeypatch.setattr("study.run.start_ray", start_ray)
+        with pytest.raises(SystemExit) as ended:
+            run_verb(importlib.import_module(f"study.{argv[0]}").main, ["--home", str(home), *argv[1:]])
+        out, err = capsys.readouterr()
+        assert ended.value.code == 2
+        assert out == ""
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+        assert sorted(home.rglob("*")) == before, "a refusal leaves nothing behind"
+        return err
+
+    return run
 
 
 @pytest.fixture(scope="session")

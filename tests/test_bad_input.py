@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -18,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from study.encoder import Weights
-from study.options import run_verb
 from study.plan import Planner
 from study.store import Store
 from study.trial import Job, run_stages
@@ -39,36 +37,6 @@ def write(file: Path, rows: list[dict[str, Any]]) -> None:
 
 def nli(count: int) -> list[dict[str, Any]]:
     return [{"premise": f"a dog {i}", "hypothesis": f"no cat {i}", "label": i % 3} for i in range(count)]
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def refused(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Runs a verb that must be refused; returns its one line."""
-
-    def start_ray(address: str | None) -> None:
-        raise AssertionError("Ray was started")
-
-    def run(*argv: str) -> str:
-        before = sorted(home.rglob("*"))
-        monkeypatch.setattr("study.run.start_ray", start_ray)
-        with pytest.raises(SystemExit) as ended:
-            run_verb(importlib.import_module(f"study.{argv[0]}").main, ["--home", str(home), *argv[1:]])
-        out, err = capsys.readouterr()
-        assert ended.value.code == 2
-        assert out == ""
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-        assert sorted(home.rglob("*")) == before, "a refusal leaves nothing behind"
-        return err
-
-    return run
 
 
 @pytest.mark.parametrize(

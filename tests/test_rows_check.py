@@ -65,25 +65,13 @@ def mirror(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def refused(home: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Callable[..., str]:
+def on_mirror(home: Path, mirror: Path, refused: Callable[..., str]) -> Callable[..., str]:
     """Launches on the mirror, which must be refused before anything starts; returns the one line."""
 
     def run(*argv: str) -> str:
-        monkeypatch.setattr("study.run.start_ray", lambda address: pytest.fail("Ray was started"))
-        options = [*LAUNCH, "--source", f"mirror:{mirror}", "--home", str(home), *argv]
-        with pytest.raises(SystemExit) as ended:
-            run_verb(importlib.import_module("study.launch").main, options)
-        out, err = capsys.readouterr()
-        assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+        line = refused("launch", *LAUNCH, "--source", f"mirror:{mirror}", *argv)
         assert list(home.iterdir()) == [], "a refusal leaves nothing behind"
-        return str(err)
+        return line
 
     return run
 
@@ -111,52 +99,52 @@ def test_sound_rows_pass(mirror: Path, home: Path) -> None:
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["launch", "dry run"])
 def test_a_language_without_rules_in_the_metric(
-    refused: Callable[..., str], mirror: Path, more: tuple[str, ...]
+    on_mirror: Callable[..., str], mirror: Path, more: tuple[str, ...]
 ) -> None:
     (mirror / "mirror.toml").write_text(f'{TOML}[mlqa.ru]\ntest = "google/xtreme/MLQA.de.de/test.parquet"\n')
-    line = refused("--targets", "mlqa", *more)
+    line = on_mirror("--targets", "mlqa", *more)
     assert "mlqa/ru/test" in line
     assert "language 'ru' (allowed: ar, de, en, es, hi, vi, zh)" in line
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["launch", "dry run"])
 def test_a_declared_label_that_the_head_does_not_know(
-    refused: Callable[..., str], mirror: Path, more: tuple[str, ...]
+    on_mirror: Callable[..., str], mirror: Path, more: tuple[str, ...]
 ) -> None:
     rows = [{"premise": "a", "hypothesis": f"b {n}", "label": n % 3} for n in range(9)]
     declared = declaring("entailment", "neutral", "contradiction", "other")
     write_parquet(mirror / "facebook/xnli/de/test.parquet", declared, rows)
-    line = refused("--targets", "xnli", *more)
+    line = on_mirror("--targets", "xnli", *more)
     assert "xnli/de/test: column 'label' declares the label 'other'" in line
     assert "is not one of entailment, neutral, contradiction" in line
 
 
-def test_a_label_in_the_rows_of_a_target(refused: Callable[..., str], mirror: Path) -> None:
+def test_a_label_in_the_rows_of_a_target(on_mirror: Callable[..., str], mirror: Path) -> None:
     replaced(mirror / "facebook/xnli/de/test.parquet", "label", [*[0] * 79, 3])
-    assert "xnli/de/test row 79: label 3 is not one of 0..2 (entailment, " in refused("--targets", "xnli")
+    assert "xnli/de/test row 79: label 3 is not one of 0..2 (entailment, " in on_mirror("--targets", "xnli")
     tags = pq.read_table(mirror / "google/xtreme/udpos.German/test.parquet")["pos_tags"].to_pylist()
     replaced(mirror / "google/xtreme/udpos.German/test.parquet", "pos_tags", [*tags[:-1], [17] * len(tags[-1])])
-    assert "udpos/de/test row 79: label 17 is not one of 0..16 (ADJ, " in refused("--targets", "udpos")
+    assert "udpos/de/test row 79: label 17 is not one of 0..16 (ADJ, " in on_mirror("--targets", "udpos")
 
 
-def test_a_row_of_an_intermediate_task(refused: Callable[..., str], mirror: Path) -> None:
+def test_a_row_of_an_intermediate_task(on_mirror: Callable[..., str], mirror: Path) -> None:
     replaced(mirror / "nyu-mll/glue/mnli/train.parquet", "premise", [None, *["a"] * 79])
-    assert "mnli/en/train row 0: column 'premise' is null, not text" in refused("--targets", "mlqa")
+    assert "mnli/en/train row 0: column 'premise' is null, not text" in on_mirror("--targets", "mlqa")
 
 
-def test_an_answer_that_is_not_where_it_should_be(refused: Callable[..., str], mirror: Path) -> None:
+def test_an_answer_that_is_not_where_it_should_be(on_mirror: Callable[..., str], mirror: Path) -> None:
     file = mirror / "google/xtreme/MLQA.de.de/test.parquet"
     replaced(file, "context", ["other text"] * 80)
-    assert "mlqa/de/test row 0: answer '" in refused("--targets", "mlqa")
+    assert "mlqa/de/test row 0: answer '" in on_mirror("--targets", "mlqa")
     # A dry run reads no rows, so it shows the plan.
     source, plans = plans_of(*LAUNCH, "--source", f"mirror:{mirror}", "--targets", "mlqa")
     check_rows(source, plans, mirror, pytest.fail, read=False)
 
 
-def test_a_split_without_rows(refused: Callable[..., str], mirror: Path) -> None:
+def test_a_split_without_rows(on_mirror: Callable[..., str], mirror: Path) -> None:
     file = mirror / "facebook/xnli/de/test.parquet"
     pq.write_table(pq.read_table(file).slice(0, 0), file)
-    assert "xnli/de/test: it has no rows" in refused("--targets", "xnli")
+    assert "xnli/de/test: it has no rows" in on_mirror("--targets", "xnli")
 
 
 def test_rows_are_checked_once_for_each_content(mirror: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,10 @@ class FitConfig(Phase):
     align: AlignFit | None = None
     robust: Robust | None = None
 
+    def steps_per_eval(self, steps: int) -> int:
+        """Steps between two dev evaluations of a phase of so many steps."""
+        return max(1, min(self.eval_every, math.ceil(steps / self.min_evals)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
@@ -239,6 +243,11 @@ def identity(config: StageConfig) -> dict[str, Any]:
 
 
 MIN_TRAIN_ROWS, MIN_SCORED_ROWS = 64, 50
+
+
+def rows_used(scale: float, rows: int, split: str) -> int:
+    """How many rows of a split of this size a stage at this scale uses."""
+    return rows_at(scale, rows, MIN_TRAIN_ROWS if split == "train" else MIN_SCORED_ROWS)
 
 
 def rows_at(scale: float, rows: int, at_least: int) -> int:

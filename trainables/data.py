@@ -14,7 +14,7 @@ import numpy as np
 
 from trainables.catalogue import POOLED, Dataset
 from trainables.comm import Comm
-from trainables.configs import MIN_SCORED_ROWS, MIN_TRAIN_ROWS, Cut, rows_at
+from trainables.configs import Cut, rows_used
 from trainables.errors import DataError
 from trainables.examples import Example, Labelled
 from trainables.formats import Encoded, encode
@@ -119,8 +119,7 @@ class Data:
     def _take(self, d: Dataset, language: str, split: str) -> int:
         if d.kind in POOLED:  # fewer gold pairs over the same pools would be another task
             return self.source.num_rows(d, language, split)
-        least = MIN_TRAIN_ROWS if split == "train" else MIN_SCORED_ROWS
-        return rows_at(self.scale, self.source.num_rows(d, language, split), least)
+        return rows_used(self.scale, self.source.num_rows(d, language, split), split)
 
 
 def joined(parts: Sequence[Encoded]) -> Encoded:

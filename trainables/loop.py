@@ -175,8 +175,7 @@ class Evaluations:
         """Score what is due after so many steps, unless the history has it."""
         if self.probe and done in self.probe.steps and done not in (point["step"] for point in history.curve):
             history.curve.append({"step": done, "scores": self.probe.scores()})
-        every = max(1, min(self.config.eval_every, math.ceil(self.steps / self.config.min_evals)))
-        due = done and (done % every == 0 or done == self.steps)
+        due = done and (done % self.config.steps_per_eval(self.steps) == 0 or done == self.steps)
         if self.dev_score and due and done not in (step for step, _ in history.dev):
             net.eval()
             is_best = history.add_dev(done, self.dev_score())

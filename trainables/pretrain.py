@@ -88,10 +88,17 @@ def train_tokenizer(lines: Sequence[str], vocabulary: int, out: Path) -> None:
 def new_lm(shape: Size, vocabulary: int, seed: int) -> Any:
     """A freshly drawn masked-LM model of this size."""
     import torch
-    from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+    from transformers import XLMRobertaForMaskedLM
 
     torch.manual_seed(seed)
-    config = XLMRobertaConfig(
+    return XLMRobertaForMaskedLM(lm_config(shape, vocabulary))
+
+
+def lm_config(shape: Size, vocabulary: int) -> Any:
+    """Configure a masked-LM model of this size, as transformers has it."""
+    from transformers import XLMRobertaConfig
+
+    return XLMRobertaConfig(
         vocab_size=vocabulary,
         hidden_size=shape.width,
         num_hidden_layers=shape.layers,
@@ -104,4 +111,3 @@ def new_lm(shape: Size, vocabulary: int, seed: int) -> Any:
         pad_token_id=1,
         eos_token_id=2,
     )
-    return XLMRobertaForMaskedLM(config)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainables.configs import FitConfig
+from trainables.configs import FitConfig, Intermediate
 
 # Batches inside one window are sorted by length: 64 of them waste little padding and still see the data shuffled.
 WINDOW_BATCHES = 64
@@ -180,6 +180,25 @@ def mask_tokens(
     corrupted = np.where(chosen & (how < 0.8), tokens.dtype.type(mask_id), tokens)
     corrupted = np.where(chosen & (how >= 0.8) & (how < 0.9), random_ids, corrupted)
     return corrupted, chosen
+
+
+def mixture(config: Intermediate, sizes: Mapping[str, int], lines: int) -> tuple[int, float, dict[str, float]]:
+    """How a phase mixes its tasks: the limit K at its scale, masked LM's share, and each task's share of the other steps.
+
+    Args:
+        sizes: task -> examples, of all tasks but masked LM.
+        lines: of text that masked LM may read; 0 without it.
+    """
+    limit, share = (
+        math.ceil(config.mixing_limit * config.scale),
+        0.0,
+    )  # a rehearsal keeps the proportions of the real mix
+    if config.mlm and config.mlm_ratio == "by_size":
+        sentences = min(math.ceil(config.mlm.sentences * config.scale), lines)
+        share = mixing_probabilities({**sizes, "mlm": sentences}, limit)["mlm"]
+    elif config.mlm:
+        share = float(config.mlm_ratio)
+    return limit, share, mixing_probabilities(sizes, limit or max(sizes.values()))
 
 
 def rate_of(config: FitConfig, step: int, steps: int) -> float:

@@ -31,7 +31,7 @@ from trainables.memory import release
 from trainables.model import Head, Net, head_state, load_lm, load_tokenizer, save
 from trainables.predict import predict
 from trainables.pretrain import Size, new_lm, train_tokenizer
-from trainables.schedule import Stream, language_probabilities, make_schedule, mixing_probabilities
+from trainables.schedule import Stream, language_probabilities, make_schedule, mixture
 from trainables.scoring import main_score, score
 from trainables.sources import Source
 from trainables.vocabulary import decay_of, is_exact, trim
@@ -90,22 +90,13 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
     tokenizer = load_tokenizer(encoder_folder(init))
     data = Data(context.source, context.cache, tokenizer, comm, config.scale, config.data)
     streams = {t.name: _task_stream(t, data, context.synonyms) for t in config.tasks}
-    sizes = {name: stream.encoded.num_examples for name, stream in streams.items()}
-    limit = math.ceil(config.mixing_limit * config.scale)  # a rehearsal keeps the proportions of the real mix
-    share = 0.0
+    sizes, lines = {name: stream.encoded.num_examples for name, stream in streams.items()}, 0
     if config.mlm is not None:
-        sentences = math.ceil(config.mlm.sentences * config.scale)
-        each = math.ceil(sentences / len(config.mlm.languages))
+        each = math.ceil(math.ceil(config.mlm.sentences * config.scale) / len(config.mlm.languages))
         text = {lang: data.examples(DATASETS["mlm"], lang, "train", each) for lang in config.mlm.languages}
         lines = sum(len(examples) for examples in text.values())
         streams["mlm"] = _text_stream(text, tokenizer, config.mlm.batch, config.mlm.max_length, config.mlm.alpha)
-        if config.mlm_ratio == "by_size":
-            sizes["mlm"] = min(sentences, lines)
-            share = mixing_probabilities(sizes, limit)["mlm"]
-        else:
-            share = float(config.mlm_ratio)
-    supervised = {name: size for name, size in sizes.items() if name != "mlm"}
-    within = mixing_probabilities(supervised, limit or max(supervised.values()))
+    limit, share, within = mixture(config, sizes, lines)
     probabilities = {name: (1 - share) * p for name, p in within.items()}
     if share:
         probabilities["mlm"] = share
