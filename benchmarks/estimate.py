@@ -17,13 +17,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from study.agenda import rows_of
-from study.encoder import resolve
-from study.estimate import Cost, Workload, cost_of
+from study.hardware import usable_cpus
 from study.launch import parser, settings_of
-from study.machine import usable_cpus
-from study.plan import Planner
-from study.speed import measure_speed, tokenizer_of
+from study.planning.cost import Cost, Workload, cost_of
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Planner
+from study.planning.throughput import measure_speed, tokenizer_of
+from study.spec.initial_trials import rows_of
 
 POCKET = "--intermediate mnli,squad,ccg,cola,mlm --targets tatoeba,panx,udpos,xquad,xnli"
 DEFAULT = f"--space intermediate_tasks --scale 0.2 {POCKET}".split()

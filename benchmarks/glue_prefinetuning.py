@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from study.epochs import ZERO_SHOT
-from study.matrix import build
-from study.record import Record
-from study.statistics import paired
-from study.store import Store
+from study.record.record import Record
+from study.results.learning_curves import ZERO_SHOT
+from study.results.statistics import paired
+from study.results.transfer_matrix import build
+from study.store.store import Store
 
 NAME = "glue-prefinetuning-seeds"
 

@@ -15,17 +15,17 @@ from pathlib import Path
 import torch
 
 import trainables.pocket
-from study.plan import Planner
-from study.store import Store
-from study.trial import run_node
+from study.execution.trial import run_node
+from study.planning.plan import Planner
+from study.store.store import Store
 from trainables.catalogue import DATASETS
-from trainables.comm import Comm
 from trainables.configs import Pretrain
 from trainables.context import Context
-from trainables.loop import Machine
 from trainables.recipe import Recipe
 from trainables.sources import open_source
 from trainables.stages import run
+from trainables.training.distributed import Comm
+from trainables.training.loop import Machine
 
 SHIPPED = Path(trainables.pocket.__file__).parent / "encoder"
 
@@ -33,7 +33,7 @@ SHIPPED = Path(trainables.pocket.__file__).parent / "encoder"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", default=".stepstone", help="where the stage is kept")
-    parser.add_argument("--size", default="pocket", help="size of the encoder, see trainables/pretrain.py")
+    parser.add_argument("--size", default="pocket", help="size of the encoder, see trainables/training/pretrain.py")
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of the rows and steps")
     options = parser.parse_args()
     home = Path(options.home).resolve()

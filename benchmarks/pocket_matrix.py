@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from study.matrix import build, signed
-from study.record import Record, Trial
-from study.store import Store
+from study.record.record import Record, Trial
+from study.results.transfer_matrix import build, signed
+from study.store.store import Store
 from trainables.catalogue import dataset
-from trainables.scoring import main_score
+from trainables.evaluation.scoring import main_score
 
 NAME = "pocket-seeds"
 NONE = "no intermediate task"

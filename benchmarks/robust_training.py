@@ -21,21 +21,21 @@ import torch
 import transformers
 
 from search_spaces.space import ROBUST
-from study.encoder import Weights, resolve
-from study.matrix import signed
-from study.plan import Node, Planner
-from study.statistics import gain_resamples, interval, read_scores, resampled_mean
-from study.store import Store
-from study.trial import run_node
+from study.execution.trial import run_node
+from study.planning.encoder_weights import Weights, resolve
+from study.planning.plan import Node, Planner
+from study.results.statistics import gain_resamples, interval, read_scores, resampled_mean
+from study.results.transfer_matrix import signed
+from study.store.store import Store
 from trainables.catalogue import dataset
-from trainables.comm import Comm
 from trainables.configs import Evaluate, Target
 from trainables.context import Context
-from trainables.loop import Machine
+from trainables.evaluation.scoring import main_score
 from trainables.objectives import Robust, to_dict
 from trainables.recipe import Recipe
-from trainables.scoring import main_score
 from trainables.sources import open_source
+from trainables.training.distributed import Comm
+from trainables.training.loop import Machine
 
 PASSES = {"xnli": 3.0, "pawsx": 30.0}  # over the English rows
 COPIES = 3

@@ -36,7 +36,7 @@ from typing import Any
 
 import psutil
 
-from study.beat import states
+from study.record.heartbeat import states
 
 STUDY = (
     "--space intermediate_tasks --name s --encoder pocket --scale 0.2 --intermediate mnli,ccg,mlm "

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import ttest_rel
 
-from study.record import Record, Trial
-from study.store import Store
+from study.record.record import Record, Trial
+from study.store.store import Store
 
 TARGET = "--space xero_align --name xero-target --targets massive --align-on all"
 BETWEEN = (

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study.checks import Check, check_all
-from study.data_check import SPLITS, Finding, check_data
-from study.options import Parser, home_of, names_of, print_json, run_verb
-from study.safe import SafeConsole
+from study.diagnostics.datasets import SPLITS, Finding, check_data
+from study.diagnostics.environment import Check, check_all
+from study.sanitize import SafeConsole
+from study.spec.cli_parser import Parser, home_of, names_of, print_json, run_verb
 from trainables.catalogue import DATASETS, dataset
 from trainables.errors import BadInput
 from trainables.sources import open_source

@@ -18,15 +18,15 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from study.agenda import rows_of
-from study.disk import WEIGHTS, Disk, Item, Use, parse_size, size_of
-from study.encoder import resolve
-from study.options import Parser, home_of, names_of, print_json, run_verb
-from study.plan import Planner, missing
-from study.record import Record, Settings, Trial, studies
-from study.safe import SafeConsole
-from study.store import Store
-from study.trial import scores_of
+from study.execution.trial import scores_of
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Planner, missing
+from study.record.record import Record, Settings, Trial, studies
+from study.sanitize import SafeConsole
+from study.spec.cli_parser import Parser, home_of, names_of, print_json, run_verb
+from study.spec.initial_trials import rows_of
+from study.store.disk_usage import WEIGHTS, Disk, Item, Use, parse_size, size_of
+from study.store.store import Store
 from trainables.errors import check_number, unknown
 from trainables.sources import open_source
 
@@ -161,7 +161,7 @@ class Keeper:
         return found
 
     def _best(self, whole: Sequence[Trial], settings: Settings) -> list[Trial]:
-        """The first K by what the study chooses by; the baseline wins ties, as in `study.best`."""
+        """The first K by what the study chooses by; the baseline wins ties, as in `study.spec.recipe_file`."""
 
         def place(trial: Trial) -> tuple[float, bool]:
             scores = scores_of(trial.evaluations, self.store, settings.selection)

@@ -11,14 +11,14 @@ from typing import Any
 
 from search_spaces import space
 from search_spaces.space import Space
-from study.best import read_recipe
-from study.encoder import resolve
-from study.interrupt import STOP
-from study.objectives import OPTIONS, add_objectives, labelled, located, objectives_of
-from study.options import Parser, add_running, home_of, names_of, print_json, run_verb, running_of
-from study.plan import Planner, scored_languages, selection_rows
-from study.record import Record, Settings
-from study.remote import check_url
+from study.execution.graceful_shutdown import STOP
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Planner, scored_languages, selection_rows
+from study.record.record import Record, Settings
+from study.spec.cli_parser import Parser, add_running, home_of, names_of, print_json, run_verb, running_of
+from study.spec.objectives import OPTIONS, add_objectives, labelled, located, objectives_of
+from study.spec.recipe_file import read_recipe
+from study.store.remote import check_url
 from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
 from trainables.errors import BadInput, check_number, check_path, unknown
 from trainables.profiles import PROFILES, default_profile
@@ -84,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
     record.check(settings)
     settings = replace(settings, store=_store(options, record))
 
-    from study.run import Launch, dry_run, exit_status
+    from study.execution.driver import Launch, dry_run, exit_status
 
     launch = Launch(home, record, settings, planner, **running)
     if options.dry_run:

@@ -13,17 +13,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study.aligned import aligned_rows
-from study.aligned import lines as aligned_lines
-from study.epochs import epoch_rows, text_tables
-from study.layers import layer_rows, layer_tables
-from study.matrix import build, signed
-from study.options import Parser, home_of, names_of, print_json, run_verb
-from study.published import compare, footnotes, texts
-from study.published import names as published
-from study.record import Record
-from study.safe import SafeConsole, spreadsheet_cell, visible
-from study.store import Store
+from study.record.record import Record
+from study.results.alignment_tables import aligned_rows
+from study.results.alignment_tables import lines as aligned_lines
+from study.results.layer_sweep import layer_rows, layer_tables
+from study.results.learning_curves import epoch_rows, text_tables
+from study.results.published import compare, footnotes, texts
+from study.results.published import names as published
+from study.results.transfer_matrix import build, signed
+from study.sanitize import SafeConsole, spreadsheet_cell, visible
+from study.spec.cli_parser import Parser, home_of, names_of, print_json, run_verb
+from study.store.store import Store
 from trainables.errors import BadInput, check_path, unknown
 
 Report = Mapping[str, Any]

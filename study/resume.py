@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from study.encoder import resolve
-from study.interrupt import STOP
-from study.options import Parser, add_running, home_of, print_json, run_verb, running_of
-from study.plan import Planner
-from study.record import Record
+from study.execution.graceful_shutdown import STOP
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Planner
+from study.record.record import Record
+from study.spec.cli_parser import Parser, add_running, home_of, print_json, run_verb, running_of
 from trainables.sources import open_source
 
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     settings = record.settings
     planner = Planner(open_source(settings.source), resolve(settings.encoder), settings.sweep_layers)
 
-    from study.run import Launch, exit_status
+    from study.execution.driver import Launch, exit_status
 
     report = Launch(home, record, settings, planner, **running).run()
     if options.json:

@@ -11,19 +11,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study import xtreme
-from study.options import Parser, print_json, run_verb
-from study.safe import SafeConsole
-from study.xtreme import FULL_POOL, TASKS, TATOEBA_POOL, VERSIONS, Sentence, Task, Version, groups_of, tasks_of
+from study.sanitize import SafeConsole
+from study.spec.cli_parser import Parser, print_json, run_verb
+from study.xtreme import layout as xtreme
+from study.xtreme.layout import FULL_POOL, TASKS, TATOEBA_POOL, VERSIONS, Sentence, Task, Version, groups_of, tasks_of
 from trainables.errors import BadInput, unknown
-from trainables.metrics import (
+from trainables.evaluation.metrics import (
     average_precision,
     chunk_counts,
     mlqa_scores,
     reciprocal_rank,
     squad_scores,
 )
-from trainables.mining import count_scores, pair_scores
+from trainables.evaluation.mining import count_scores, pair_scores
 
 Scores = dict[str, Any]
 TOP = 20  # candidates of a ranking that count

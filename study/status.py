@@ -10,11 +10,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from study.beat import State, settled, states
-from study.live import table
-from study.options import Parser, home_of, print_json, run_verb
-from study.record import Record, in_order, studies
-from study.safe import SafeConsole
+from study.execution.live_display import table
+from study.record.heartbeat import State, settled, states
+from study.record.record import Record, in_order, studies
+from study.sanitize import SafeConsole
+from study.spec.cli_parser import Parser, home_of, print_json, run_verb
 
 
 def main(argv: Sequence[str]) -> int:

@@ -13,12 +13,22 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study.matrix import CHOSEN_BY, build, code_version, finished
-from study.options import Parser, home_of, print_json, run_verb
-from study.record import Record, Trial
-from study.safe import SafeConsole
-from study.store import Store
-from study.xtreme import TASKS, VERSIONS, Task, Version, json_text, known_languages, lines_text, squad_text, tags_text
+from study.record.record import Record, Trial
+from study.results.transfer_matrix import CHOSEN_BY, build, code_version, finished
+from study.sanitize import SafeConsole
+from study.spec.cli_parser import Parser, home_of, print_json, run_verb
+from study.store.store import Store
+from study.xtreme.layout import (
+    TASKS,
+    VERSIONS,
+    Task,
+    Version,
+    json_text,
+    known_languages,
+    lines_text,
+    squad_text,
+    tags_text,
+)
 from trainables.catalogue import Dataset, dataset
 from trainables.errors import BadInput
 
@@ -235,8 +245,8 @@ def _source(spec: str) -> Source:
 
 def _gold(task: Task, d: Dataset, language: str, split: str, source: Source, scale: float, rows: Rows) -> str:
     """The label file of the rows that were scored; BadInput when the source has others by now."""
-    from trainables.comm import Comm
-    from trainables.data import Data
+    from trainables.training.data import Data
+    from trainables.training.distributed import Comm
 
     examples: Any = Data(source, Path(), None, Comm(), scale, {}).examples(d, language, split)
     names = source.labels(d)

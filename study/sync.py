@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from study.options import Parser, home_of, print_json, run_verb
-from study.record import Record
+from study.record.record import Record
 from study.report import write_report
-from study.safe import redact, visible
-from study.store import Store
+from study.sanitize import redact, visible
+from study.spec.cli_parser import Parser, home_of, print_json, run_verb
+from study.store.store import Store
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     record = Record(home, options.name)
     settings = record.settings
 
-    from study.tracking import default_uri, sync
+    from study.tracking.mlflow import default_uri, sync
 
     uri = options.mlflow_uri or default_uri(home)
     shown = redact(uri)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from study.cluster import LOOPBACK_ONLY
-from study.options import run_verb
+from study.execution.ray_cluster import LOOPBACK_ONLY
+from study.spec.cli_parser import run_verb
 from tests.small import quiet, run_stage, small_source, stages_of
 from trainables.sources import Source
 
 if TYPE_CHECKING:
-    from trainables.loop import Machine
+    from trainables.training.loop import Machine
 
 os.environ.setdefault(*LOOPBACK_ONLY)  # Ray reads it when it is imported, which some tests do early
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers fork and spawn beside the tokenizer's threads
@@ -39,7 +39,7 @@ def refused(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
     def run(*argv: str) -> str:
         before = sorted(home.rglob("*"))
-        monkeypatch.setattr("study.run.start_ray", start_ray)
+        monkeypatch.setattr("study.execution.driver.start_ray", start_ray)
         with pytest.raises(SystemExit) as ended:
             run_verb(importlib.import_module(f"study.{argv[0]}").main, ["--home", str(home), *argv[1:]])
         out, err = capsys.readouterr()
@@ -64,8 +64,8 @@ def machine() -> Machine:
     """This process as the only worker, on one CPU thread."""
     import torch
 
-    from trainables.comm import Comm
-    from trainables.loop import Machine
+    from trainables.training.distributed import Comm
+    from trainables.training.loop import Machine
 
     quiet()
     return Machine(torch.device("cpu"), Comm())
@@ -83,6 +83,6 @@ def nano(source: Source, machine: Machine, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="session")
 def tokenizer(nano: Path) -> Any:
     """The tokenizer of `nano`."""
-    from trainables.model import load_tokenizer
+    from trainables.modeling.model import load_tokenizer
 
     return load_tokenizer(nano)

@@ -8,19 +8,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from study.agenda import rows_of
-from study.encoder import resolve
 from study.launch import parser, settings_of
-from study.plan import Planner
-from study.rows_check import mark_checked
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Planner
+from study.planning.rows_check import mark_checked
+from study.spec.initial_trials import rows_of
 from trainables import pocket
-from trainables.checkpoint import Checkpoints
 from trainables.configs import StageConfig
 from trainables.context import Watch
 from trainables.recipe import Recipe
 from trainables.sources import Source
 from trainables.sources.pocket import PocketTables
 from trainables.sources.tables import TableSource
+from trainables.training.checkpoint import Checkpoints
 
 LANGUAGES = ("en", "de", "sw")
 ROWS = {"train": 200, "validation": 60, "test": 60}
@@ -82,10 +82,10 @@ def run_stage(
     """
     import torch
 
-    from trainables.comm import Comm
     from trainables.context import Context
-    from trainables.loop import Machine
     from trainables.stages import run
+    from trainables.training.distributed import Comm
+    from trainables.training.loop import Machine
 
     out.mkdir(parents=True, exist_ok=True)
     machine = Machine(torch.device("cpu"), Comm())

@@ -17,28 +17,28 @@ from safetensors.torch import load_file
 
 from search_spaces import space
 from search_spaces.space import Given, Setting
-from study.aligned import aligned_rows, alignment, lines
-from study.encoder import resolve
 from study.launch import main as launch
 from study.launch import parser, settings_of
-from study.plan import Planner
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Planner
+from study.results.alignment_tables import aligned_rows, alignment, lines
 from study.resume import main as resume
 from tests.small import assert_same_weights, files_of, run_stage, small_source, stages_of
 from tests.test_checkpoint import interrupted, whole
-from trainables import loop
-from trainables.alignment import pairs_of
-from trainables.batch import collate
 from trainables.catalogue import dataset
-from trainables.comm import Comm
 from trainables.configs import AlignFit, Intermediate, Target
-from trainables.data import Data
 from trainables.errors import BadInput, DataError
-from trainables.model import Head, Net, load_lm
+from trainables.modeling.model import Head, Net, load_lm
 from trainables.objectives import Align
 from trainables.profiles import PROFILES
 from trainables.recipe import Recipe, title
-from trainables.schedule import one_cycle
 from trainables.sources import Source
+from trainables.training import loop
+from trainables.training.alignment import pairs_of
+from trainables.training.batch import collate
+from trainables.training.data import Data
+from trainables.training.distributed import Comm
+from trainables.training.schedule import one_cycle
 
 ON_ALL = Align(languages=("all",))
 FIT = AlignFit(data="massive", languages=("de", "sw"), weight=1.0, batch=8, max_length=48)

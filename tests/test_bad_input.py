@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.encoder import Weights
-from study.plan import Planner
-from study.store import Store
-from study.trial import Job, run_stages
+from study.execution.trial import Job, run_stages
+from study.planning.encoder_weights import Weights
+from study.planning.plan import Planner
+from study.store.store import Store
 from trainables.errors import DataError
-from trainables.pretrain import new_lm, size, train_tokenizer
 from trainables.recipe import Recipe
 from trainables.sources import open_source
+from trainables.training.pretrain import new_lm, size, train_tokenizer
 
 REPO = Path(__file__).resolve().parents[1]
 LAUNCH = ("launch", "--space", "intermediate_tasks", "--encoder", "pretrain:nano")
@@ -170,7 +170,7 @@ def test_a_recipe_leaves_no_room_for_options_that_it_holds(refused: Callable[...
 
 def test_a_name_belongs_to_one_study(refused: Callable[..., str], home: Path) -> None:
     from study.launch import parser, settings_of
-    from study.record import Record
+    from study.record.record import Record
 
     settings, _ = settings_of(parser().parse_args([*LAUNCH[1:], "--scale", "0.5"]))
     Record(home, "mine").open(settings)
@@ -186,7 +186,7 @@ def test_a_name_belongs_to_one_study(refused: Callable[..., str], home: Path) ->
 
 def test_a_language_that_was_not_scored_is_refused(refused: Callable[..., str], home: Path) -> None:
     from study.launch import parser, settings_of
-    from study.record import Record
+    from study.record.record import Record
 
     Record(home, "mine").open(settings_of(parser().parse_args([*LAUNCH[1:]]))[0])
     assert "unknown language 'dee' (allowed: none)" in refused("report", "mine", "--languages", "dee")

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.batch import Batch, collate, item_lengths
 from trainables.catalogue import dataset
+from trainables.encoding.formats import Encoded, encode
 from trainables.errors import BadInput
+from trainables.evaluation.predict import embed, predict, retrieval_layer
 from trainables.examples import Labelled, Rated, Utterance, Words
-from trainables.formats import Encoded, encode
-from trainables.loop import Machine, mask_batch, special_ids
-from trainables.memory import MAX_TOKENS
-from trainables.model import Head, Net, load_lm
-from trainables.predict import embed, predict, retrieval_layer
-from trainables.schedule import generator
+from trainables.modeling.memory import MAX_TOKENS
+from trainables.modeling.model import Head, Net, load_lm
 from trainables.sources import Source
+from trainables.training.batch import Batch, collate, item_lengths
+from trainables.training.loop import Machine, mask_batch, special_ids
+from trainables.training.schedule import generator
 
 # One dataset of every kind, sentences and pairs apart.
 KINDS = ("mnli", "sib200", "stsb", "commonsense_qa", "squad", "ccg", "xsid", "mlm")

@@ -13,12 +13,12 @@ import torch
 from safetensors import safe_open
 
 from tests.small import files_of, run_stage, stages_of
-from trainables import loop
-from trainables.checkpoint import KEPT, Checkpoints, Stopped
-from trainables.comm import Comm
 from trainables.configs import StageConfig, Target
 from trainables.objectives import Robust
 from trainables.sources import Source
+from trainables.training import loop
+from trainables.training.checkpoint import KEPT, Checkpoints, Stopped
+from trainables.training.distributed import Comm
 
 MIXED: dict[str, Any] = {"intermediate": ("mnli", "squad"), "mixing_limit": 8192, "epochs": 1.0, "lr": 5e-4}
 # One target of every format that is trained, by the set that it is trained on.

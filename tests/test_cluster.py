@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from study.cluster import capacity
+from study.execution.ray_cluster import capacity
 from trainables.errors import BadInput
 
 REPO = Path(__file__).resolve().parent.parent
@@ -17,7 +17,7 @@ REPO = Path(__file__).resolve().parent.parent
 # Asks the kernel which TCP ports the children of a local Ray listen on, and on which addresses.
 LISTENERS = """
 import json, psutil
-from study.cluster import start_ray
+from study.execution.ray_cluster import start_ray
 with start_ray(None):
     me = psutil.Process()
     print(json.dumps(sorted({c.laddr.ip for p in [me, *me.children(recursive=True)] for c in p.net_connections("tcp")

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from study.encoder import resolve
-from study.plan import Planner
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Planner
 from tests.small import assert_same_weights, files_of, run_stage, stages_of
 from tests.test_checkpoint import interrupted, weights, whole
-from trainables import loop
 from trainables.configs import Curve, Cut, Evaluate, StageConfig, Target, all_data, identity
 from trainables.errors import BadInput
 from trainables.recipe import Recipe
 from trainables.sources import Source
+from trainables.training import loop
 
 KEYS = ["xsid/en/train", "xsid/en/validation", "xsid/en/test", "xsid/de/test", "xsid/sw/test"]
 

@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from study import checks, doctor
-from study.encoder import Weights
-from study.record import Record
-from study.store import Store
+from study import doctor
+from study.diagnostics import environment as checks
+from study.planning.encoder_weights import Weights
+from study.record.record import Record
+from study.store.store import Store
 from tests.small import files_of
 from tests.test_report import SETTINGS
 from tests.test_schemas import SCHEMAS, build, recording, write_parquet

@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 import torch
 
-from study.encoder import resolve
+from study.planning.encoder_weights import resolve
 from tests.families import LAYERS, checkpoint, family_model, family_tokenizer
 from tests.small import run_stage, stages_of
-from trainables.batch import collate
 from trainables.catalogue import dataset
 from trainables.configs import Evaluate, Intermediate, Target
+from trainables.encoding.formats import Encoded, encode
+from trainables.encoding.special_tokens import Layout
 from trainables.errors import BadInput
+from trainables.evaluation.predict import embed, predict
 from trainables.examples import Choice, Example, Labelled, Rated, Span, Text, Utterance, Words
-from trainables.formats import Encoded, encode
-from trainables.layout import Layout
-from trainables.loop import Machine
-from trainables.model import Head, Net, load, load_lm, load_tokenizer, save
-from trainables.predict import embed, predict
+from trainables.modeling.model import Head, Net, load, load_lm, load_tokenizer, save
 from trainables.sources import Source
+from trainables.training.batch import collate
+from trainables.training.loop import Machine
 
 NEW = ("bert", "deberta-v2", "mt5")
 T5S = ("mt5", "t5", "umt5")
@@ -359,7 +359,7 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(
     with pytest.raises(BadInput, match="has no tokenizer"):
         resolve(str(tmp_path))
     (tmp_path / "spiece.model").write_bytes(b"pieces")
-    monkeypatch.setattr("trainables.encoders.find_spec", lambda name: None)
+    monkeypatch.setattr("trainables.modeling.encoders.find_spec", lambda name: None)
     with pytest.raises(BadInput, match="no tokenizer.json but spiece.model, which takes `pip install sentencepiece"):
         resolve(str(tmp_path))
     family_tokenizer("mt5").save_pretrained(tmp_path)

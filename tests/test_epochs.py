@@ -14,18 +14,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from dashboards.page import render
-from study import epochs
 from study.launch import main as launch
-from study.matrix import build
-from study.published import compare, footnotes
-from study.record import Record, Settings, Trial
+from study.record.record import Record, Settings, Trial
 from study.report import main, markdown, write_files
-from study.statistics import paired
-from study.store import Store
-from study.tracking import curve_points
+from study.results import learning_curves as epochs
+from study.results.published import compare, footnotes
+from study.results.statistics import paired
+from study.results.transfer_matrix import build
+from study.store.store import Store
+from study.tracking.mlflow import curve_points
 from trainables.catalogue import dataset
+from trainables.evaluation.scoring import columns
 from trainables.recipe import Recipe, digest
-from trainables.scoring import columns
 
 TARGET = "multiatis"
 GLUE = ("cola", "sst2", "stsb", "rte", "mnli", "qqp", "mrpc", "qnli_ranking")

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from study.encoder import Weights, resolve
-from study.estimate import LAUNCH_S, ROW_S, STAGE_S, TRIAL_S, Cost, Work, cost_of
-from study.plan import Node, Plan, Planner, missing
-from study.speed import Speed, measure_speed
+from study.planning.cost import LAUNCH_S, ROW_S, STAGE_S, TRIAL_S, Cost, Work, cost_of
+from study.planning.encoder_weights import Weights, resolve
+from study.planning.plan import Node, Plan, Planner, missing
+from study.planning.throughput import Speed, measure_speed
 from tests.small import run_stage, small_source
 from trainables.catalogue import Dataset
 from trainables.configs import Evaluate, Sweep
@@ -269,6 +269,6 @@ def test_a_hub_that_does_not_answer_costs_the_estimate_alone(
 
 
 def test_a_verb_can_import_it_quickly() -> None:
-    code = "import study.estimate, sys; print({'torch', 'transformers', 'ray', 'tokenizers'} & set(sys.modules))"
+    code = "import study.planning.cost, sys; print({'torch', 'transformers', 'ray', 'tokenizers'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert said.strip() == "set()"

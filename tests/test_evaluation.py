@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.encoder import resolve
-from study.plan import Planner
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Planner
 from tests.small import run_stage, stages_of
 from trainables.catalogue import dataset
 from trainables.configs import Evaluate, StageConfig, Sweep, Target
 from trainables.errors import BadInput
-from trainables.model import load
+from trainables.modeling.model import load
 from trainables.recipe import Recipe
 from trainables.sources import Source, open_source
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from study.best import recipe_toml
 from study.launch import parser, settings_of
-from study.plan import scored_languages
-from study.record import Record, Settings
+from study.planning.plan import scored_languages
+from study.record.record import Record, Settings
 from study.score import score
-from study.store import Store
-from study.xtreme import TASKS, known_languages
+from study.spec.recipe_file import recipe_toml
+from study.store.store import Store
+from study.xtreme.layout import TASKS, known_languages
 from tests.test_real_data import HUB
 from tests.test_study import rows, verb
 from trainables.catalogue import DATASETS, dataset
@@ -159,7 +159,7 @@ def test_what_is_submitted_holds_every_target_of_xtreme_and_scores_as_reported(r
 
 
 def test_a_second_launch_trains_nothing_and_says_the_same(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.run.start_ray", lambda address: pytest.fail("Ray was started"))
+    monkeypatch.setattr("study.execution.driver.start_ray", lambda address: pytest.fail("Ray was started"))
     for name, command in ran.commands.items():
         again = verb("launch", *command, home=ran.home)
         assert (again["stages"]["run"], again["stages"]["train_steps"]) == (0, 0)

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from study.encoder import resolve
-from study.plan import Planner
-from study.progress import MAX_ALIKE, Progress
-from study.record import Record
-from study.run import exit_status
-from study.store import Store
-from study.trial import Job, with_less_memory
+from study.execution.driver import exit_status
+from study.execution.monitor import MAX_ALIKE, Progress
+from study.execution.trial import Job, with_less_memory
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Planner
+from study.record.record import Record
+from study.store.store import Store
 from trainables.recipe import Recipe
 from trainables.sources import Source
 

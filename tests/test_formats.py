@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.tiny import tiny_tokenizer
-from trainables.cuts import best_window, longest_first, window_starts
+from trainables.encoding.formats import NOT_SCORED, Encoded, encode, sides
+from trainables.encoding.special_tokens import Layout
+from trainables.encoding.windowing import best_window, longest_first, window_starts
 from trainables.errors import BadInput, DataError
 from trainables.examples import Bitext, Choice, Labelled, Rated, Span, Text, Utterance, Words
-from trainables.formats import NOT_SCORED, Encoded, encode, sides
-from trainables.layout import Layout
 
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]  # one piece each: "a b c" is three tokens
 TOKENIZER = tiny_tokenizer([*LETTERS, "paris", "的"])

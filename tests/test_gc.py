@@ -15,21 +15,21 @@ from typing import Any
 import pytest
 
 from study import gc, launch, resume
-from study.agenda import rows_of
-from study.disk import LEFT_S, Disk, parse_size, scratch, size_of
+from study.execution.monitor import TITLES, Progress
+from study.execution.trial import Job, run_stages
 from study.gc import Budget, Keeper, collect
-from study.matrix import build, curves
-from study.plan import Node, Plan, Planner, missing
-from study.progress import TITLES, Progress
-from study.record import Record, Settings, Trial
-from study.store import LEASE_S, Store
-from study.trial import Job, run_stages
-from trainables import data
+from study.planning.plan import Node, Plan, Planner, missing
+from study.record.record import Record, Settings, Trial
+from study.results.transfer_matrix import build, curves
+from study.spec.initial_trials import rows_of
+from study.store.disk_usage import LEFT_S, Disk, parse_size, scratch, size_of
+from study.store.store import LEASE_S, Store
 from trainables.catalogue import dataset
 from trainables.configs import Cut
 from trainables.errors import BadInput
 from trainables.recipe import Recipe, title
 from trainables.sources import Source, open_source
+from trainables.training import data
 
 WEIGHTS = 100_000  # bytes of a stage's weights
 SETTINGS = Settings(

@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from study.interrupt import SIGNALS, StopRequest
-from trainables import loop
-from trainables.comm import Comm
+from study.execution.graceful_shutdown import SIGNALS, StopRequest
+from trainables.training import loop
+from trainables.training.distributed import Comm
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = "--space intermediate_tasks --name s --encoder pocket --scale 0.3 --intermediate mnli --targets panx"
@@ -60,7 +60,7 @@ def test_a_stop_that_came_before_is_heard_at_once(request_: StopRequest) -> None
 
 
 def test_the_grace_period_ends_even_after_the_trials(request_: StopRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.interrupt.GRACE_S", 0.05)
+    monkeypatch.setattr("study.execution.graceful_shutdown.GRACE_S", 0.05)
 
     def once() -> None:
         with request_.deferred():
@@ -90,7 +90,7 @@ def test_signals_are_heard_though_the_parent_ignores_them_but_for_nohup(request_
 
 def test_long_steps_are_looked_at_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("trainables.loop.time.monotonic", lambda: now)
+    monkeypatch.setattr("trainables.training.loop.time.monotonic", lambda: now)
     cadence = loop.Cadence(0, Comm())
     looks = []
     for step in range(1, 101):

@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from study import beat, status
-from study.beat import Beat, State, clean, file_of, forget, mean_seconds, states
-from study.live import View, clock, line, shown, table
-from study.plan import Plan, Planner
-from study.progress import Progress
-from study.record import Record, Settings
-from study.store import Store
-from study.trial import Job, run_stages
+from study import status
+from study.execution.live_display import View, clock, line, shown, table
+from study.execution.monitor import Progress
+from study.execution.trial import Job, run_stages
+from study.planning.plan import Plan, Planner
+from study.record import heartbeat as beat
+from study.record.heartbeat import Beat, State, clean, file_of, forget, mean_seconds, states
+from study.record.record import Record, Settings
+from study.store.store import Store
 from tests.small import small_source
 from trainables.recipe import Recipe
 

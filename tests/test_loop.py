@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.batch import item_lengths
 from trainables.catalogue import DATASETS, dataset
-from trainables.checkpoint import Checkpoints
-from trainables.comm import Comm
 from trainables.configs import FitConfig
-from trainables.formats import Encoded, encode
-from trainables.loop import CHECK_EVERY, History, Machine, NonFiniteLoss, fit, make_optimizer
-from trainables.memory import MAX_TOKENS
-from trainables.model import Head, Net, load_lm
+from trainables.encoding.formats import Encoded, encode
+from trainables.modeling.memory import MAX_TOKENS
+from trainables.modeling.model import Head, Net, load_lm
 from trainables.profiles import PROFILES
-from trainables.schedule import Stream, make_schedule
 from trainables.sources import Source
+from trainables.training.batch import item_lengths
+from trainables.training.checkpoint import Checkpoints
+from trainables.training.distributed import Comm
+from trainables.training.loop import CHECK_EVERY, History, Machine, NonFiniteLoss, fit, make_optimizer
+from trainables.training.schedule import Stream, make_schedule
 
 KINDS = ("mnli", "sib200", "commonsense_qa", "squad", "ccg", "mlm")
 State = dict[str, torch.Tensor]

@@ -8,10 +8,18 @@ from typing import Any
 
 import pytest
 
-from study import lost
-from study.lost import BUSY_WAIT_S, MAX_LOST, NODE_WAIT_S, WorkersLost, has_no_place, is_lost, through_losses
+from study.execution import worker_failures as lost
+from study.execution.worker_failures import (
+    BUSY_WAIT_S,
+    MAX_LOST,
+    NODE_WAIT_S,
+    WorkersLost,
+    has_no_place,
+    is_lost,
+    through_losses,
+)
 from trainables.errors import DataError
-from trainables.loop import NonFiniteLoss
+from trainables.training.loop import NonFiniteLoss
 
 PEER = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:4242")
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from study import machine as machines
-from study.cluster import capacity
-from study.encoder import resolve, shape_of
+from study import hardware as machines
+from study.execution.ray_cluster import capacity
+from study.planning.encoder_weights import resolve, shape_of
 from tests.families import checkpoint
-from trainables import memory
 from trainables.errors import BadInput
-from trainables.memory import MAX_TOKENS, MIN_TOKENS, Shape
-from trainables.model import Head, LeanEmbedding, Net, load_lm
+from trainables.modeling import memory
+from trainables.modeling.memory import MAX_TOKENS, MIN_TOKENS, Shape
+from trainables.modeling.model import Head, LeanEmbedding, Net, load_lm
 
 BASE = Shape(layers=12, width=768, inner=3072, heads=12, attended=768, vocabulary=250_002, positions=514)
 LARGE = Shape(layers=24, width=1024, inner=4096, heads=16, attended=1024, vocabulary=250_002, positions=514)
@@ -159,7 +159,7 @@ def test_a_limit_of_version_1_counts(groups: _Groups) -> None:
 
 
 def test_cores_outside_the_affinity_are_not_ours() -> None:
-    one = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from study.machine import usable_cpus; "
+    one = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from study.hardware import usable_cpus; "
     done = subprocess.run(
         [sys.executable, "-c", one + "print(usable_cpus())"], capture_output=True, text=True, check=True
     )

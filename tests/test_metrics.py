@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainables.errors import BadInput
-from trainables.metrics import (
+from trainables.evaluation.metrics import (
     accuracy,
     average_precision,
     best_at_threshold,

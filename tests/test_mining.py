@@ -9,12 +9,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from trainables import mining
 from trainables.catalogue import dataset
-from trainables.evaluation import PREDICTIONS, _predictions, _write
-from trainables.examples import Pair
-from trainables.metrics import unit
-from trainables.mining import (
+from trainables.evaluation import mining
+from trainables.evaluation.evaluation import PREDICTIONS, _predictions, _write
+from trainables.evaluation.metrics import unit
+from trainables.evaluation.mining import (
     best_threshold,
     extract,
     margin_candidates,
@@ -24,7 +23,8 @@ from trainables.mining import (
     pair_scores,
     unify,
 )
-from trainables.scoring import score_mining
+from trainables.evaluation.scoring import score_mining
+from trainables.examples import Pair
 
 SOURCE = np.array([[1, 0, 0], [0, 1, 0], [0, 0.2, 1]], np.float32)
 TARGET = np.array([[0.9, 0.1, 0], [0, 1, 0.1], [0.1, 0, 1], [0.6, 0.6, 0]], np.float32)

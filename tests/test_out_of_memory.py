@@ -18,7 +18,7 @@ FREE = 2_500_000_000  # bytes from which on the monitor kills
 SCRIPT = """
 import json, logging, sys, time
 from pathlib import Path
-from study.cluster import restart_trials_killed_for_memory, start_ray
+from study.execution.ray_cluster import restart_trials_killed_for_memory, start_ray
 
 def trial(config):
     from ray import tune
@@ -32,7 +32,7 @@ def trial(config):
 said = []
 
 def restart(trial):
-    from study.lost import is_short_of_memory
+    from study.execution.worker_failures import is_short_of_memory
     said.append(is_short_of_memory(Path(trial.error_file).read_text()))
     trial.config["blocks"] = 1
     trial.update_resources(tune.PlacementGroupFactory([{"CPU": 1, "memory": 2e6}]))
@@ -40,7 +40,7 @@ def restart(trial):
 with start_ray(None):
     restart_trials_killed_for_memory()
     from ray import tune
-    from study.search import EveryTrial
+    from study.search.searcher import EveryTrial
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     tuner = tune.Tuner(
         tune.with_resources(trial, {"CPU": 1, "memory": 1e6}),

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from study.record import Record
+from study.record.record import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = "--space intermediate_tasks --name s --encoder pocket --scale 0.1 --targets panx --intermediate mnli,ccg"

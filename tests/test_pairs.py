@@ -16,8 +16,8 @@ from dashboards.languages import panels
 from dashboards.page import render
 from dashboards.scale import Scale, scale
 from dashboards.square import Square, draw
-from study.data_check import check_data
-from study.plan import selection_rows
+from study.diagnostics.datasets import check_data
+from study.planning.plan import selection_rows
 from study.report import pair_rows, write_files
 from tests.small import run_stage, stages_of
 from tests.test_dashboards import Page, report

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import pytest
 
-from study.encoder import Weights
-from study.plan import Node, Plan, Planner, missing, scored_languages, selection_rows
+from study.planning.encoder_weights import Weights
+from study.planning.plan import Node, Plan, Planner, missing, scored_languages, selection_rows
 from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.configs import Evaluate, Intermediate, Pretrain, Sweep, Target
 from trainables.errors import BadInput
@@ -247,8 +247,8 @@ def test_the_order_of_targets_and_other_targets_change_no_address() -> None:
 
 
 def test_the_number_of_workers_changes_no_address(tmp_path: Path) -> None:
-    from study.record import Record
-    from study.run import Launch
+    from study.execution.driver import Launch
+    from study.record.record import Record
     from tests.test_record import SETTINGS
 
     planner = Planner(FakeSource(WORLD), None)

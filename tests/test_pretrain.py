@@ -15,9 +15,9 @@ from trainables.catalogue import DATASETS
 from trainables.configs import Pretrain
 from trainables.errors import BadInput
 from trainables.examples import Text
-from trainables.model import load_lm, load_tokenizer
-from trainables.pretrain import size, train_tokenizer
+from trainables.modeling.model import load_lm, load_tokenizer
 from trainables.sources import Source
+from trainables.training.pretrain import size, train_tokenizer
 
 
 @pytest.fixture(scope="module")

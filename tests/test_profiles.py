@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from study.best import recipe_toml
-from study.plan import Planner
-from study.record import Settings
+from study.planning.plan import Planner
+from study.record.record import Settings
+from study.spec.recipe_file import recipe_toml
 from trainables.catalogue import DATASETS
 from trainables.configs import Intermediate, Target, steps_of
-from trainables.numbers import lines, numbers, sources
+from trainables.hyperparameter_sources import lines, numbers, sources
 from trainables.objectives import Align
 from trainables.profiles import PROFILES, Fit, Phase, Profile
 from trainables.recipe import Recipe
-from trainables.schedule import learning_rate, mixing_probabilities
 from trainables.sources import open_source
+from trainables.training.schedule import learning_rate, mixing_probabilities
 
 PHANG, XTREME, JIANT, MTDNN, SMALL = (PROFILES[name] for name in ("phang2020", "xtreme", "jiant", "mtdnn", "small"))
 # Training rows e_m of Phang et al. 2020, Table 1, with the two tasks of its later version.

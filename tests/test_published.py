@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from study import report as verb
-from study.aligned import alignment
-from study.aligned import lines as aligned_lines
-from study.options import run_verb
-from study.published import FOLDER, average, compare, footnotes, mean, names, parse, read, texts
-from study.record import Record, Settings
+from study.record.record import Record, Settings
+from study.results.alignment_tables import alignment
+from study.results.alignment_tables import lines as aligned_lines
+from study.results.published import FOLDER, average, compare, footnotes, mean, names, parse, read, texts
+from study.spec.cli_parser import run_verb
 from trainables.errors import BadInput, DataError
 from trainables.recipe import Recipe
 

@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from study import submission
+from study.execution.trial import Job, run_stages
 from study.launch import parser, settings_of
-from study.plan import Plan, Planner, scored_languages
-from study.record import Record, Settings, Trial
+from study.planning.plan import Plan, Planner, scored_languages
+from study.record.record import Record, Settings, Trial
+from study.results.statistics import read_scores
 from study.score import score
-from study.statistics import read_scores
-from study.store import Store
-from study.trial import Job, run_stages
-from study.xtreme import VERSIONS, Version
+from study.store.store import Store
+from study.xtreme.layout import VERSIONS, Version
 from trainables.catalogue import dataset
 from trainables.configs import MIN_SCORED_ROWS, Evaluate
 from trainables.recipe import Recipe

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from study.record import IDENTITY, Record, Settings, Trial, studies
+from study.record.record import IDENTITY, Record, Settings, Trial, studies
 from trainables.errors import BadInput
 from trainables.recipe import Recipe
 

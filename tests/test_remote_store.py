@@ -18,15 +18,15 @@ from typing import Any
 import pytest
 
 from study import launch
-from study import remote as remote_module
-from study import store as store_module
-from study.encoder import Weights
-from study.lease import new_owner
-from study.plan import Planner
-from study.record import Record, Settings
-from study.remote import Remote, check_url
-from study.store import Store
-from study.trial import Job, run_stages
+from study.execution.trial import Job, run_stages
+from study.planning.encoder_weights import Weights
+from study.planning.plan import Planner
+from study.record.record import Record, Settings
+from study.store import remote as remote_module
+from study.store import store as store_module
+from study.store.lease import new_owner
+from study.store.remote import Remote, check_url
+from study.store.store import Store
 from tests.test_store import ADDRESS, ROOT, left
 from trainables.errors import BadInput
 from trainables.recipe import Recipe
@@ -319,7 +319,7 @@ def test_the_lease_of_a_silent_machine_is_taken_over(
 
 
 def test_the_lease_of_a_killed_process_of_this_machine_is_taken_over_at_once(tmp_path: Path, url: str) -> None:
-    script = "from study.lease import new_owner; print(new_owner())"
+    script = "from study.store.lease import new_owner; print(new_owner())"
     dead = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     Peek(url).write(f"leases/{ADDRESS}/{0:020d}-{dead.strip()}", b"holds 1")
     make(Store(tmp_path / "a", url))  # LEASE_S is a minute, and so is this test's patience

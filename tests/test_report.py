@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from study import report as verb
-from study.best import read_recipe
-from study.matrix import build
-from study.options import run_verb
-from study.progress import TITLES
-from study.record import Record, Settings, Trial
-from study.store import Store
+from study.execution.monitor import TITLES
+from study.record.record import Record, Settings, Trial
+from study.results.transfer_matrix import build
+from study.spec.cli_parser import run_verb
+from study.spec.recipe_file import read_recipe
+from study.store.store import Store
 from trainables.recipe import Recipe, digest, title
 
 CHECKS = Path(__file__).resolve().parents[2] / "shared" / "checks"

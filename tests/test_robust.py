@@ -15,20 +15,20 @@ import pytest
 import torch
 
 from study.launch import main as launch
-from trainables.batch import collate, item_lengths
 from trainables.catalogue import dataset
-from trainables.checkpoint import Checkpoints
-from trainables.comm import Comm
 from trainables.configs import FitConfig
-from trainables.formats import Encoded, encode
-from trainables.loop import History, Loss, Machine, fit
-from trainables.model import Head, Net, load_lm
-from trainables.numbers import numbers
+from trainables.encoding.formats import Encoded, encode
+from trainables.hyperparameter_sources import numbers
+from trainables.modeling.model import Head, Net, load_lm
 from trainables.objectives import Robust
 from trainables.recipe import Recipe
-from trainables.robust import Changes, changed_loss, direction, drawn, project, worst
-from trainables.schedule import Stream, make_schedule
 from trainables.sources import Source
+from trainables.training.batch import collate, item_lengths
+from trainables.training.checkpoint import Checkpoints
+from trainables.training.distributed import Comm
+from trainables.training.loop import History, Loss, Machine, fit
+from trainables.training.robust import Changes, changed_loss, direction, drawn, project, worst
+from trainables.training.schedule import Stream, make_schedule
 
 # One task of every format with a head, and masked LM.
 KINDS = ("mnli", "stsb", "commonsense_qa", "squad", "ccg", "mtop", "mlm")

@@ -13,19 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from search_spaces import names, space
-from study import rows_check
-from study.agenda import rows_of
-from study.encoder import resolve
 from study.launch import parser, settings_of
-from study.options import run_verb
-from study.plan import Plan, Planner
-from study.record import Record
-from study.rows_check import FILE, check_rows, needed_by
+from study.planning import rows_check
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Plan, Planner
+from study.planning.rows_check import FILE, check_rows, needed_by
+from study.record.record import Record
+from study.spec.cli_parser import run_verb
+from study.spec.initial_trials import rows_of
 from tests.test_schemas import write_parquet
 from trainables import pocket
 from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.errors import BadInput
-from trainables.metrics import MLQA_LANGUAGES, languages_compared
+from trainables.evaluation.metrics import MLQA_LANGUAGES, languages_compared
 from trainables.sources import Source, open_source
 
 LAUNCH = ("--space", "intermediate_tasks", "--encoder", "pretrain:nano", "--intermediate", "mnli")
@@ -185,7 +185,7 @@ def test_what_must_be_downloaded_is_not_looked_at_by_a_dry_run(home: Path, monke
 
 
 def test_resume_refuses_too(home: Path, mirror: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.run.start_ray", lambda address: pytest.fail("Ray was started"))
+    monkeypatch.setattr("study.execution.driver.start_ray", lambda address: pytest.fail("Ray was started"))
     settings, _ = settings_of(parser().parse_args([*LAUNCH, "--source", f"mirror:{mirror}", "--targets", "xnli"]))
     Record(home, "mine").open(settings)
     replaced(mirror / "facebook/xnli/de/test.parquet", "label", [7] * 80)
@@ -195,7 +195,7 @@ def test_resume_refuses_too(home: Path, mirror: Path, capsys: Any, monkeypatch: 
 
 
 def test_the_doctor_says_it_of_a_source(mirror: Path) -> None:
-    from study.data_check import check_data
+    from study.diagnostics.datasets import check_data
 
     (mirror / "mirror.toml").write_text(f'{TOML}[mlqa.ru]\ntest = "google/xtreme/MLQA.de.de/test.parquet"\n')
     (found,) = check_data(open_source(f"mirror:{mirror}"), [dataset("mlqa")], read_hub=False)

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from study.encoder import Weights, resolve
+from study.execution.live_display import table as live_table
+from study.execution.monitor import Progress
+from study.execution.trial import explain
 from study.launch import parser, settings_of
-from study.live import table as live_table
-from study.options import run_verb
-from study.progress import Progress
-from study.record import Record
+from study.planning.encoder_weights import Weights, resolve
+from study.record.record import Record
 from study.report import markdown, plain, write_files, write_report
-from study.safe import SafeConsole, json_text, redact, spreadsheet_cell, told, visible
+from study.sanitize import SafeConsole, json_text, redact, spreadsheet_cell, told, visible
 from study.score import score
-from study.store import Store
-from study.tracking import Writer, default_uri, sync
-from study.trial import explain
+from study.spec.cli_parser import run_verb
+from study.store.store import Store
+from study.tracking.mlflow import Writer, default_uri, sync
 from trainables.errors import BadInput, DataError
 from trainables.recipe import Recipe
 
@@ -253,7 +253,7 @@ def test_mlflows_address_is_shown_without_its_password(
 ) -> None:
     from study import sync as verb
 
-    monkeypatch.setattr("study.tracking.sync", lambda *_: {})
+    monkeypatch.setattr("study.tracking.mlflow.sync", lambda *_: {})
     home = str(study[0].home)
     for more in ((), ("--json",)):
         assert verb.main(["mine", "--home", home, "--mlflow-uri", "http://me:pa55word@host:1", *more]) == 0

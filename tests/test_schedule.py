@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from trainables.configs import rows_at, steps_of
-from trainables.schedule import (
+from trainables.training.schedule import (
     WINDOW_BATCHES,
     Stream,
     draw_tasks,

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from study import score as verb
-from study.options import run_verb
 from study.score import TOP, averages, benchmark_of, main_score, score
-from study.xtreme import TASKS, VERSIONS, Version, groups_of, json_text, squad_text, tasks_of
+from study.spec.cli_parser import run_verb
+from study.xtreme.layout import TASKS, VERSIONS, Version, groups_of, json_text, squad_text, tasks_of
 from trainables.errors import BadInput
-from trainables.metrics import average_precision, reciprocal_rank
+from trainables.evaluation.metrics import average_precision, reciprocal_rank
 
 Files = dict[str, str | bytes | None]  # path below a folder -> content; None takes the file away
 

@@ -9,11 +9,10 @@ import pytest
 
 from tests.tiny import tiny_tokenizer
 from trainables.catalogue import DATASETS, Dataset, dataset
-from trainables.decode import predict_intents, predict_spans, predict_tags
+from trainables.encoding.decode import predict_intents, predict_spans, predict_tags
+from trainables.encoding.formats import Encoded, encode
 from trainables.errors import BadInput, DataError
-from trainables.examples import Bitext, Choice, Labelled, Pair, Rated, Span, Text, Utterance, Words
-from trainables.formats import Encoded, encode
-from trainables.scoring import (
+from trainables.evaluation.scoring import (
     Scored,
     aggregate,
     columns,
@@ -23,6 +22,7 @@ from trainables.scoring import (
     score_ranking,
     score_retrieval,
 )
+from trainables.examples import Bitext, Choice, Labelled, Pair, Rated, Span, Text, Utterance, Words
 
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]
 TOKENIZER = tiny_tokenizer([*LETTERS, "in", "Paris", "the", "Eiffel", "tower"])

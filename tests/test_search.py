@@ -14,8 +14,8 @@ from optuna.trial import TrialState
 
 from search_spaces import space
 from search_spaces.space import Given, Setting, Space, Suggest, Value
-from study.record import Trial
-from study.search import RecipeSearcher, Rungs, open_optuna
+from study.record.record import Trial
+from study.search.searcher import RecipeSearcher, Rungs, open_optuna
 from trainables.recipe import Recipe
 
 TARGETS = ("tatoeba", "panx", "xnli")
@@ -43,7 +43,7 @@ def ended(recipe: Recipe, params: Mapping[str, Any], status: Any = "complete") -
 
 @pytest.fixture(autouse=True)
 def soon_exhausted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.search.MAX_REPEATS", 40)
+    monkeypatch.setattr("study.search.searcher.MAX_REPEATS", 40)
 
 
 @dataclass

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from study.agenda import rows_of
-from study.encoder import resolve
 from study.launch import parser, settings_of
-from study.plan import Node, Planner
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Node, Planner
+from study.spec.initial_trials import rows_of
 from trainables.recipe import Recipe, digest
 from trainables.sources import open_source
 

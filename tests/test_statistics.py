@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.statistics import RESAMPLES, gain_resamples, interval, read_scores, resampled_mean
+from study.results.statistics import RESAMPLES, gain_resamples, interval, read_scores, resampled_mean
 from trainables.catalogue import dataset
 
 XNLI, PANX, XQUAD = dataset("xnli"), dataset("panx"), dataset("xquad")

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from study import store as store_module
-from study.lease import Watch
-from study.room import DiskFull, no_room
-from study.store import Store
-from study.trial import explain
+from study.execution.trial import explain
+from study.store import store as store_module
+from study.store.disk_full import DiskFull, no_room
+from study.store.lease import Watch
+from study.store.store import Store
 
 ADDRESS = "ab" + "0" * 62
 ROOT = Path(__file__).resolve().parents[1]
@@ -185,7 +185,7 @@ def test_of_two_threads_one_makes_the_stage_and_the_other_finds_it(tmp_path: Pat
 WORKER = """
 import sys, time
 from pathlib import Path
-from study.store import Store
+from study.store.store import Store
 store = Store(Path(sys.argv[1]))
 with store.claim(sys.argv[2]) as work:
     if work is None:
@@ -233,7 +233,7 @@ def test_a_stale_lease_is_taken_over_by_one_of_several(tmp_path: Path, monkeypat
 def test_a_stage_that_was_finished_just_before_the_lease_is_not_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from study.lease import take
+    from study.store.lease import take
 
     def slowly(lease: Path, owner: str, watch: Watch, lease_s: float) -> bool:
         monkeypatch.setattr(store_module, "take", take)
@@ -316,7 +316,7 @@ def test_what_is_published_can_be_checked_with_other_tools(tmp_path: Path) -> No
 
 
 def test_a_worker_that_was_killed_on_this_machine_is_not_waited_for(tmp_path: Path) -> None:
-    script = "from study.lease import new_owner; print(new_owner())"
+    script = "from study.store.lease import new_owner; print(new_owner())"
     dead = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     lease = tmp_path / "leases" / ADDRESS
     lease.parent.mkdir()
@@ -354,7 +354,7 @@ def test_a_clock_that_jumps_does_not_end_a_live_lease(
 
 def test_a_lease_that_another_taker_renewed_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two workers find the same dead lease; the slower one must not clear away what the faster one took."""
-    from study import lease as lease_module
+    from study.store import lease as lease_module
 
     lease, rename = tmp_path / ADDRESS, os.rename
     lease.write_text("elsewhere:1:dead")
@@ -397,8 +397,8 @@ def test_disk_full_is_told_by_what_libraries_say_and_from_other_errors(tmp_path:
 ON_TMPFS = """
 import os, subprocess, sys
 from pathlib import Path
-from study.room import DiskFull
-from study.store import Store
+from study.store.disk_full import DiskFull
+from study.store.store import Store
 home = Path(sys.argv[1])
 def make(address, size):
     store = Store(home)

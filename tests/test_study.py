@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.best import read_recipe, recipe_toml
-from study.options import run_verb
-from study.plan import scored_languages
-from study.record import Record
-from study.store import Store
+from study.planning.plan import scored_languages
+from study.record.record import Record
+from study.spec.cli_parser import run_verb
+from study.spec.recipe_file import read_recipe, recipe_toml
+from study.store.store import Store
 from tests.small import as_checked
 from trainables import pocket
 from trainables.catalogue import dataset
@@ -51,7 +51,7 @@ def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails a test that starts Ray although nothing is left to run."""
-    monkeypatch.setattr("study.run.start_ray", lambda address: pytest.fail("Ray was started"))
+    monkeypatch.setattr("study.execution.driver.start_ray", lambda address: pytest.fail("Ray was started"))
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ import pytest
 
 from study import score as scoring
 from study import submission as verb
-from study.matrix import build
-from study.options import run_verb
-from study.record import Record, Settings, Trial
-from study.store import Store
-from study.xtreme import TASKS, Version
+from study.record.record import Record, Settings, Trial
+from study.results.transfer_matrix import build
+from study.spec.cli_parser import run_verb
+from study.store.store import Store
+from study.xtreme.layout import TASKS, Version
 from trainables.catalogue import dataset
+from trainables.evaluation.metrics import chunk_counts, mlqa_scores, squad_scores
 from trainables.examples import Choice, Pair
-from trainables.metrics import chunk_counts, mlqa_scores, squad_scores
 from trainables.recipe import Recipe, digest
 from trainables.sources import Source
 

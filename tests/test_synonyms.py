@@ -13,7 +13,7 @@ import pytest
 from search_spaces import space
 from search_spaces.space import ROBUST
 from study.launch import parser, settings_of
-from study.objectives import objectives_of
+from study.spec.objectives import objectives_of
 from tests.small import run_stage, small_source, stages_of
 from trainables.catalogue import dataset
 from trainables.configs import Intermediate, Target, identity
@@ -23,9 +23,9 @@ from trainables.objectives import Robust
 from trainables.pocket.frames import SYNONYM
 from trainables.profiles import PROFILES
 from trainables.recipe import canonical
-from trainables.schedule import generator
 from trainables.sources import Source, open_source
-from trainables.synonyms import PARAPHRASES, address, copies_of, exchange, found_in, read
+from trainables.training.schedule import generator
+from trainables.training.synonyms import PARAPHRASES, address, copies_of, exchange, found_in, read
 
 WORDS = {"big": ("huge", "large", "vast"), "car": ("automobile",)}
 FOUND = Robust(method="synonyms")

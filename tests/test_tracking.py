@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.matrix import code_version
-from study.record import Record, Settings, Trial
+from study.record.record import Record, Settings, Trial
 from study.report import write_report
-from study.store import Store
-from study.tracking import Writer, default_uri, sync
+from study.results.transfer_matrix import code_version
+from study.store.store import Store
+from study.tracking.mlflow import Writer, default_uri, sync
 from trainables.catalogue import dataset
+from trainables.evaluation.scoring import aggregate, columns
 from trainables.recipe import Recipe, digest, title
-from trainables.scoring import aggregate, columns
 
 LANGUAGES = {"tatoeba": ("de", "sw"), "xnli": ("en", "de", "sw"), "xquad": ("en", "de")}
 SETTINGS = Settings(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from study.trial import explain
+from study.execution.trial import explain
 from trainables.errors import DataError
-from trainables.loop import NonFiniteLoss
+from trainables.training.loop import NonFiniteLoss
 
 torch = pytest.importorskip("torch")
 

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.beat import states
-from study.record import Record, Trial
-from study.store import Store
+from study.record.heartbeat import states
+from study.record.record import Record, Trial
+from study.store.store import Store
 from tests.small import as_checked
 from trainables import pocket
 
@@ -115,7 +115,7 @@ def nothing_runs(home: Path) -> None:
     """No view of the study holds a trial that runs."""
     from mlflow import MlflowClient
 
-    from study.search import open_optuna
+    from study.search.searcher import open_optuna
 
     client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
     experiment = client.get_experiment_by_name(NAME)

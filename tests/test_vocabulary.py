@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from tests.small import run_stage, stages_of
 from trainables import stages as stages_module
 from trainables.configs import FitConfig, Intermediate, Target
-from trainables.model import Head, Net, load_lm
-from trainables.schedule import rate_of
+from trainables.modeling.model import Head, Net, load_lm
 from trainables.sources import Source
-from trainables.vocabulary import Trimmed, decay_of, is_exact, trim
+from trainables.training.schedule import rate_of
+from trainables.training.vocabulary import Trimmed, decay_of, is_exact, trim
 
 TABLE = "roberta.embeddings.word_embeddings.weight"
 

@@ -16,11 +16,11 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file
 
 from tests.small import files_of, quiet, run_stage, small_source, stages_of
-from trainables.comm import Comm
 from trainables.configs import Intermediate, StageConfig, TaskFit
-from trainables.loop import Machine, NonFiniteLoss
-from trainables.memory import MAX_TOKENS
+from trainables.modeling.memory import MAX_TOKENS
 from trainables.sources import Source
+from trainables.training.distributed import Comm
+from trainables.training.loop import Machine, NonFiniteLoss
 
 pytestmark = pytest.mark.slow  # about 20 s: two more processes import torch and transformers
 

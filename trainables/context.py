@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.checkpoint import Checkpoints
-from trainables.loop import Machine
 from trainables.sources import Source
+from trainables.training.checkpoint import Checkpoints
+from trainables.training.loop import Machine
 
 # Hears (step, steps, mean loss since the last call, tokens so far): once at step 0, then as a stage goes on. What is a step
 # is the stage's own: of the optimiser where it trains, a language where it scores; there the loss is nan and tokens are 0.

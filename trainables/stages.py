@@ -16,25 +16,25 @@ from typing import Any
 
 import numpy as np
 
-from trainables.alignment import pairs_of
-from trainables.batch import item_lengths
 from trainables.catalogue import DATASETS, Dataset, dataset
-from trainables.checkpoint import Checkpoints
 from trainables.configs import Curve, FitConfig, Intermediate, Pretrain, StageConfig, Sweep, Target, TaskFit, steps_of
 from trainables.context import Context, encoder_folder
-from trainables.data import Data, Exchange, joined
-from trainables.evaluation import evaluate, score_rows, sweep
+from trainables.encoding.formats import Encoded, encode
+from trainables.evaluation.evaluation import evaluate, score_rows, sweep
+from trainables.evaluation.predict import predict
+from trainables.evaluation.scoring import main_score, score
 from trainables.examples import Bitext, Example, Labelled
-from trainables.formats import Encoded, encode
-from trainables.loop import History, Probe, fit
-from trainables.memory import release
-from trainables.model import Head, Net, head_state, load_lm, load_tokenizer, save
-from trainables.predict import predict
-from trainables.pretrain import Size, new_lm, train_tokenizer
-from trainables.schedule import Stream, language_probabilities, make_schedule, mixture
-from trainables.scoring import main_score, score
+from trainables.modeling.memory import release
+from trainables.modeling.model import Head, Net, head_state, load_lm, load_tokenizer, save
 from trainables.sources import Source
-from trainables.vocabulary import decay_of, is_exact, trim
+from trainables.training.alignment import pairs_of
+from trainables.training.batch import item_lengths
+from trainables.training.checkpoint import Checkpoints
+from trainables.training.data import Data, Exchange, joined
+from trainables.training.loop import History, Probe, fit
+from trainables.training.pretrain import Size, new_lm, train_tokenizer
+from trainables.training.schedule import Stream, language_probabilities, make_schedule, mixture
+from trainables.training.vocabulary import decay_of, is_exact, trim
 
 
 def run(config: StageConfig, init: Path | None, out: Path, context: Context) -> dict[str, Any]:

@@ -1,0 +1,357 @@
+"""Checks of the machine and the home that a study needs; each ends in one line and, where something is wrong, what mends it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import urllib.request
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from rich.filesize import decimal
+
+from study.hardware import usable_cpus, usable_memory
+from study.planning.encoder_weights import resolve
+from study.record.record import Record, studies
+from study.store.disk_usage import LEFT_S, Disk
+from trainables.errors import BadInput
+
+State = Literal["ok", "warning", "broken"]
+ROOT = Path(__file__).resolve().parents[2]
+GB = 10**9
+LOW_DISK, NO_DISK = 10 * GB, GB // 2  # a large encoder's stage has 2.2 GB
+LOW_MEMORY, LOW_SHM = 4 * GB, GB // 2
+SKEW_S = 5.0
+LOOK_S = 5.0  # for anything that answers over the network
+PROCESS_S = 120.0  # for torch or Ray to start on a busy machine
+
+GPU_CODE = """
+import json, torch
+found = []
+for n in range(torch.cuda.device_count()):
+    p = torch.cuda.get_device_properties(n)
+    found.append([p.name, p.total_memory, torch.cuda.is_bf16_supported(including_emulation=False)])
+print(json.dumps({"cuda": torch.version.cuda, "gpus": found}))
+"""
+RAY_CODE = """
+import json, sys
+from study.execution.ray_cluster import start_ray
+with start_ray(sys.argv[1] or None) as resources:
+    import ray
+    answer = ray.get(ray.remote(lambda: 7).options(num_cpus=0.01).remote())
+print(json.dumps({"resources": dict(resources), "answer": answer}))
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found; `mend` is a command or a step, empty where all is well."""
+
+    name: str
+    state: State
+    said: str
+    mend: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Literals for --json."""
+        return asdict(self)
+
+
+def check_all(
+    home: Path, *, encoder: str = "pocket", address: str | None = None, mlflow_uri: str | None = None, ray: bool = False
+) -> list[Check]:
+    """Every check; one that fails in a way nobody thought of is broken, and the others go on."""
+    asked: list[tuple[str, Callable[[], Iterable[Check]]]] = [
+        ("python", check_versions),
+        ("ray", lambda: [check_ray(address, start=ray)]),
+        ("gpu", lambda: [check_gpus()]),
+        ("memory", lambda: [check_memory(), check_shm()]),
+        ("home", lambda: [check_home(home), check_room(home), check_leftovers(home)]),
+        ("studies", lambda: [check_studies(home), check_optuna(home)]),
+        ("mlflow", lambda: [check_mlflow(mlflow_uri or f"sqlite:///{home / 'mlflow.db'}")]),
+        ("encoder", lambda: [check_encoder(encoder)]),
+    ]
+    found: list[Check] = []
+    for name, check in asked:
+        try:
+            found += check()
+        except Exception as error:
+            found.append(Check(name, "broken", f"cannot be checked: {type(error).__name__}: {error}"))
+    return found
+
+
+def check_versions() -> list[Check]:
+    """Python and the libraries against what the project asks for; libraries that fit share a line."""
+    wanted, python = _requirements()
+    own = platform.python_version()
+    right = SpecifierSet(python).contains(own)
+    mend = "" if right else f"make a virtual environment with Python {python}"
+    found = [Check("python", "ok" if right else "broken", f"Python {own}, wanted {python}", mend)]
+    fit = []
+    for wish in wanted:
+        try:
+            have = version(wish.name)
+        except PackageNotFoundError:
+            have = ""
+        if wish.specifier.contains(have, prereleases=True) if have else False:
+            fit.append(f"{wish.name} {have}")
+            continue
+        said = f"{wish.name} {have or 'is not installed'}, wanted {wish.specifier}"
+        found.append(Check("libraries", "broken", said, f"pip install {shlex.quote(str(wish).split(';')[0])}"))
+    shown = [text for text in fit if text.split()[0] in ("torch", "ray", "transformers", "optuna", "mlflow")]
+    return [*found, Check("libraries", "ok", f"{len(fit)} of {len(wanted)} as wanted: {', '.join(shown)}")]
+
+
+def _requirements() -> tuple[list[Requirement], str]:
+    """What the project needs, from its pyproject.toml or, where it is installed without one, from its metadata."""
+    file = ROOT / "pyproject.toml"
+    if file.exists():
+        project = tomllib.loads(file.read_text())["project"]
+        return [Requirement(text) for text in project["dependencies"]], project["requires-python"]
+    parsed = map(Requirement, requires("stepstone") or [])
+    return [r for r in parsed if not r.marker or r.marker.evaluate({"extra": ""})], ">=3.11"
+
+
+def check_ray(address: str | None, *, start: bool) -> Check:
+    """Whether Ray can start here, or answers at its address; by its ports, and with `start` by a task that it runs."""
+    if start:
+        return _run_ray(address)
+    if not address:
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", 0))
+            except OSError as error:
+                said = f"no port of 127.0.0.1 can be bound: {error.strerror}"
+                return Check("ray", "broken", said, "look at the firewall and at the limits of the container")
+        return Check("ray", "ok", "ports of 127.0.0.1 can be bound (--ray starts one, to be sure)")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return Check("ray", "ok", f"{address!r} was not looked at (--ray joins it)")
+    try:
+        socket.create_connection((host, int(port)), LOOK_S).close()
+    except OSError as error:
+        return Check("ray", "broken", f"nothing answers at {address!r}: {error}", "ray start --head, on that machine")
+    return Check("ray", "ok", f"something listens at {address!r} (--ray joins it)")
+
+
+def _run_ray(address: str | None) -> Check:
+    code, said = _python(RAY_CODE, address or "")
+    if code:
+        return Check(
+            "ray", "broken", said, "ray stop, then again; a busy machine may need longer" if not address else ""
+        )
+    resources = json.loads(said)["resources"]
+    shown = ", ".join(f"{int(resources.get(kind, 0))} {kind}" for kind in ("CPU", "GPU"))
+    return Check("ray", "ok", f"starts and runs a task; {shown}")
+
+
+def check_gpus() -> Check:
+    """What torch sees of the GPUs that the machine has; torch is loaded in another process, and only where there are some."""
+    there = [p for p in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", p.name)]
+    if not there and not shutil.which("nvidia-smi"):
+        return Check("gpu", "ok", "this machine has none: trials train on CPUs")
+    code, said = _python(GPU_CODE)
+    if code:
+        return Check("gpu", "broken", f"torch does not start: {said}", "pip install --force-reinstall torch")
+    found = json.loads(said)
+    gpus = found["gpus"]
+    if not gpus:
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if hidden is not None:
+            return Check("gpu", "warning", f"hidden: CUDA_VISIBLE_DEVICES={hidden!r}", "unset CUDA_VISIBLE_DEVICES")
+        build = f"built for CUDA {found['cuda']}" if found["cuda"] else "built without CUDA"
+        mend = "install the driver that this torch needs, or the torch build of your driver: pytorch.org/get-started"
+        return Check("gpu", "broken", f"the machine has GPUs, and torch, {build}, sees none", mend)
+    said = ", ".join(f"{name} {decimal(memory)}{'' if bf16 else ' without bf16'}" for name, memory, bf16 in gpus)
+    return Check("gpu", "ok", f"{len(gpus)}: {said}; CUDA {found['cuda']}")
+
+
+def check_memory() -> Check:
+    """Cores that this process may use, and memory that is free."""
+    cores, free = usable_cpus(), usable_memory()
+    said = f"{cores} cores, {decimal(free)} of memory free"
+    if free < LOW_MEMORY:
+        return Check("memory", "warning", said, "stop other programs, or use a smaller encoder")
+    return Check("memory", "ok", said)
+
+
+def check_shm() -> Check:
+    """Ray's object store lives in /dev/shm; where that is small, on disk."""
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
+        return Check("shared memory", "ok", "no /dev/shm: Ray keeps its objects elsewhere")
+    free = shutil.disk_usage(folder).free
+    said = f"{decimal(free)} free in /dev/shm"
+    return (
+        Check("shared memory", "warning", said, "docker run --shm-size=2g")
+        if free < LOW_SHM
+        else Check("shared memory", "ok", said)
+    )
+
+
+def check_home(home: Path) -> Check:
+    """Tries what the store and the record rely on: exclusive create, rename of a folder, a lock, and the clock."""
+    mend = "choose another --home; on NFS, version 4 with its lock service"
+    step = "be written"
+    try:
+        with tempfile.TemporaryDirectory(dir=home, prefix=".doctor-") as name:
+            folder = Path(name)
+            (folder / "a").mkdir()
+            file = folder / "a" / "file"
+            handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            step = "lock a file"
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            os.write(handle, b"x")
+            os.fsync(handle)
+            os.close(handle)
+            step = "refuse to create a file twice"
+            try:
+                os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+                return Check("home", "broken", f"{home} cannot {step}", mend)
+            except FileExistsError:
+                pass
+            step = "rename a folder"
+            os.rename(folder / "a", folder / "b")
+            skew = abs((folder / "b" / "file").stat().st_mtime - time.time())
+    except OSError as error:
+        return Check("home", "broken", f"{home} cannot {step}: {error.strerror}", mend)
+    if skew > SKEW_S:
+        return Check(
+            "home", "warning", f"the clock of {home} is {skew:.0f} s off this machine's", "set the clocks (NTP)"
+        )
+    return Check("home", "ok", f"{home} can be written; exclusive create, rename and locks work")
+
+
+def check_room(home: Path) -> Check:
+    """Free disk in the home."""
+    free = shutil.disk_usage(home).free
+    state: State = "broken" if free < NO_DISK else "warning" if free < LOW_DISK else "ok"
+    mend = "" if state == "ok" else f"python -m study.gc --home {shlex.quote(str(home))}, or choose another --home"
+    return Check("disk", state, f"{decimal(free)} free in the home", mend)
+
+
+def check_leftovers(home: Path) -> Check:
+    """Stages that were found damaged, leases of dead workers, and what else killed processes left."""
+    disk = Disk(home)
+    left = disk.leftovers()
+    if not left:
+        return Check("leftovers", "ok", "no damaged stages, no stale leases")
+    counts = {kind: sum(item.path.parent.name == kind for item in left) for kind in ("damaged", "leases")}
+    stale = f"leases untouched for {LEFT_S / 60:.0f} minutes"
+    said = (
+        f"{counts['damaged']} damaged stages, {counts['leases']} {stale}, {len(left) - sum(counts.values())} others: "
+        f"{decimal(sum(item.bytes for item in left))}"
+    )
+    return Check(
+        "leftovers", "warning", said, f"python -m study.gc --home {shlex.quote(str(home))} --dry-run, then without"
+    )
+
+
+def check_studies(home: Path) -> Check:
+    """Whether every study's settings and record can be read."""
+    names = studies(home)
+    for name in names:
+        try:
+            record = Record(home, name)
+            record.settings, record.trials()
+        except (BadInput, OSError, ValueError, TypeError, KeyError) as error:
+            said = f"study {name!r} cannot be read: {type(error).__name__}: {error}"
+            return Check("studies", "broken", said, f"restore {record.folder}, or move it out of the home")
+    return Check("studies", "ok", f"{len(names)} in the home, all can be read")
+
+
+def check_optuna(home: Path) -> Check:
+    """Whether every study's journal is lines of JSON; only its last line may be half-written."""
+    journals = sorted((home / "studies").glob("*/optuna.journal"))
+    for path in journals:
+        lines = path.read_bytes().splitlines()
+        for number, line in enumerate(lines[:-1], 1):
+            try:
+                json.loads(line)
+            except ValueError:
+                mend = (
+                    f"rm {shlex.quote(str(path))}; python -m study.resume {path.parent.name} writes it from the record"
+                )
+                return Check("optuna", "broken", f"line {number} of {path} is no JSON", mend)
+    return Check("optuna", "ok", f"{len(journals)} journals, all can be read")
+
+
+def check_mlflow(uri: str) -> Check:
+    """Whether the store opens (read-only) or the server says that it is well; MLflow itself is not loaded."""
+    scheme, shown = urlsplit(uri).scheme, _without_user(uri)
+    if scheme in ("http", "https"):
+        try:
+            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=LOOK_S) as answer:
+                answer.read(100)
+        except (OSError, ValueError) as error:
+            mend = "start it; studies go on without it, and python -m study.sync NAME brings it up to date"
+            return Check("mlflow", "broken", f"{shown} does not answer: {getattr(error, 'reason', error)}", mend)
+        return Check("mlflow", "ok", f"{shown} is well")
+    if scheme != "sqlite":
+        return Check("mlflow", "ok", f"{shown} was not looked at")
+    path = Path("/" + uri.removeprefix("sqlite:///").lstrip("/")) if uri.startswith("sqlite:////") else Path(uri[10:])
+    if not path.exists():
+        return Check("mlflow", "ok", f"{path} is not there yet: the first study writes it")
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=LOOK_S)) as store:
+            (count,) = store.execute("select count(*) from runs").fetchone()
+    except sqlite3.Error as error:
+        mend = f"mv {shlex.quote(str(path))} aside; python -m study.sync NAME writes it again from the record"
+        return Check("mlflow", "broken", f"{path} cannot be read: {error}", mend)
+    return Check("mlflow", "ok", f"{path} has {count} runs")
+
+
+def _without_user(uri: str) -> str:
+    """A URI as it may be shown: name and password are left out."""
+    return re.sub(r"(?<=//)[^/@]*@", "", uri)
+
+
+def check_encoder(encoder: str) -> Check:
+    """Whether the encoder is there and in safetensors; of the pocket encoder, whether it is the one that its card names."""
+    try:
+        weights = resolve(encoder)
+    except BadInput as error:
+        return Check("encoder", "broken", str(error), "give --encoder what can be found")
+    if weights is None:
+        return Check("encoder", "ok", f"{encoder} is made by a stage of the study")
+    if encoder == "pocket":
+        folder = Path(weights.location)
+        with open(folder / "model.safetensors", "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found not in (folder / "CARD.md").read_text():
+            said = f"the weights in {folder} are not those of its CARD.md"
+            return Check("encoder", "broken", said, "git checkout -- trainables/pocket/encoder, or install again")
+    return Check("encoder", "ok", f"{encoder}: {weights.location.removeprefix('hub:')}")
+
+
+def _python(code: str, *argv: str) -> tuple[int, str]:
+    """(exit status, last line) of a program in another process, which is ended when it takes too long."""
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=PROCESS_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"no answer within {PROCESS_S:.0f} s"
+    said: Any = ended.stderr if ended.returncode else ended.stdout
+    lines = [line for line in said.splitlines() if line.strip()]
+    return ended.returncode, lines[-1] if lines else "no output"

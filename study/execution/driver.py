@@ -1,0 +1,373 @@
+"""One launch: Ray runs the trials that are missing, the record notes how each ended, and the report is written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search_spaces import space
+from search_spaces.space import Value
+from study.execution.graceful_shutdown import STOP
+from study.execution.live_display import shown
+from study.execution.monitor import TITLES, Progress
+from study.execution.ray_cluster import capacity, restart_trials_killed_for_memory, start_ray, this_machine
+from study.execution.trial import Job, own_share, selection_scores, stop_file
+from study.execution.worker_failures import MAX_LOST
+from study.gc import Budget
+from study.planning.cost import Cost, cost_of
+from study.planning.encoder_weights import shape_of
+from study.planning.plan import Plan, Planner, missing, selection_rows
+from study.planning.rows_check import check_rows
+from study.planning.throughput import measure_speed
+from study.record.heartbeat import clean, forget
+from study.record.record import UNFINISHED, Record, Settings, Trial
+from study.report import print_report, write_report
+from study.sanitize import SafeConsole, told
+from study.spec.initial_trials import rows_of, setting_of
+from study.store.disk_usage import scratch
+from study.store.store import Store
+from trainables.catalogue import dataset
+from trainables.configs import Evaluate
+from trainables.hyperparameter_sources import lines, numbers, sources
+from trainables.recipe import Recipe, title
+
+MLFLOW_PATIENCE_S, STOPPED_PATIENCE_S = 60.0, 3.0
+
+
+@dataclass
+class Launch:
+    """What one launch or resume of a study works with."""
+
+    home: Path
+    record: Record
+    settings: Settings
+    planner: Planner
+    workers: int
+    address: str | None
+    mlflow_uri: str | None
+    quiet: bool
+    checkpoint_every: float = 60.0  # seconds
+    max_bytes: int | None = None
+    plans: dict[str, Plan] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.home, self.settings.store)
+        self.space = space(self.settings.space)
+        self.console = SafeConsole(file=sys.stderr if self.quiet else sys.stdout, highlight=False)
+        self.setting = setting_of(self.settings)
+
+    def plan(self, recipe: Recipe) -> Plan:
+        """The recipe's plan, made once."""
+        if recipe.address not in self.plans:
+            self.plans[recipe.address] = self.planner.plan(recipe, self.settings.seeds)
+        return self.plans[recipe.address]
+
+    def rows(self) -> list[tuple[Recipe, dict[str, Value]]]:
+        """The published rows, or the one recipe of a file; the baseline first."""
+        return rows_of(self.settings)
+
+    def finished(self) -> dict[str, Trial]:
+        """The record's trials that need not run: ended, and if complete, with every score still in the store."""
+        ended = {a: t for a, t in self.record.trials().items() if t.status in ("complete", "pruned")}
+        return {
+            a: t for a, t in ended.items() if t.status == "pruned" or not missing(self.plan(t.recipe), self.store.has)
+        }
+
+    def todo(self) -> tuple[list[tuple[Recipe, dict[str, Value]]], int]:
+        """Rows to run first, and how many trials to run in all."""
+        known = self.finished()
+        rows = [(recipe, params) for recipe, params in self.rows() if recipe.address not in known]
+        if self.settings.grid:
+            # Long trials first, after the baseline, so that the last one to end does not run alone.
+            return sorted(rows, key=lambda row: _length(row[0])), len(rows)
+        budget = max(0, self.settings.trials - len(known))
+        return rows[:budget], budget
+
+    def run(self) -> dict[str, Any]:
+        """Runs what is missing and returns the report; interrupted at any point, a later launch goes on."""
+        from study.tracking.mlflow import Writer, default_uri
+
+        uri = self.mlflow_uri or default_uri(self.home)
+        self.check()
+        _, budget = self.todo()
+        log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
+        self.say(f"study {self.record.name} in {self.home}: {budget} trials to run")
+        if not budget:
+            self.record.open(self.settings)
+        else:
+            self.say(self.cost().text())
+            writer = Writer(uri, self.record, self.store)
+            with redirect_stdout(sys.stderr):  # where Ray prints warnings of its own; --json is one object
+                try:
+                    self._run_trials(log, writer)
+                except KeyboardInterrupt:
+                    if not self.record.exists:  # Ray was still starting: there is no study yet
+                        raise
+                    self.say("stopped at once")
+                finally:  # workers that were stopped leave their files
+                    stop_file(log).unlink(missing_ok=True)
+                    for address in self.plans:
+                        forget(self.record.folder, address)
+            trouble = writer.close(STOPPED_PATIENCE_S if STOP.requested else MLFLOW_PATIENCE_S)
+            if trouble:
+                self.say(
+                    f"MLflow is behind ({trouble}); `python -m study.sync {self.record.name}` brings it up to date"
+                )
+        self._count(log)
+        report = write_report(self.record, self.store)
+        if not STOP.requested:  # there is little time, and a resume writes it anyway
+            self._mlflow(uri, report)
+        if unfinished(report) or STOP.requested:
+            self.say(f"stopped before the end; `python -m study.resume {self.record.name}` goes on from here")
+        if not self.quiet:
+            print_report(report, self.console)
+            self.say(f"\nreport  {self.record.folder / 'report' / 'index.html'}")
+            if not self.mlflow_uri:
+                self.say(f"MLflow  mlflow server --backend-store-uri {uri}")
+        return report
+
+    def check(self, *, read: bool = True) -> None:
+        """Raise BadInput for whatever is known to be wrong before anything is started.
+
+        Rows are read once per home; without `read` only what needs no download is looked at.
+        """
+        if not self.address:
+            capacity(this_machine(), self.workers, self.need)
+        plans = [self.plan(recipe) for recipe, _ in self.rows()]
+        if self.todo()[1]:
+            check_rows(self.planner.source, plans, self.home, self.say, read=read)
+
+    def cost(self) -> Cost:
+        """What the rows that are known before the search take, by a short measurement where they run on this machine."""
+        plans = [self.plan(recipe) for recipe, _ in self.todo()[0]]
+        lacking = [node for plan in plans for node in missing(plan, self.store.has)]
+        gpu, concurrent = (True, 1) if self.address else capacity(this_machine(), self.workers, self.need)
+        speed = None if gpu or not lacking else measure_speed(plans)
+        return cost_of(plans, lacking, self.planner.source, speed, concurrent)
+
+    def _run_trials(self, log: Path, writer: Any) -> None:
+        """Start Ray, and run trials until none is left, whatever Ray and Tune raise meanwhile."""
+        with STOP.deferred(), start_ray(self.address) as resources, scratch(self.home) as folder:
+            STOP.listen()  # Ray has put handlers of its own in place
+            if STOP.requested:
+                self.record.open(self.settings)
+                return
+            restart_trials_killed_for_memory()
+            for name in ("ray.tune", "ray.train"):  # what fails is said by us, in a line
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            gpu, concurrent = capacity(resources, self.workers, self.need)
+            self.record.open(self.settings)  # from here on nothing is bad input
+            clean(self.record.folder)
+            budget = self.todo()[1]
+            progress = Progress(
+                self.record,
+                self.store,
+                lambda recipe: self._job(recipe, gpu, log),
+                writer.put,
+                self.say,
+                budget,
+                concurrent,
+                Budget(self.home, self.max_bytes, self.say),
+            )
+            with shown(self.console, progress.view, plain=self.quiet):
+                for attempt in range(MAX_LOST):
+                    ended = progress.done
+                    try:
+                        self._tune(progress, log, gpu, f"{folder}/{attempt}")
+                        break
+                    except Exception as error:
+                        if progress.done == ended:  # no trial was even started: a fault of ours
+                            raise
+                        lines = str(error).strip().splitlines() or [""]
+                        self.say(f"Ray Tune ended early ({type(error).__name__}: {told(lines[0])})")
+                        if STOP.requested or not self.todo()[1]:
+                            break
+
+    def _tune(self, progress: Progress, log: Path, gpu: bool, folder: str) -> None:
+        """Lets Tune run the trials that are left."""
+        from ray import tune
+
+        from study.execution.trial import tune_trial
+        from study.search.searcher import EveryTrial, RecipeSearcher, Rungs, open_optuna
+
+        def stop(why: str) -> None:
+            stop_file(log).touch()
+            searcher.left = 0
+            self.say(why)
+
+        progress.full = partial(stop, "the disk is full: no trial is started any more, and running ones stop")
+        progress.hopeless = lambda reason: stop(f"stopping, since the other trials would fail as well: {told(reason)}")
+        rows, budget = self.todo()
+        optuna = open_optuna(self.record.folder, self.record.name)
+        searcher = RecipeSearcher(
+            self.space, self.setting, optuna, rows, budget, self.finished(), self._score, progress.start
+        )
+        scheduler = EveryTrial(progress.restart) if self.settings.grid else Rungs(self._num_rungs(), progress.restart)
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(tune_trial, storage=folder), lambda config: own_share(config["job"])
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=budget,
+                max_concurrent_trials=progress.concurrent,
+                reuse_actors=True,  # a new process takes four seconds to import what it needs
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=folder,
+                verbose=0,
+                callbacks=[progress.callback()],
+                # Of the trials' own processes: what their workers lose is `study.execution.worker_failures`'s.
+                failure_config=tune.FailureConfig(max_failures=MAX_LOST),
+            ),
+        )
+        STOP.call(partial(stop, "stopping: running stages write their state (again: stop at once)"))
+        try:
+            tuner.fit()
+        finally:
+            progress.stop_rest()
+
+    @cached_property
+    def need(self) -> int:
+        """Bytes of memory that one worker of a trial is estimated to need; 0 where the encoder's sizes are not known."""
+        import torch
+
+        shape = shape_of(self.settings.encoder, self.planner.weights)
+        gpu = not self.address and torch.cuda.is_available()
+        text = self.settings.mlm or self.planner.weights is None
+        return shape.trial_bytes("cuda" if gpu else "cpu", text=text) if shape else 0
+
+    def _num_rungs(self) -> int:
+        """How many targets have rows that choosing may look at."""
+        if self.settings.selection != "english_dev":
+            return len(self.settings.targets)
+        return sum(bool(selection_rows(self.planner.source, dataset(t))[0]) for t in self.settings.targets)
+
+    def _job(self, recipe: Recipe, gpu: bool, log: Path) -> Job:
+        return Job(
+            plan=self.plan(recipe),
+            home=str(self.home),
+            source=self.settings.source,
+            log=str(log),
+            selection=self.settings.selection,
+            workers=self.workers,
+            gpu=gpu,
+            cpus=1,
+            store=self.settings.store,
+            checkpoint_every=self.checkpoint_every,
+            memory=self.need,
+        )
+
+    def _score(self, trial: Trial) -> float:
+        """What Optuna is told of a complete trial."""
+        plan, done = self.plan(trial.recipe), len(trial.recipe.targets)
+        return float(np.mean(selection_scores(plan, done, self.store, self.settings.selection)))
+
+    def _count(self, log: Path) -> None:
+        """Records how many stages this launch ran and how many it found finished."""
+        ran = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        needed = {
+            n.address
+            for t in self.record.trials().values()
+            for n in self.plan(t.recipe).nodes
+            if self.store.has(n.address)
+        }
+        self.record.append(
+            "launch",
+            {
+                "run": len(ran),
+                "reused": len(needed - {r["address"] for r in ran}),
+                "train_steps": sum(r["steps"] for r in ran),
+            },
+        )
+
+    def _mlflow(self, uri: str, report: dict[str, Any]) -> None:
+        from study.tracking.mlflow import sync
+
+        try:
+            sync(uri, self.record, self.store, report, self.record.folder / "report")
+        except Exception as error:  # the view may be unreachable; the study is complete without it
+            self.say(f"MLflow is behind ({type(error).__name__}); `python -m study.sync {self.record.name}` mends it")
+
+    def say(self, text: str) -> None:
+        """Prints a line as it is: names and paths are not markup."""
+        self.console.print(told(text), soft_wrap=True, markup=False)
+
+
+def unfinished(report: dict[str, Any]) -> int:
+    """How many trials a resume would go on with."""
+    return sum(int(report["trials"][status]) for status in UNFINISHED)
+
+
+def exit_status(report: dict[str, Any]) -> int:
+    """1 where trials are left to run, the baseline failed so that nothing can be compared, or every trial failed; else 0."""
+    trials = report["trials"]
+    no_answer = trials["failed"] and (report["baseline"]["status"] == "failed" or not trials["complete"])
+    return 1 if unfinished(report) or no_answer or STOP.requested else 0
+
+
+def _length(recipe: Recipe) -> tuple[bool, int, bool]:
+    """A key that puts the baseline first and then what trains longest: mixtures, objectives, and masked LM."""
+    passes = len(recipe.train_languages) + 2 * bool(recipe.align) + (recipe.robust.steps + 1 if recipe.robust else 0)
+    return not recipe.is_baseline, -len(recipe.intermediate) - passes, not recipe.mlm_ratio
+
+
+def dry_run(launch: Launch) -> int:
+    """Prints the plan: the numbers and their origins, recipes, stages, steps, time and memory; starts nothing."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    launch.check(read=False)
+    table = Table("recipe", "stages", "finished", "to train", "to score", title=f"plan of {launch.record.name}")
+    seen: set[str] = set()
+    for recipe, _ in launch.rows():
+        plan = launch.plan(recipe)
+        lacking = [n for n in missing(plan, launch.store.has) if n.address not in seen]
+        seen |= {n.address for n in lacking}
+        scoring = sum(isinstance(n.config, Evaluate) for n in lacking)
+        counts = (len(plan.nodes), len(plan.nodes) - len(lacking), len(lacking) - scoring, scoring)
+        table.add_row(title(recipe, TITLES), *map(str, counts))
+    found = list(dict.fromkeys(n for recipe, _ in launch.rows() for n in numbers(recipe)))
+    cost = launch.cost()
+    if launch.quiet:
+        from study.spec.cli_parser import print_json
+
+        counts_of_all = {"study": launch.record.name, "recipes": len(launch.rows()), "stages_to_run": len(seen)}
+        print_json(
+            {
+                **counts_of_all,
+                "train_steps": cost.train_steps,
+                "scored_rows": cost.scored_rows,
+                "seconds": cost.seconds,
+                "trial_bytes": launch.workers * launch.need or None,
+                "trials_at_once": cost.concurrent,
+                "numbers": [n._asdict() for n in found],
+            }
+        )
+    else:
+        origins = Table(
+            "stage", "numbers", "from", title="where each number comes from", box=SIMPLE_HEAD, pad_edge=False
+        )
+        for line in lines(found):
+            origins.add_row(*map(escape, line))
+        launch.console.print(origins)
+        for cited in sources(found):
+            launch.say(cited)
+        launch.console.print(table)
+        launch.say(cost.text())
+        if launch.need:
+            launch.say(f"a trial needs about {launch.workers * launch.need / 1e9:.1f} GB of memory")
+    sys.stdout.flush()
+    return 0

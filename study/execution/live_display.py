@@ -1,0 +1,117 @@
+"""What a person sees of running trials: a table that stays up to date in a terminal, a line a minute elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from study.record.heartbeat import State
+from study.sanitize import visible
+
+LINE_EVERY_S = 60.0
+REFRESH_PER_S = 2
+
+
+class View(NamedTuple):
+    """What is shown: where the study is in one line, and each running trial's name and state, or a word in its place."""
+
+    summary: str
+    trials: Sequence[tuple[str, State | str]]
+
+
+def table(trials: Sequence[tuple[str, State | str]]) -> Table:
+    """One row per running trial, never more than one line high; "-" is what cannot be known yet."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for header in ("running", "stage"):
+        made.add_column(header, overflow="ellipsis")
+    for header in ("step", "tokens/s", "ETA"):
+        made.add_column(header, justify="right", no_wrap=True)
+    for name, state in trials:
+        made.add_row(_short(name), *(_short(cell) for cell in _cells(state)))
+    return made
+
+
+def line(view: View) -> str:
+    """The same in one line."""
+    parts = []
+    for name, state in view.trials:
+        stage, step, *_ = _cells(state)
+        parts.append(f"{name}: {stage}" + ("" if step == "-" else f", step {step}"))
+    return "; ".join([view.summary, *parts])
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as 0:41 or 1:02:03; "-" for None."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def shown(
+    console: Console, look: Callable[[], View], *, plain: bool = False, every_s: float = LINE_EVERY_S
+) -> Iterator[None]:
+    """Shows what `look` returns while the block runs.
+
+    A terminal gets a table below the lines that are printed meanwhile; it is gone when the block ends. A file or a pipe,
+    and a terminal with `plain`, gets a line every `every_s` seconds.
+    """
+    # A terminal by its own word: rich takes a file for one where FORCE_COLOR is set.
+    if console.is_interactive and console.file.isatty() and not plain:
+        own = sys.stderr.isatty()  # what others print then goes above the table; a file keeps what is sent to it
+        with Live(
+            console=console,
+            get_renderable=lambda: _render(look()),
+            refresh_per_second=REFRESH_PER_S,
+            transient=True,
+            redirect_stdout=own,
+            redirect_stderr=own,
+        ):
+            yield
+        return
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.wait(every_s):
+            console.print(line(look()), soft_wrap=True, markup=False)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _render(view: View) -> Group:
+    summary = _short(view.summary)
+    return Group("", table(view.trials), "", summary) if view.trials else Group("", summary)
+
+
+def _cells(state: State | str) -> tuple[str, str, str, str]:
+    if isinstance(state, str):
+        return state, "-", "-", "-"
+    seed = f", seed {state.seed}" if state.seed else ""
+    return (
+        f"{state.stage}/{state.stages} {state.label}{seed}",
+        f"{state.step}/{state.steps}" if state.steps else "-",
+        f"{state.tokens_per_s:,.0f}" if state.tokens_per_s else "-",
+        clock(state.left_s),
+    )
+
+
+def _short(text: str) -> Text:
+    """Text as it is, cut where there is no room for it: no markup, no second line."""
+    return Text(visible(text.replace("\n", " ")), no_wrap=True, overflow="ellipsis")

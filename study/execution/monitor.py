@@ -1,0 +1,199 @@
+"""Follows the trials of a launch in the driver: the record, MLflow, and what a person sees of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from study.execution.live_display import View, clock
+from study.execution.trial import Job, largest_memory, own_share, with_less_memory
+from study.execution.worker_failures import is_short_of_memory
+from study.hardware import killed_for_memory
+from study.record.heartbeat import forget, states
+from study.record.record import Record, Trial
+from study.sanitize import told
+from study.store.store import Store
+from trainables.catalogue import DATASETS
+from trainables.recipe import Recipe, title
+
+MAX_ALIKE = 3  # so many failures in a row for one reason are no accident
+TITLES = {name: d.title for name, d in DATASETS.items()}
+
+
+class Progress:
+    """Follows the trials in the driver: the record, MLflow and a line per event.
+
+    Args:
+        job_of: what a recipe's workers need, its plan among it.
+        put: hands the present state of a trial to the writer of MLflow.
+        say: prints a line.
+        budget: how many trials there will be.
+        concurrent: how many run at once.
+        after: called when a trial has ended and is recorded.
+        full: called when a trial found no room on the disk: the others would train only to find the same.
+        hopeless: called with the reason when the other trials would fail as well.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        store: Store,
+        job_of: Callable[[Recipe], Job],
+        put: Callable[[Trial], None],
+        say: Callable[[str], None],
+        budget: int,
+        concurrent: int,
+        after: Callable[[], None] = lambda: None,
+        full: Callable[[], None] = lambda: None,
+        hopeless: Callable[[str], None] = lambda reason: None,
+    ) -> None:
+        self.record, self.store, self.job_of, self.put, self.say, self.budget = record, store, job_of, put, say, budget
+        self.concurrent, self.after, self.full, self.hopeless, self.done = concurrent, after, full, hopeless, 0
+        self.alike: list[str] = []  # reasons of the failures since a trial ended well, if they are all the same
+        self.killed = killed_for_memory()
+        self.running: dict[str, str] = {}  # address -> name
+        self.seen: set[str] = set()  # trials whose workers have begun
+        self.took: list[float] = []  # seconds of the trials that ended well
+        self.started: dict[str, float] = {}
+        self.params: dict[str, dict[str, Any]] = {}
+        self.recipes: dict[str, Recipe] = {}
+        self.retries: dict[str, int] = {}
+
+    def start(self, recipe: Recipe, params: dict[str, Any]) -> dict[str, Any]:
+        """The Tune config of a new trial, which is recorded as running."""
+        self.started[recipe.address], self.params[recipe.address] = time.time(), params
+        self.recipes[recipe.address] = recipe
+        self._note(recipe, "running")
+        return {"recipe": recipe.to_dict(), "job": self.job_of(recipe)}
+
+    def callback(self) -> Any:
+        """The Tune callback that calls `ended`."""
+        from ray import tune
+
+        class Callback(tune.Callback):
+            def __init__(self, ended: Any) -> None:
+                self.ended = ended
+
+            def __getstate__(self) -> dict[str, Any]:  # Tune pickles its callbacks; this one belongs to this process
+                return {}
+
+            def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+                self.ended(trial, "")
+
+            def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+                path = trial.error_file
+                lost = "the trial's process was lost"
+                self.ended(trial, Path(path).read_text() if path and Path(path).exists() else lost)
+
+        return Callback(self.ended)
+
+    def restart(self, trial: Any) -> None:
+        """Say that a trial lost its process and starts again; with less memory, if that is what it was killed for."""
+        job: Job = trial.config["job"]
+        name, error = self.running[job.plan.recipe.address], Path(trial.error_file or os.devnull)
+        killed, self.killed = self.killed, killed_for_memory()
+        if is_short_of_memory(error.read_text() if error.exists() else "") or self.killed > killed:
+            job = trial.config["job"] = with_less_memory(job, largest_memory())
+            trial.update_resources(own_share(job))
+            how = f"killed for want of memory: it starts again with {job.tokens_frac:.0%} of the tokens at once"
+            how += f" and asks for {job.memory / 1e9:.1f} GB"
+        else:
+            how = "lost its process: it starts again"
+        self.say(f"{name}  {how}, from its last checkpoint")
+
+    def ended(self, trial: Any, error: str) -> None:
+        """Records how a trial ended."""
+        recipe = Recipe.from_dict(trial.config["recipe"])
+        result: Mapping[str, Any] = trial.last_result or {}
+        # Those that the trial's process lived to count, and those that it died of itself.
+        self.retries[recipe.address] = int(result.get("retries", 0)) + trial.num_failures - bool(error)
+        failed = str(result.get("failed", ""))
+        if failed.startswith("Stopped:"):
+            self._note(recipe, "stopped", failed.removeprefix("Stopped: "))
+        elif failed.startswith("DiskFull:"):
+            self._note(recipe, "stopped", failed, str(result["traceback"]))
+            self.full()
+        elif error or "failed" in result or "score" not in result:
+            lines = error.strip().splitlines()
+            reason = str(result.get("failed") or (lines[-1] if lines else "no result"))
+            self._note(recipe, "failed", reason, str(result.get("traceback") or error))
+            self._failed(recipe, reason)
+        elif int(result["targets_done"]) < len(recipe.targets):
+            self._note(recipe, "pruned", f"stopped after {result['targets_done']} of {len(recipe.targets)} targets")
+        else:
+            self._note(recipe, "complete")
+
+    def _failed(self, recipe: Recipe, reason: str) -> None:
+        """End the launch where the baseline fails, without which nothing is compared, or trial after trial for one reason."""
+        kind = re.sub(r"\d+", "0", reason)
+        self.alike = [*self.alike, kind] if self.alike[-1:] in ([], [kind]) else [kind]
+        if recipe.is_baseline or len(self.alike) == MAX_ALIKE:
+            self.hopeless(reason)
+
+    def stop_rest(self) -> None:
+        """Records the trials that the end of the launch cut short."""
+        for recipe in [self.recipes[address] for address in self.running]:
+            self._note(recipe, "stopped", "the launch ended before the trial did")
+
+    def view(self) -> View:
+        """Where the study and its running trials are."""
+        running = dict(self.running)  # trials start and end while this is shown
+        summary = f"{self.done} of {self.budget} trials ended, {len(running)} running, ETA {clock(self._left(running))}"
+        found = states(self.record.folder)
+        self.seen |= found.keys()
+        words = {address: "ending" if address in self.seen else "starting" for address in running}
+        return View(summary, [(name, found.get(address, words[address])) for address, name in running.items()])
+
+    def _left(self, running: Mapping[str, str]) -> float | None:
+        """Seconds to the end of the study, as if every trial took the mean of those before it; None after none."""
+        if not self.took:
+            return None
+        now = time.time()
+        spent = [now - self.started[address] for address in running]
+        mean = fmean(self.took)
+        mean = fmean([*self.took, *(s for s in spent if s > mean)])  # the first to end are the short ones
+        under_way = [max(0.0, mean - s) for s in spent]
+        to_start = self.budget - self.done - len(running)
+        at_once = max(1, min(self.concurrent, to_start + len(running)))
+        return max([(sum(under_way) + to_start * mean) / at_once, *under_way, mean if to_start > 0 else 0.0])
+
+    def _note(self, recipe: Recipe, status: Any, reason: str = "", trace: str = "") -> None:
+        seconds = time.time() - self.started[recipe.address]
+        plan = self.job_of(recipe).plan
+        trial = Trial(
+            address=recipe.address,
+            name=title(recipe, TITLES),
+            recipe=recipe,
+            status=status,
+            evaluations=self._finished(plan.evaluations()),
+            sweeps=self._finished(plan.sweeps()),
+            params=self.params[recipe.address],
+            reason=told(reason),
+            traceback=told(trace),
+            retries=self.retries.get(recipe.address, 0),
+            seconds=round(seconds, 1),
+            at=time.time(),
+        )
+        self.record.add_trial(trial)
+        self.put(trial)
+        if status == "running":
+            self.running[recipe.address] = trial.name
+            return
+        self.running.pop(recipe.address, None)
+        forget(self.record.folder, recipe.address)
+        self.done += 1
+        if status in ("complete", "pruned"):
+            self.took.append(seconds)
+            self.alike = []
+        ending = f", {trial.retries} lost workers or nodes" if trial.retries else ""
+        ending += f": {told(reason)}" if reason else ""
+        self.say(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}")
+        self.after()
+
+    def _finished(self, addresses: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        return {target: found for target, found in addresses.items() if all(self.store.has(a) for a in found)}

@@ -1,0 +1,354 @@
+"""One trial: a Tune function that fits one Ray Train trainer, whose workers run the missing stages in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from study.execution.ray_cluster import DRIVER_SHARE
+from study.execution.worker_failures import GROUP_WAIT_S, PEER_LOST, is_short_of_memory, through_losses, wait_together
+from study.planning.plan import Node, Plan, missing
+from study.record.heartbeat import Beat, file_of
+from study.sanitize import redact, told
+from study.store.disk_full import is_full
+from study.store.store import Store
+from trainables.catalogue import dataset
+from trainables.configs import all_data
+from trainables.errors import is_out_of_memory
+from trainables.evaluation.scoring import main_score
+
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a trial's workers need; everything in it is a literal or a frozen value."""
+
+    plan: Plan
+    home: str
+    source: str
+    log: str  # file that collects one line per stage run
+    selection: str
+    workers: int
+    gpu: bool
+    cpus: int
+    checkpoint_every: float = 60.0  # seconds
+    store: str = ""  # URL of finished stages, beside the home
+    memory: int = 0  # bytes that one worker is estimated to need
+    tokens_frac: float = 1.0  # share of the usual tokens that go through the model at once
+
+
+def with_less_memory(job: Job, most: float) -> Job:
+    """The job of a trial that was killed for want of memory: half the tokens at once, and fewer trials beside it.
+
+    It asks Ray for twice the memory, and after a second time for all that a node has (`most`, bytes; 0 if not known).
+    """
+    asked = most if job.tokens_frac < 1 else 2 * job.memory
+    return replace(
+        job, tokens_frac=job.tokens_frac / 2, memory=max(job.memory, int(min(asked, most) if most else asked))
+    )
+
+
+def stop_file(log: Path) -> Path:
+    """While it is there, the workers of the launch with this log write their state and stop."""
+    return log.with_suffix(".stop")
+
+
+def alone(workers: int, gpu: bool) -> bool:
+    """One worker on a CPU needs no group: it is the trial's own process, which starts sooner and takes less memory."""
+    return workers == 1 and not gpu
+
+
+def train_worker(config: dict[str, Any]) -> None:
+    """The function that every Ray Train worker of a trial runs."""
+    import ray.train
+    from ray.train.torch import get_device
+
+    try:
+        report = partial(_report_with, ray.train.report, config["retries"])
+        run_stages(config["job"], report, str(get_device()))
+    except Exception as error:
+        error.add_note(redact(traceback.format_exc()))  # Train hands the exception over, but not its traceback
+        raise
+
+
+def _report_with(report: Report, retries: int, values: dict[str, Any]) -> None:
+    report({**values, "retries": retries})
+
+
+def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
+    """Runs what the plan lacks and reports after every target; all workers call this with the same job."""
+    import torch
+
+    from trainables.context import Context
+    from trainables.modeling import memory
+    from trainables.sources import open_source
+    from trainables.training.checkpoint import Checkpoints, Stopped
+    from trainables.training.distributed import Comm
+    from trainables.training.loop import Machine
+
+    device = torch.device(device_name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    else:
+        torch.set_num_threads(job.cpus)
+    _quiet()
+    stop = partial(os.path.exists, stop_file(Path(job.log)))
+    machine = Machine(device, Comm(), stop, job.tokens_frac)
+    home = Path(job.home)
+    store = Store(home, job.store)
+    # The first worker alone looks, and copies from a URL what the stages start from: a network file system remembers for
+    # a while on each machine what it did not find.
+    lacking = machine.comm.from_first(missing(job.plan, store.fetch) if machine.comm.is_first else None)
+    needed, log = {node.address for node in lacking}, Path(job.log)
+    shows = machine.comm.is_first and bool(lacking)
+    beat = Beat(file_of(log.parent, job.plan.recipe.address), lacking, log) if shows else None
+    watch = beat.watch if beat else lambda *_: None
+    robust = job.plan.recipe.robust
+    synonyms = robust.synonyms if robust else ""
+    context = Context(open_source(job.source), home / "encoded", machine, watch, synonyms=synonyms)
+    done = 0
+    ends = {addresses[-1] for addresses in job.plan.evaluations().values()}
+    with beat or nullcontext():
+        for node in job.plan.nodes:
+            if node.address in needed:
+                if beat:
+                    beat.enter(node)
+                if machine.comm.from_first(stop()):
+                    raise Stopped(f"stopped cleanly before {node.label}")
+                checkpoints = Checkpoints(home / "checkpoints" / node.address, machine.comm, job.checkpoint_every, stop)
+                run_node(node, store, replace(context, checkpoints=checkpoints), log)
+                memory.release()
+            if node.address in ends:  # the last evaluation of a target
+                done += 1
+                report(_progress(job.plan, done, store, job.selection))
+
+
+def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
+    """Makes one stage, unless another trial finishes it first; the first worker claims and publishes."""
+    from trainables.modeling import memory
+    from trainables.stages import run
+
+    comm = context.machine.comm
+    started = time.time()
+    memory.reset_peak()
+    before = memory.resident()
+    with ExitStack() as stack:
+        folder = wait_together(comm, lambda: str(stack.enter_context(store.claim(node.address)) or ""))
+        if folder:
+            summary = run(node.config, _start_of(node, store, comm.is_first), Path(folder), context)
+            if comm.is_first:
+                info = {
+                    "kind": node.config.kind,
+                    "label": node.label,
+                    "seed": node.seed,
+                    "config": asdict(node.config),
+                    "parent": node.parent,
+                    "rows": _origins(node, context.source),
+                    "summary": summary,
+                    "seconds": round(time.time() - started, 3),
+                    "machine": {**_machine(context), "peak_bytes": memory.peak(), "resident_bytes_before": before},
+                }
+                store.publish(node.address, Path(folder), info)
+                if context.checkpoints:
+                    context.checkpoints.clear()
+                shared = {"label": node.label, "seconds": info["seconds"]}
+                _log(log, {"address": node.address, "kind": node.config.kind, "steps": summary["steps"], **shared})
+        comm.from_first(None)  # the others wait until the stage is visible
+
+
+def _origins(node: Node, source: Any) -> dict[str, str]:
+    """Where each part of the stage's rows came from: repository, commit and files, or the mirror's file."""
+    parts = [key.split("/") for key in all_data(node.config)]
+    return {"/".join((d, language, split)): source.origin(dataset(d), language, split) for d, language, split in parts}
+
+
+def _start_of(node: Node, store: Store, check: bool) -> Path | None:
+    """The folder whose weights a stage starts from; None for pretraining."""
+    if node.weights:
+        return node.weights.folder()
+    if not node.parent:
+        return None
+    if check and not store.fetch(node.parent):
+        raise FileNotFoundError(f"the stage {node.parent} that {node.label!r} starts from is gone or damaged")
+    return store.folder(node.parent)
+
+
+def selection_scores(plan: Plan, targets_done: int, store: Store, selection: str) -> list[float]:
+    """For each of the first targets, the mean over seeds of the score that choosing looks at, in percent.
+
+    `english_dev` reads the English dev score, and leaves out targets without one; `target_dev` (an oracle) reads the mean
+    over languages.
+    """
+    return scores_of(dict(list(plan.evaluations().items())[:targets_done]), store, selection)
+
+
+def scores_of(evaluations: Mapping[str, Sequence[str]], store: Store, selection: str) -> list[float]:
+    """The same for the evaluations of any targets: target -> the address for every seed."""
+    scores = []
+    for target, addresses in evaluations.items():
+        metrics = [store.metrics(address) for address in addresses]
+        if selection == "english_dev":
+            found = [m["selection"] for m in metrics if m["selection"] is not None]
+        else:
+            d = dataset(target)
+            found = [float(np.mean([main_score(d, own) for own in m["languages"].values()])) for m in metrics]
+        if found:
+            scores.append(float(np.mean(found)))
+    return scores
+
+
+def _progress(plan: Plan, targets_done: int, store: Store, selection: str) -> dict[str, Any]:
+    """What a trial reports: `score`, the mean over the targets that count, and `rung`, how many of those there are."""
+    scores = selection_scores(plan, targets_done, store, selection)
+    return {"targets_done": targets_done, "rung": len(scores), "score": float(np.mean(scores)) if scores else 0.0}
+
+
+def tune_trial(config: dict[str, Any], *, storage: str) -> None:
+    """The Tune trainable: runs the stages on a group of Ray Train workers, or itself where there is one without a GPU.
+
+    A failure is reported as data, so that its reason and traceback reach the record; Tune goes on with the next trial. Lost
+    workers and nodes are no failure until `worker_failures` says so: what was finished stays, and the rest starts again.
+    """
+    from ray import tune
+
+    job: Job = config["job"]
+    has, retries = Store(Path(job.home), job.store).has, 0
+
+    def fit(lost: int) -> None:
+        nonlocal retries, job
+        retries = lost
+        try:
+            _trainer(job, storage, lost).fit()
+        except Exception as error:
+            if is_short_of_memory(str(error)):
+                job = with_less_memory(job, largest_memory() / job.workers)
+            raise
+
+    try:
+        if alone(job.workers, job.gpu) or not missing(job.plan, has):
+            run_stages(job, tune.report)
+        else:
+            through_losses(fit, lambda: len(missing(job.plan, has)), lambda: _has_room(job))
+    except Exception as error:  # whatever it was becomes the trial's recorded reason; nothing is decided here
+        reason, trace = explain(error)
+        failed = {"failed": reason, "traceback": trace, "retries": retries}
+        tune.report({**failed, "targets_done": 0, "rung": 0, "score": float("nan")})
+
+
+def largest_memory() -> float:
+    """Bytes of memory for trials of the node that has most; 0 where Ray does not say."""
+    return max((float(node.get("memory", 0)) for node in _nodes()), default=0.0)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of every node that is alive."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _trainer(job: Job, storage: str, lost: int) -> Any:
+    """The trainer of one attempt; its name is new each time, because Train takes up the state of a run of the same name."""
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    # Train's own answer to a loss is off: it cannot tell a lost worker from a broken row, and waits for a node for ever.
+    once = ray.train.FailureConfig(
+        max_failures=0,
+        controller_failure_limit=0,  # type: ignore[call-arg]  # the types are of Train's first version
+        max_preemption_failures=0,
+    )
+    return TorchTrainer(
+        train_worker,
+        train_loop_config={"job": job, "retries": lost},
+        torch_config=TorchConfig(timeout_s=GROUP_WAIT_S),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=job.workers, use_gpu=job.gpu, resources_per_worker=resources_of(job)
+        ),
+        run_config=ray.train.RunConfig(
+            name=f"{job.plan.recipe.address[:16]}-{lost}",
+            storage_path=storage,
+            callbacks=[TuneReportCallback()],  # type: ignore[list-item, no-untyped-call]
+            failure_config=once,
+        ),
+    )
+
+
+def resources_of(job: Job) -> dict[str, float]:
+    """What one worker asks Ray for."""
+    asked: dict[str, float] = {"CPU": job.cpus, "GPU": 1} if job.gpu else {"CPU": job.cpus}
+    return asked | ({"memory": job.memory} if job.memory else {})
+
+
+def own_share(job: Job) -> Any:
+    """What the trial's own process asks Ray for: where a group of workers does the work, it only waits."""
+    from ray import tune
+
+    return tune.PlacementGroupFactory([resources_of(job) if alone(job.workers, job.gpu) else DRIVER_SHARE])
+
+
+def _has_room(job: Job) -> bool:
+    """Whether the nodes that are alive could hold the trial's workers, were they idle."""
+    places = (min(int(node.get(name, 0) // share) for name, share in resources_of(job).items()) for node in _nodes())
+    return sum(places) >= job.workers
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """One line and the traceback of a failure, without secrets; a worker's own exception when Train wraps one."""
+    inner: BaseException = error
+    failures = getattr(error, "worker_failures", None)
+    if failures:
+        # The workers that waited for the broken one fail too, of a lost connection.
+        inner = min(failures.values(), key=lambda failure: any(words in str(failure) for words in PEER_LOST))
+    while isinstance(getattr(inner, "cause", None), BaseException):
+        inner = inner.cause  # type: ignore[attr-defined]
+    notes = [note for note in getattr(inner, "__notes__", []) if note.startswith("Traceback")]
+    trace = notes[-1] if notes else "".join(traceback.format_exception(inner))
+    lines = [line for line in told(str(inner)).strip().split("\n") if line.strip()]
+    kind = type(inner).__name__
+    if is_out_of_memory(inner):
+        kind = "OutOfMemory"
+    elif is_full(inner):
+        kind = "DiskFull"
+    return f"{kind}: {lines[-1] if lines else 'no message'}", told(trace)
+
+
+def _machine(context: Any) -> dict[str, Any]:
+    import torch
+
+    return {
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": str(context.machine.device),
+        "workers": context.machine.comm.world,
+    }
+
+
+def _log(path: Path, values: dict[str, Any]) -> None:
+    """One line per stage run; a line is short enough to be appended whole by concurrent writers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        file.write(json.dumps(values) + "\n")
+
+
+def _quiet() -> None:
+    """Workers print nothing of their own: progress bars in many workers flood the driver's terminal."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,0 +1,92 @@
+"""What a phase trains on beside its tasks' own English rows: labels of other languages, translations, exchanged words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from trainables.catalogue import DATASETS, dataset
+from trainables.configs import AlignFit, TaskFit
+from trainables.errors import BadInput, unknown
+from trainables.objectives import ALL, Align, Robust
+from trainables.profiles import Profile
+from trainables.sources import Source
+from trainables.training.synonyms import address as address_of_words
+from trainables.training.synonyms import synonyms_of
+
+
+def trained_in(source: Source, name: str, languages: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """(dataset, language) of a training set's rows: its own where it has the language, else its translated twin's."""
+    known = training_languages(source, name)
+    for language in languages:
+        if language not in known:
+            raise unknown(f"training language of {name!r} in source {source.spec!r}:", language, known)
+    return tuple((known[language], language) for language in languages)
+
+
+def training_languages(source: Source, name: str) -> dict[str, str]:
+    """Language -> the dataset that has training rows in it: the set itself, else its translated twin."""
+    sets = (dataset(name).in_translation, name)  # the later wins
+    return {tag: own for own in sets for tag in source.languages(dataset(own), "train")}
+
+
+def align_fit(
+    source: Source, align: Align | None, phase: str, tasks: tuple[TaskFit, ...], alone: bool = False
+) -> AlignFit | None:
+    """What a phase aligns beside these tasks; BadInput where no parallel rows are known for them, or not these."""
+    if not align or align.phase != phase:
+        return None
+    own = [dataset(task.name).in_translation for task in tasks]
+    candidates = [dataset(align.data).name] if align.data else [n for n in own if dataset(n).holds_translations]
+    if not candidates or not dataset(candidates[0]).holds_translations:
+        served = [n for n, d in DATASETS.items() if d.holds_translations and source.languages(d, "train")]
+        wanted = f"{align.data!r} holds" if align.data else f"{', '.join(t.name for t in tasks)} has"
+        raise BadInput(
+            f"{wanted} no translations to align on: set align.data to one of {', '.join(served) or 'none here'}"
+        )
+    d = dataset(candidates[0])
+    known = [tag for tag in source.languages(d, "train") if tag != "en"]
+    languages = tuple(known) if align.languages == ALL else align.languages
+    for language in languages:
+        if language not in known:
+            raise unknown(f"language to align {d.name!r} on", language, known)
+    if not languages:
+        raise BadInput(f"source {source.spec!r} has no translations of {d.name!r} to align on")
+    return AlignFit(
+        data=d.name,
+        languages=languages,
+        weight=align.weight,
+        batch=max(task.batch for task in tasks),
+        max_length=max(task.max_length for task in tasks),
+        alone=alone,
+    )
+
+
+def exchanged(
+    source: Source, task: TaskFit, robust: Robust | None, profile: Profile, phase: str, known: dict[str, str]
+) -> TaskFit:
+    """The task with the copies of its rows in which words are exchanged; BadInput where that cannot be.
+
+    `known` keeps the hash of each file's words, which are read once.
+    """
+    if not robust or robust.method != "synonyms" or robust.phase != phase:
+        return task
+    if (kind := dataset(task.name).kind) != "labelled":
+        raise BadInput(
+            f"synonyms are exchanged in sentences and pairs with a label, and {task.name!r} is of kind {kind!r}: "
+            "name other targets, or another method of robust training"
+        )
+    if not robust.synonyms and any(language != "en" for _, language in task.trained_on):
+        raise BadInput("synonyms that are found in the source are English: name a file, or train on English alone")
+    path = robust.synonyms
+    if path not in known:
+        known[path] = address_of_words(synonyms_of(source, path))
+    return replace(task, copies=robust.copies or profile.copies_of(task.name), synonyms=known[path])
+
+
+def aligned_rows(align: AlignFit | None) -> list[tuple[str, str, str]]:
+    """(dataset, language, split) of what is aligned."""
+    if align is None:
+        return []
+    english = () if dataset(align.data).kind == "bitext" else ("en",)
+    return [(align.data, language, "train") for language in (*english, *align.languages)]

@@ -1,0 +1,346 @@
+"""What a launch is going to take, said before it starts: stages, steps and rows, and minutes from a short measurement here.
+
+Steps are those that the stages compute themselves; early stopping may end a phase before. Tokens are counted on a sample of
+the rows. Where a source does not say how many rows there are, nothing is downloaded to find out, and no time is given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from study.planning.plan import Node, Plan
+from study.planning.throughput import Speed, tokenizer_of
+from trainables.catalogue import POOLED, RETRIEVAL, Dataset, dataset
+from trainables.configs import (
+    Cut,
+    Evaluate,
+    Intermediate,
+    Pretrain,
+    StageConfig,
+    Sweep,
+    Target,
+    TaskFit,
+    rows_used,
+    steps_of,
+)
+from trainables.encoding.formats import encode, sides
+from trainables.errors import DataError
+from trainables.examples import Bitext
+from trainables.sources import Source
+from trainables.sources.tables import TableSource
+from trainables.training.pretrain import Size
+
+# Seconds that a measurement of the encoder does not show; `benchmarks.estimate` compares them with a launch.
+LAUNCH_S = 15.0  # Ray and the trials' processes start, the report is written
+TRIAL_S = 1.0  # Ray hands a process its next trial
+STAGE_S = 0.5  # weights are loaded and saved, the result is published
+ROW_S = 0.0001  # a row is read, cut into tokens and scored
+
+SAMPLED_ROWS, SAMPLED_LANGUAGES = 32, 4  # of a split; the mean of these languages stands for the others
+# Tokens of a row that is not at hand, or stands in a pool: rough means of the published sets in sub-tokens of XLM-R.
+ASSUMED = {"span": 280, "choice": 300, "labelled": 50, "ranking": 200}
+ASSUMED_OF_OTHERS = 35
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage does at most: optimiser steps, tokens trained on, positions masked, tokens read, rows scored."""
+
+    steps: int = 0
+    trained: float = 0.0
+    masked: float = 0.0
+    read: float = 0.0
+    rows: int = 0
+
+    def seconds(self, speed: Speed) -> float:
+        """Say how long it takes one CPU thread, in seconds."""
+        passes = self.trained * speed.trained + self.masked * speed.masked + self.read * speed.read
+        return STAGE_S + self.steps * speed.step + passes + self.rows * ROW_S
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a launch takes at most.
+
+    Attributes:
+        recipes: those that lack a stage; stages: each once, however many recipes share it.
+        scored_rows: of all evaluations, those on dev rows during training included.
+        concurrent: trials at once.
+        seconds: None where nothing was measured, or a size is unknown.
+        unknown: data sets whose size nobody states, and which are not counted.
+        assumed: data sets whose rows are not at hand, so that their lengths are rough means.
+    """
+
+    recipes: int
+    stages: int
+    train_steps: int
+    scored_rows: int
+    concurrent: int
+    seconds: float | None = None
+    unknown: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Say it in one line for people."""
+        if not self.stages:
+            return "nothing to run: all is finished"
+        most = f"at most {_number(self.train_steps, 'training step')} and {_number(self.scored_rows, 'row')} to score"
+        line = f"{_number(self.recipes, 'recipe')}, {_number(self.stages, 'stage')}, {most}"
+        if self.unknown:
+            return f"{line}, not counting {', '.join(self.unknown)}, whose size is not known before the download"
+        if self.seconds is None:
+            return line
+        time = f"{'roughly' if self.assumed else 'about'} {_duration(self.seconds)}"
+        return f"{line}: {time} with {_number(self.concurrent, 'trial')} at once"
+
+
+def cost_of(plans: Sequence[Plan], nodes: Sequence[Node], source: Source, speed: Speed | None, concurrent: int) -> Cost:
+    """Add up what the stages take that the plans still lack.
+
+    Args:
+        nodes: those stages, see `study.planning.plan.missing`; one that several plans share counts once.
+        speed: of the plans' encoder, see `measure_speed`; None = no time is asked for, and no row is read.
+        concurrent: how many trials run at once.
+    """
+    left = {node.address: node for node in nodes}
+    lacking = [found for plan in plans if (found := [n.address for n in plan.nodes if n.address in left])]
+    tokenizer = tokenizer_of(plans) if speed and left else None
+    counter = Workload(source, speed.layers if speed else 0, tokenizer)
+    works = {address: counter.work(node.config) for address, node in left.items()}
+    concurrent = max(1, min(concurrent, len(lacking)))
+    seconds = None
+    if speed and not counter.unknown:
+        seconds = _elapsed(lacking, {address: work.seconds(speed) for address, work in works.items()}, concurrent)
+    return Cost(
+        recipes=len(lacking),
+        stages=len(works),
+        train_steps=sum(work.steps for work in works.values()),
+        scored_rows=sum(work.rows for work in works.values()),
+        concurrent=concurrent,
+        seconds=seconds,
+        unknown=tuple(sorted(counter.unknown)),
+        assumed=tuple(sorted(counter.assumed)),
+    )
+
+
+def _elapsed(lacking: Sequence[Sequence[str]], seconds: Mapping[str, float], concurrent: int) -> float:
+    """Seconds until all trials have ended: what all of them share comes first, and no trial is split."""
+    if not lacking:
+        return 0.0
+    asked = Counter(address for addresses in lacking for address in addresses)
+    shared = sum(seconds[address] for address, times in asked.items() if times == len(lacking))
+    longest = TRIAL_S + max(sum(seconds[address] for address in addresses) for addresses in lacking)
+    total = TRIAL_S * len(lacking) + sum(seconds.values())
+    return LAUNCH_S + shared + max(longest - shared, (total - shared) / concurrent)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 90 * 60 else f"{seconds / 3600:,.1f} hours"
+
+
+# --- how much there is to do ---
+
+Part = tuple[str, str, str]  # dataset, language, split
+
+
+class _Count(NamedTuple):
+    """Rows of some splits that are used, and the items and tokens that they become."""
+
+    examples: int
+    items: int
+    tokens: float
+
+    @property
+    def mean(self) -> float:
+        """Tokens of an item."""
+        return self.tokens / max(1, self.items)
+
+
+class _Row(NamedTuple):
+    """Examples that a stored row becomes in the mean, and items and tokens that an example becomes."""
+
+    kept: float = 1.0
+    items: float = 1.0
+    tokens: float = 0.0
+
+
+@dataclass
+class Workload:
+    """The work of stages over the rows of one source, and what is not known of it.
+
+    Attributes:
+        layers: of the encoder; 0 = whatever is read is read to the top.
+        tokenizer: None = no row is looked at: each is one item without tokens.
+    """
+
+    source: Source
+    layers: int
+    tokenizer: Any
+    unknown: set[str] = field(default_factory=set)
+    assumed: set[str] = field(default_factory=set)
+    seen: dict[tuple[str, str, Cut], dict[str, _Row]] = field(default_factory=dict)
+
+    def work(self, config: StageConfig) -> Work:
+        """Count what a stage does."""
+        if isinstance(config, Pretrain):
+            return self._pretrain(config)
+        if isinstance(config, Intermediate):
+            return self._intermediate(config)
+        return self._target(config) if isinstance(config, Target) else self._scores(config)
+
+    def _pretrain(self, config: Pretrain) -> Work:
+        shape = Size(**config.shape)  # type: ignore[arg-type]
+        cut, steps = Cut(max_length=shape.max_length), max(20, round(config.scale * shape.steps))
+        tokens = self._train_rows("mlm", config.text_languages, cut, config.scale).mean
+        if config.pairs and shape.pair_frac:
+            side = fmean(self._train_rows(name, (language,), cut, 1.0).mean for name, language in config.pairs)
+            tokens += shape.pair_frac * (2 * side - tokens)
+        trained = steps * shape.batch * tokens
+        return Work(steps, trained, masked=shape.mask * trained)
+
+    def _intermediate(self, config: Intermediate) -> Work:
+        """Steps and shares as in `stages.intermediate`."""
+        from trainables.training.schedule import mixture
+
+        counts = {task.name: self._of_task(task, config.scale) for task in config.tasks}
+        sizes = {name: max(1, count.examples) for name, count in counts.items()}
+        text, lines = 0.0, 0
+        if mlm := config.mlm:
+            each = math.ceil(math.ceil(mlm.sentences * config.scale) / len(mlm.languages))
+            found = self._train_rows("mlm", mlm.languages, Cut(max_length=mlm.max_length), config.scale, each)
+            text, lines = mlm.batch * found.mean, max(1, found.examples)
+        limit, share, within = mixture(config, sizes, lines)
+        items = {task.name: (counts[task.name].items, task.epochs, task.batch) for task in config.tasks}
+        steps = config.steps or steps_of(items, config.epochs, limit, share)
+        tokens = sum(within[task.name] * task.batch * counts[task.name].mean for task in config.tasks)
+        work = self._phase(config, config.tasks, steps, (1 - share) * steps, tokens)
+        read = share * steps * text
+        return replace(work, trained=work.trained + read, masked=config.fit.mask * read)
+
+    def _target(self, config: Target) -> Work:
+        task, count = config.task, self._of_task(config.task, config.scale)
+        steps = steps_of({task.name: (count.items, task.epochs, task.batch)}, 1.0, 0, 0.0)
+        work = self._phase(config, (task,), steps, steps, task.batch * count.mean)
+        if curve := config.curve:
+            for key in curve.data:
+                name, language, split = key.split("/")
+                first = curve.train_rows if split == "train" else None
+                noted, points = (
+                    self.count([(name, language, split)], curve.cut, config.scale, first),
+                    curve.steps(steps),
+                )
+                read, rows = len(points) * noted.tokens, len(points) * noted.examples
+                work = replace(work, read=work.read + read, rows=work.rows + rows)
+        return work
+
+    def _phase(
+        self, config: Intermediate | Target, tasks: Sequence[TaskFit], steps: int, of_tasks: float, tokens: float
+    ) -> Work:
+        """Training on `tokens` in each of the `of_tasks` steps that are not masked LM's, and its dev evaluations."""
+        fit = config.fit
+        if robust := fit.robust:  # the search, the changed inputs, and beside them the unchanged ones
+            tokens *= (robust.steps + 1 + (robust.weight < 1)) if robust.weight else 1
+        if align := fit.align:
+            languages = align.languages if dataset(align.data).kind == "bitext" else ("en", *align.languages)
+            side = self._train_rows(align.data, languages, Cut(max_length=align.max_length), config.scale).mean
+            tokens = (0.0 if align.alone else tokens) + 2 * align.batch * side
+        read, rows = 0.0, 0
+        for task in tasks:
+            parts = [(name, language, "validation") for name, language in task.trained_on]
+            parts = [part for part in parts if "/".join(part) in config.data]
+            dev = self.count(parts, task.cut, config.scale, fit.dev_examples)
+            read, rows = read + dev.tokens, rows + dev.examples
+        times = math.ceil(steps / fit.steps_per_eval(steps))
+        return Work(steps, of_tasks * tokens, read=times * read, rows=times * rows)
+
+    def _scores(self, config: Evaluate | Sweep) -> Work:
+        """Retrieval stops at its layer; mining reads the dev pools too."""
+        d, share, cut = dataset(config.target), 1.0, Cut(max_length=config.max_length)
+        parts = [(d.name, language, split) for language, split in config.languages]
+        if d.kind == "mining":
+            parts += [(d.name, language, "validation") for language, _ in config.languages]
+        if isinstance(config, Evaluate):
+            cut, (name, split) = config.cut, config.selection
+            parts += [(name, "en", split)] if name else []
+            if d.kind in RETRIEVAL and self.layers:
+                from trainables.evaluation.predict import retrieval_layer
+
+                share = (config.layer or retrieval_layer(self.layers)) / self.layers
+        count = self.count(parts, cut, config.scale)
+        return Work(read=share * count.tokens, rows=count.examples)
+
+    def _of_task(self, task: TaskFit, scale: float) -> _Count:
+        found = self.count([(name, language, "train") for name, language in task.trained_on], task.cut, scale)
+        copies = task.copies or 1
+        return _Count(copies * found.examples, copies * found.items, copies * found.tokens)
+
+    def _train_rows(
+        self, name: str, languages: Sequence[str], cut: Cut, scale: float, first: int | None = None
+    ) -> _Count:
+        return self.count([(name, language, "train") for language in languages], cut, scale, first)
+
+    def count(self, parts: Sequence[Part], cut: Cut, scale: float, first: int | None = None) -> _Count:
+        """Add up what a stage uses of some splits at this scale, or of the first rows of each."""
+        examples = items = tokens = 0.0
+        for name, language, split in parts:
+            d = dataset(name)
+            row = self._sample(d, language, split, cut)
+            used = row.kept * self._used(d, language, split, scale)
+            used = used if first is None else min(first, used)
+            examples, items, tokens = examples + used, items + used * row.items, tokens + used * row.tokens
+        return _Count(round(examples), round(items), tokens)
+
+    def _used(self, d: Dataset, language: str, split: str, scale: float) -> int:
+        """Rows of a split that a stage reads, as `Data.examples` takes them; of a pooled kind both pools."""
+        if d.kind in POOLED and isinstance(self.source, TableSource):
+            pools = [self.source.tables.stated_rows(d, language, table) for table in d.tables(split)[1:]]
+            rows = None if None in pools else sum(pool or 0 for pool in pools)
+            scale = 1.0
+        else:
+            rows = self.source.stated_rows(d, language, split)
+            rows = d.expected_rows(language, split) if rows is None else rows
+        if rows is None:
+            self.unknown.add(d.name)
+            return 0
+        return rows_used(scale, rows, split)
+
+    def _sample(self, d: Dataset, language: str, split: str, cut: Cut) -> _Row:
+        """What a row becomes in the mean; the first few languages stand for the others."""
+        if self.tokenizer is None:
+            return _Row()
+        seen = self.seen.setdefault((d.name, split, cut), {})
+        if language not in seen and len(seen) < SAMPLED_LANGUAGES:
+            seen[language] = self._look(d, language, split, cut)
+        return seen.get(language) or _Row(*(fmean(values) for values in zip(*seen.values(), strict=True)))
+
+    def _look(self, d: Dataset, language: str, split: str, cut: Cut) -> _Row:
+        assumed = _Row(tokens=float(min(cut.max_length, ASSUMED.get(d.kind, ASSUMED_OF_OTHERS))))
+        if d.kind in POOLED:
+            return assumed
+        if "hub" in self.source.comes_from(d):
+            self.assumed.add(d.name)
+            return assumed
+        try:
+            rows = self.source.num_rows(d, language, split)
+            taken = max(1, rows if d.regroup else min(SAMPLED_ROWS, rows))
+            examples = self.source.examples(d, language, split, taken)
+            pairs = [example for example in examples if isinstance(example, Bitext)]
+            texts = [text for side in sides(pairs) for text in side] if pairs else examples
+            options: dict[str, Any] = {"doc_stride": cut.doc_stride, "bare_prefix": cut.bare_prefix}
+            kind = "text" if pairs else d.kind
+            encoded = encode(kind, texts, self.tokenizer, max_length=cut.max_length, **options)
+        except DataError:  # the stage that meets the row says so
+            return assumed
+        count = max(1, len(examples))
+        return _Row(len(examples) / taken, 1.0 if pairs else encoded.num_items / count, len(encoded.tokens) / count)

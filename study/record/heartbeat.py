@@ -1,0 +1,188 @@
+"""Where a running trial is, in one small file that its first worker keeps fresh; read by the launch and by `status`."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from study.planning.plan import Node
+from study.record.record import Trial
+
+EVERY_S = 1.0
+# A file that was not written for this long is of a killed process. A living one writes while it loads or encodes, too.
+STALE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where a trial is.
+
+    Attributes:
+        label, seed: of the stage that runs, or waits until another trial has made it.
+        stage, stages: its number from 1, of the stages that the trial lacked when it started.
+        step, steps: optimiser steps, or scored languages; 0 of 0 before the first.
+        tokens_per_s: of all the trial's workers, without padding; None where the stage trains nothing.
+        left_s: seconds until the trial ends; None unless every stage to come was timed in this launch.
+        started, updated: seconds since the epoch.
+    """
+
+    label: str
+    seed: int
+    stage: int
+    stages: int
+    step: int
+    steps: int
+    tokens_per_s: float | None
+    left_s: float | None
+    started: float
+    updated: float
+
+
+class _Look(NamedTuple):
+    """What the watcher heard last, when it first heard of the stage, and when last."""
+
+    step: int
+    steps: int
+    tokens: int
+    first: float
+    last: float
+
+
+class Beat:
+    """Keeps the file of one trial while the `with` block runs, and removes it afterwards.
+
+    The file is for people's eyes: a disk that does not take it stops nothing.
+
+    Args:
+        path: the file, see `file_of`.
+        nodes: the stages that the trial lacks, in the order they run.
+        log: the launch's file of finished stages, one JSON line each with `label` and `seconds`.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, path: Path, nodes: Sequence[Node], log: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path, self.nodes, self.log, self.clock = path, nodes, log, clock
+        self.started = self.entered = clock()
+        self.number = 0
+        self.look: _Look | None = None
+        self.known: dict[str, float] = {}  # label -> mean seconds of such a stage in this launch
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+
+    def __enter__(self) -> Beat:
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def enter(self, node: Node) -> None:
+        """To be called before each of the nodes."""
+        self.known = mean_seconds(self.log)
+        self.look, self.entered, self.number = None, self.clock(), self.nodes.index(node)
+
+    def watch(self, step: int, steps: int, loss: float, tokens: int) -> None:
+        """What a stage calls as it goes on, see `trainables.context.Watch`."""
+        now = self.clock()
+        first = self.look.first if self.look and step else now
+        self.look = _Look(step, steps, tokens, first, now)
+
+    def state(self) -> State:
+        """Where the trial is now."""
+        now, look, node = self.clock(), self.look, self.nodes[self.number]
+        spent = look.last - look.first if look else 0.0
+        here: float | None = None
+        if look and look.step:
+            here = spent / look.step * (look.steps - look.step) - (now - look.last)
+        elif node.label in self.known:
+            here = self.known[node.label] - (now - self.entered)
+        ahead = [self.known.get(n.label) for n in self.nodes[self.number + 1 :]]
+        left = [max(0.0, here) if here is not None else None, *ahead]
+        return State(
+            label=node.label,
+            seed=node.seed,
+            stage=self.number + 1,
+            stages=len(self.nodes),
+            step=look.step if look else 0,
+            steps=look.steps if look else 0,
+            tokens_per_s=look.tokens / spent if look and look.tokens and spent else None,
+            left_s=None if None in left else sum(s for s in left if s is not None),
+            started=self.started,
+            updated=now,
+        )
+
+    def _write(self) -> None:
+        """Writes the state about once a second; by a rename, so that nobody reads half of it."""
+        temporary = self.path.with_suffix(f".{os.getpid()}")
+        while True:
+            with suppress(OSError):
+                temporary.write_text(json.dumps(asdict(self.state())))
+                os.replace(temporary, self.path)
+            if self._stop.wait(EVERY_S):
+                return
+
+
+def file_of(study: Path, address: str) -> Path:
+    """Where the state of a recipe's trial is kept, below the folder of its study."""
+    return study / "progress" / f"{address}.json"
+
+
+def states(study: Path) -> dict[str, State]:
+    """Recipe address -> state of the trials of a study that run now, the oldest first."""
+    found: dict[str, State] = {}
+    for path in (study / "progress").glob("*.json"):
+        with suppress(OSError, ValueError, TypeError):  # removed meanwhile, or of another version
+            state = State(**json.loads(path.read_text()))
+            if time.time() - state.updated < STALE_S:
+                found[path.stem] = state
+    return dict(sorted(found.items(), key=lambda item: item[1].started))
+
+
+def settled(trials: Mapping[str, Trial], study: Path) -> dict[str, Trial]:
+    """The trials as they are now: one that is recorded as running, but shows no life, was stopped."""
+    alive, now = states(study), time.time()
+    return {
+        address: replace(trial, status="stopped", reason="its launch was killed")
+        if trial.status == "running" and address not in alive and now - trial.at > STALE_S
+        else trial
+        for address, trial in trials.items()
+    }
+
+
+def forget(study: Path, address: str) -> None:
+    """Removes what a worker that was killed may have left of a trial that is over."""
+    with suppress(OSError):
+        file_of(study, address).unlink(missing_ok=True)
+
+
+def clean(study: Path) -> None:
+    """Removes what earlier launches left behind when they were killed."""
+    for path in (study / "progress").glob("*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_S:
+                path.unlink()
+
+
+def mean_seconds(log: Path) -> dict[str, float]:
+    """Label -> mean seconds of the stages in a launch's log; half-written lines are skipped."""
+    found: dict[str, list[float]] = {}
+    lines: list[Any] = []
+    with suppress(OSError):
+        lines = log.read_text().splitlines()
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            values = json.loads(line)
+            found.setdefault(values["label"], []).append(float(values["seconds"]))
+    return {label: sum(seconds) / len(seconds) for label, seconds in found.items()}

@@ -1,0 +1,231 @@
+"""Optuna proposes recipes to Ray Tune through ask and tell; equal recipes are one trial.
+
+Ray's own OptunaSearch leaves a trial RUNNING for ever after a NaN, calls stopped trials complete and asks for duplicates,
+so this searcher keeps to what the record needs: stopped = PRUNED, failed = FAIL, a recipe is asked for once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from search_spaces.space import Domain, Log, Setting, Space, Value
+from study.record.record import Trial
+from trainables.recipe import Recipe
+
+# So many proposals in a row that were tried before mean that the space is exhausted.
+MAX_REPEATS = 200
+SEARCH_SEED = 0
+
+End = tuple[TrialState, float | None]
+FAILED: End = (TrialState.FAIL, None)
+
+
+class _Asked:
+    """Suggestions of one Optuna trial."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial = trial
+
+    def scientific(self, name: str, domain: Domain) -> Any:
+        if isinstance(domain, Log):
+            return self.trial.suggest_float(name, domain.low, domain.high, log=True)
+        return self.trial.suggest_categorical(name, list(domain))
+
+    nuisance = scientific
+
+
+def open_optuna(folder: Path, name: str) -> optuna.Study:
+    """The study's Optuna view in `optuna.journal`; trials that a dead driver left RUNNING or WAITING are told FAIL."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        direction="maximize",
+        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=SEARCH_SEED),
+    )
+    for _ in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.ask()  # takes what was enqueued and not asked for, or it would stand in for the next row
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+    return study
+
+
+class RecipeSearcher(Searcher):  # type: ignore[misc]
+    """Hands recipes to Tune: the given rows first, then, in a search, what Optuna proposes.
+
+    Args:
+        given: (recipe, parameters) to run first; parameters may be empty for a recipe from a file.
+        budget: trials to start in this run, the given ones included.
+        known: recipes that need not run again, with what was found (the record's last word on each).
+        score_of: the value that Optuna is told for a complete trial of the record.
+        start: makes the Tune config of a new trial; called once per trial, when it is handed out.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        setting: Setting,
+        study: optuna.Study,
+        given: Sequence[tuple[Recipe, dict[str, Value]]],
+        budget: int,
+        known: Mapping[str, Trial],
+        score_of: Callable[[Trial], float],
+        start: Callable[[Recipe, dict[str, Any]], dict[str, Any]],
+    ) -> None:
+        super().__init__(metric="score", mode="max")
+        self.space, self.setting, self.study = space, setting, study
+        self.given, self.left, self.known, self.score_of, self.start = list(given), budget, known, score_of, start
+        self.running: dict[str, tuple[optuna.Trial | None, Recipe]] = {}
+        self.seen = set(known)
+        self.ends: dict[str, End] = {}  # of the trials of this launch
+        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        told = {t.user_attrs.get("recipe") for t in ended}
+        for trial in known.values():  # where the journal, or only an end in it, was lost, the record has it
+            if trial.address not in told and trial.params:
+                self._tell(self._ask(trial.params)[0], self._end(trial.address))
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next recipe that is not known yet, as a Tune config; FINISHED when there is none."""
+        if self.left <= 0:
+            return str(Searcher.FINISHED)
+        if self.given:
+            recipe, params = self.given.pop(0)
+            return self._hand_out(trial_id, self._ask(params)[0] if params else None, recipe, params)
+        for _ in range(MAX_REPEATS):
+            asked, recipe = self._ask(None)
+            if recipe.address not in self.seen:
+                return self._hand_out(trial_id, asked, recipe, dict(asked.params))
+            # A repeat is told what is known of it, or the sampler would learn nothing and ask for it again and again.
+            self._tell(asked, self._end(recipe.address))
+        logging.getLogger(__name__).warning("no new recipe in %d proposals: the space is exhausted", MAX_REPEATS)
+        return str(Searcher.FINISHED)
+
+    def _hand_out(
+        self, trial_id: str, asked: optuna.Trial | None, recipe: Recipe, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        self.left -= 1
+        self.seen.add(recipe.address)
+        self.running[trial_id] = (asked, recipe)
+        return self.start(recipe, params)
+
+    def _ask(self, params: dict[str, Any] | None) -> tuple[optuna.Trial, Recipe]:
+        if params is not None:
+            self.study.enqueue_trial(params)
+        asked = self.study.ask()
+        recipe = self.space.recipe(_Asked(asked), self.setting)
+        asked.set_user_attr("recipe", recipe.address)
+        return asked, recipe
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Stores the score after each target as an intermediate value."""
+        score = result.get("score")
+        if trial_id in self.running and score is not None and math.isfinite(score):
+            asked, _ = self.running[trial_id]
+            if asked is not None:
+                asked.report(score, step=int(result["targets_done"]))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tells Optuna how a trial ended."""
+        if trial_id not in self.running:
+            return
+        asked, recipe = self.running.pop(trial_id)
+        score = (result or {}).get("score")
+        end: End = (TrialState.COMPLETE, score)
+        if error or result is None or "failed" in result or score is None or not math.isfinite(score):
+            end = FAILED
+        elif int(result["targets_done"]) < len(recipe.targets):
+            end = (TrialState.PRUNED, None)
+        self.ends[recipe.address] = end
+        if asked is not None:
+            self._tell(asked, FAILED if self._is_told(recipe) else end)
+
+    def _is_told(self, recipe: Recipe) -> bool:
+        """Whether Optuna knows the end of this recipe's trial already, from another launch of the same study."""
+        ended = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return any(trial.user_attrs.get("recipe") == recipe.address for trial in ended)
+
+    def _end(self, address: str) -> End:
+        """How a recipe ended, in this launch or in the record; FAILED while it runs."""
+        known = self.known.get(address)
+        if known is None:
+            return self.ends.get(address, FAILED)
+        if known.status == "complete":
+            return TrialState.COMPLETE, self.score_of(known)
+        return (TrialState.PRUNED, None) if known.status == "pruned" else FAILED
+
+    def _tell(self, asked: optuna.Trial, end: End) -> None:
+        self.study.tell(asked, end[1], end[0], skip_if_finished=True)  # another launch of the study may have ended it
+
+    # Tune snapshots its searcher; the study's record is the state here, so there is nothing to save.
+    def save(self, checkpoint_path: str) -> None:
+        """Writes an empty file, which Tune expects."""
+        Path(checkpoint_path).write_text("{}")
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+Restart = Callable[[Any], None]
+
+
+class _Restarting:
+    """Hears of trials that lost their process, before Tune queues them again.
+
+    Args:
+        restart: called with each of them; it may change what the trial asks for.
+    """
+
+    restart: Restart
+
+    def on_trial_error(self, controller: Any, trial: Any) -> None:
+        """Tune marks a trial that it starts again as ERROR meanwhile, and one that ended for good only after this."""
+        if trial.status == trial.ERROR:
+            self.restart(trial)
+
+    # Tune pickles its scheduler; the study's record is the state here, so there is nothing to save.
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class EveryTrial(_Restarting, FIFOScheduler):  # type: ignore[misc]
+    """Runs all trials to their end, in the order they come."""
+
+    def __init__(self, restart: Restart) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.restart = restart
+
+
+class Rungs(_Restarting, AsyncHyperBandScheduler):  # type: ignore[misc]
+    """Successive halving whose rungs are the targets in order of cost, as far as they have rows to choose by.
+
+    The baseline always runs to its end.
+    """
+
+    def __init__(self, num_rungs: int, restart: Restart) -> None:
+        super().__init__(
+            time_attr="rung", metric="score", mode="max", max_t=max(1, num_rungs), grace_period=1, reduction_factor=2
+        )
+        self.restart = restart
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Stops the lower half at each rung; a trial at its last rung ends by itself, and counts as complete."""
+        exempt = "failed" in result or Recipe.from_dict(trial.config["recipe"]).is_baseline
+        if exempt or result["rung"] == 0 or result["rung"] >= self._max_t:
+            return str(TrialScheduler.CONTINUE)
+        return str(super().on_trial_result(controller, trial, result))

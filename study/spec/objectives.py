@@ -1,0 +1,114 @@
+"""Which objectives a study asks about, from the options of `launch`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+from search_spaces.space import ROBUST, Space
+from study.planning.auxiliary_data import training_languages
+from study.spec.cli_parser import names_of
+from trainables.catalogue import dataset
+from trainables.errors import BadInput, check_path, unknown
+from trainables.objectives import ALL, Align, In, Method, Robust, to_dict
+from trainables.recipe import Recipe
+from trainables.sources import Source
+from trainables.training.synonyms import synonyms_of
+
+OPTIONS = ("align_on", "align_data", "align_phase", "robust", "synonyms")
+
+
+def add_objectives(parser: argparse.ArgumentParser) -> None:
+    """The options on objectives."""
+    parser.add_argument(
+        "--align-on",
+        metavar="LANGUAGES",
+        help="align on translations: languages, groups such as de+es, or all; each a row",
+    )
+    parser.add_argument("--align-data", metavar="DATASET", help="whose translations (default: of what is trained)")
+    parser.add_argument("--align-phase", choices=get_args(In), help="whose training is aligned (default: target)")
+    parser.add_argument(
+        "--robust", metavar="METHODS", help=f"robust training: {', '.join(get_args(Method))}; each a row"
+    )
+    parser.add_argument("--synonyms", metavar="FILE", help="for --robust synonyms (default: found in the source)")
+
+
+def objectives_of(
+    options: argparse.Namespace, space: Space, targets: Iterable[str], source: Source
+) -> dict[str, list[dict[str, Any]]]:
+    """`align` and `robust` as the study's settings hold them; raises BadInput for unknown names.
+
+    A space that asks about alignment asks for each language that all targets have translations in, and for all of them.
+    """
+    groups: list[tuple[str, ...]] = [tuple(group.split("+")) for group in names_of(options.align_on) or ()]
+    if not groups and (space.aligns or options.align_data or options.align_phase):
+        languages = _translated(targets, options.align_data, source)
+        groups = [ALL]
+        if space.aligns:
+            groups = [*((language,) for language in languages), *groups[: len(languages) - 1]]
+    data = options.align_data or ""
+    phase: In = options.align_phase or "target"
+    found = {"align": [to_dict(Align(languages=group, data=data, phase=phase)) for group in groups]}
+    names = names_of(options.robust)
+    known: dict[str, Robust] = {arm.method: arm for arm in ROBUST}
+    for name in names or ():
+        if name not in known:
+            raise unknown("robust method", name, known)
+    arms = list(space.robust) if names is None else [known[name] for name in names]
+    if names is None and not options.synonyms and any(arm.method == "synonyms" for arm in arms):
+        arms = _without_synonyms(arms, source)
+    if options.synonyms:
+        check_path("--synonyms", options.synonyms)
+        if not Path(options.synonyms).is_file():
+            raise BadInput(f"--synonyms: there is no file {options.synonyms!r}")
+        if not any(arm.method == "synonyms" for arm in arms):
+            raise BadInput("--synonyms is for --robust synonyms, which is not asked about")
+        own = str(Path(options.synonyms).resolve())
+        arms = [replace(arm, synonyms=own) if arm.method == "synonyms" else arm for arm in arms]
+    found["robust"] = [to_dict(arm) for arm in arms]
+    return {name: values for name, values in found.items() if values}
+
+
+def _without_synonyms(arms: list[Robust], source: Source) -> list[Robust]:
+    """The same, less exchanged words where the source has no synonyms and nobody asked for them by name; says so."""
+    try:
+        synonyms_of(source)
+    except BadInput as error:
+        print(f"without the row of synonyms: {error}", file=sys.stderr)
+        return [arm for arm in arms if arm.method != "synonyms"]
+    return arms
+
+
+def labelled(targets: Iterable[str], source: Source) -> tuple[str, ...]:
+    """Languages other than English in which every target that is trained has training rows."""
+    having = [training_languages(source, name).keys() - {"en"} for name in _trained(targets)]
+    return tuple(sorted(set.intersection(*having))) if having else ()
+
+
+def located(recipe: Recipe) -> Recipe:
+    """The recipe with the whole path of its synonyms, which workers read from folders of their own."""
+    if not recipe.robust or not recipe.robust.synonyms:
+        return recipe
+    return replace(recipe, robust=replace(recipe.robust, synonyms=str(Path(recipe.robust.synonyms).resolve())))
+
+
+def _trained(targets: Iterable[str]) -> list[str]:
+    """What the targets are trained on; retrieval on nothing."""
+    return [name for name in (dataset(target).train_on for target in targets) if name]
+
+
+def _translated(targets: Iterable[str], data: str | None, source: Source) -> list[str]:
+    """Languages other than English in which the training rows of every target that is trained are translated."""
+    sets = [dataset(data)] if data else [dataset(dataset(name).in_translation) for name in _trained(targets)]
+    common = [set(source.languages(d, "train")) if d.holds_translations else set() for d in sets]
+    found = set.intersection(*common) - {"en"} if common else set()
+    if not found:
+        raise BadInput(
+            f"source {source.spec!r} has no language in which the training rows of all targets are translated: "
+            "set --align-data to a dataset with translations"
+        )
+    return sorted(found)

@@ -1,0 +1,279 @@
+"""What uses the space of a home, what in it nobody owns any more, and how a stage loses its weights.
+
+A stage without weights is no stage: its folder leaves by one rename. Its description and history stay in `kept/`, where
+`Store.info` finds them, so that reports keep their curves.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from study.record.heartbeat import states
+from study.record.record import studies
+from study.store.store import LEASE_S, Store
+from trainables.configs import Intermediate, Pretrain, Target
+from trainables.errors import BadInput
+
+WEIGHTS = (Pretrain.kind, Intermediate.kind, Target.kind)  # kinds of stages that others start from
+# What has no heartbeat of its own is of a dead process when it was not touched for this long.
+LEFT_S = 600.0
+LOCK = "launch.lock"
+UNITS = {"": 1, "B": 1} | {
+    prefix + suffix: base**power
+    for power, prefix in enumerate("KMGTP", 1)
+    for suffix, base in (("", 1000), ("B", 1000), ("iB", 1024))
+}
+FORGOTTEN_S = 30 * 24 * 3600.0  # a checkpoint that no resume has wanted for so long
+FOLDERS = {  # folder of a home -> what it is in the table
+    "encoded": "encoded rows (a cache)",
+    "studies": "studies",
+    "checkpoints": "checkpoints of stages under way",
+    "kept": "descriptions of stages without weights",
+    "resampled": "resampled scores",
+    "checked.json": "which rows were checked",
+    "mlartifacts": "MLflow",
+    "mlflow.db": "MLflow",
+    "work": "leftovers",
+    "ray": "leftovers",
+    "damaged": "leftovers",
+    "trash": "leftovers",
+    "leases": "leftovers",
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    """One line of the table: how many of what, and their bytes together."""
+
+    what: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that can be freed; `used` is the last known use, in seconds of the file system's clock."""
+
+    kind: Literal["leftover", "encoded", "weights"]
+    path: Path
+    bytes: int
+    used: float
+    address: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage in the store: its kind, what it started from, all its bytes and those of its weights."""
+
+    address: str
+    kind: str
+    parent: str
+    bytes: int
+    weights: int
+    made: float
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A home as it was when it was first looked at."""
+
+    home: Path
+
+    @cached_property
+    def now(self) -> float:
+        """The time by the file system's clock, which may be another machine's."""
+        try:
+            with tempfile.NamedTemporaryFile(dir=self.home, prefix=".clock-") as file:
+                return os.stat(file.name).st_mtime
+        except OSError:  # a full disk
+            return time.time()
+
+    @cached_property
+    def stages(self) -> dict[str, Stage]:
+        """Address -> stage. What has no DONE, or no description that can be read, is none."""
+        found, store = {}, Store(self.home)
+        for folder in (self.home / "stages").glob("??/*"):
+            with suppress(OSError, ValueError, KeyError):
+                made, info = (folder / "DONE").stat().st_mtime, store.info(folder.name)
+                all_bytes = size_of(folder)
+                weights = all_bytes - sum(p.stat().st_size for p in small_files(folder))
+                found[folder.name] = Stage(folder.name, info["kind"], info["parent"], all_bytes, weights, made)
+        return found
+
+    @cached_property
+    def leases(self) -> dict[str, float]:
+        """Address -> seconds since the heart of whoever makes the stage beat last."""
+        return {p.name: self.now - touched for p, touched in _touched(self.home / "leases") if ".stale" not in p.name}
+
+    def is_live(self, address: str) -> bool:
+        """Whether somebody makes the stage now."""
+        return self.leases.get(address, LEASE_S) < LEASE_S
+
+    @cached_property
+    def is_busy(self) -> bool:
+        """Whether anything runs in this home."""
+        return any(map(self.is_live, self.leases)) or any(states(self.home / "studies" / n) for n in studies(self.home))
+
+    def uses(self) -> list[Use]:
+        """What uses the space: every byte of the home once, the largest first."""
+        counts: dict[str, list[int]] = {}
+        for stage in self.stages.values():
+            counts.setdefault(f"stages: {stage.kind}", []).append(stage.bytes)
+        for entry in self.home.iterdir():
+            if entry.name != "stages":
+                sizes = [size_of(p) for p in entry.iterdir()] if entry.is_dir() else [size_of(entry)]
+                counts.setdefault(FOLDERS.get(entry.name, "other files"), []).extend(sizes)
+        known = sum(stage.bytes for stage in self.stages.values())
+        if (unread := size_of(self.home / "stages") - known) > 0:
+            counts["stages: not finished"] = [unread]
+        found = [Use(what, len(sizes), sum(sizes)) for what, sizes in counts.items() if sizes]
+        return sorted(found, key=lambda use: -use.bytes)
+
+    def weights(self) -> list[Item]:
+        """The stages that hold weights, the least recently used first: a stage is used when another that starts from it ends."""
+        used = {address: stage.made for address, stage in self.stages.items()}
+        for stage in self.stages.values():
+            if stage.parent in used:
+                used[stage.parent] = max(used[stage.parent], stage.made)
+        folder = Store(self.home).folder
+        found = [Item("weights", folder(a), s.weights, used[a], a) for a, s in self.stages.items() if s.kind in WEIGHTS]
+        return sorted(found, key=lambda item: (item.used, item.address))
+
+    def encoded(self) -> list[Item]:
+        """The cache of encoded rows, the oldest first."""
+        found = [Item("encoded", p, size_of(p), t) for p, t in _touched(self.home / "encoded") if p.suffix == ".npz"]
+        return sorted(found, key=lambda item: item.used)
+
+    def leftovers(self) -> list[Item]:
+        """What processes that were killed left behind, and stages that were found damaged."""
+        found: list[tuple[Path, float]] = []
+        for path, touched in _touched(self.home / "work"):
+            if not self.is_live(path.name.rpartition("-")[0]) and self.now - touched > LEASE_S:
+                found.append((path, touched))
+        for path, touched in _touched(self.home / "checkpoints"):
+            over = path.name in self.stages or self.now - touched > FORGOTTEN_S
+            if over and not self.is_live(path.name):
+                found.append((path, touched))
+        for folder in ("damaged", "trash"):
+            found += _touched(self.home / folder)
+        old = [*_touched(self.home / "leases"), *(p for p in _touched(self.home / "encoded") if p[0].suffix == ".part")]
+        old += [(path, touched) for path, touched in _touched(self.home / "ray") if not _is_held(path / LOCK)]
+        found += [(path, touched) for path, touched in old if self.now - touched > LEFT_S]
+        return [Item("leftover", path, size_of(path), touched) for path, touched in found]
+
+    def free(self, item: Item) -> bool:
+        """Removes it, for ever; False when it is in use or gone, or the system does not let it go."""
+        try:
+            if item.kind == "weights":
+                return _free_stage(self.home, item)
+            if item.path.parent.name == "leases":
+                return _free_lease(item.path)
+            if item.path.parent.name == "trash":
+                _empty(self.home, item.path)
+            elif item.path.is_dir():
+                shutil.rmtree(item.path)
+            else:
+                item.path.unlink()
+        except OSError:
+            return False
+        return True
+
+
+@contextmanager
+def scratch(home: Path) -> Iterator[str]:
+    """A folder for Ray's own files, removed with the launch that made it. A lock in it says that the launch is alive."""
+    (home / "ray").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home / "ray") as folder, open(Path(folder, LOCK), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield folder
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; links are not followed."""
+    total = 0 if path.is_dir() else _lstat(path)
+    for folder, _, names in os.walk(path):
+        total += sum(_lstat(Path(folder, name)) for name in names)
+    return total
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `500MB`, `1.5GB` (powers of 1000) or `1TiB` (of 1024); BadInput for anything else, and for none."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
+    units = {unit.lower(): factor for unit, factor in UNITS.items()}
+    if not match or match[2].lower() not in units or not float(match[1]):
+        raise BadInput(f"{text!r} is not a size: write 500MB, 20GB or 1TiB")
+    return int(float(match[1]) * units[match[2].lower()])
+
+
+def small_files(folder: Path) -> list[Path]:
+    """What stays of a stage that loses its weights."""
+    return [p for p in folder.iterdir() if p.is_file() and p.suffix != ".safetensors" and p.name != "DONE"]
+
+
+def _touched(folder: Path) -> Iterator[tuple[Path, float]]:
+    """What lies in a folder, with the latest change of anything below it."""
+    for path in sorted(folder.glob("*")):
+        with suppress(OSError):
+            times = [path.lstat().st_mtime]
+            for below, _, names in os.walk(path):
+                times += [os.lstat(below).st_mtime, *(os.lstat(Path(below, name)).st_mtime for name in names)]
+            yield path, max(times)
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a living process holds the lock; one that is not there is held by nobody."""
+    with suppress(FileNotFoundError), open(lock) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _lstat(path: Path) -> int:
+    with suppress(OSError):
+        return path.lstat().st_size
+    return 0
+
+
+def _free_stage(home: Path, item: Item) -> bool:
+    """The stage leaves the store by one rename, and what is small is brought from there to `kept/`."""
+    if Disk(home).is_live(item.address):  # looked at again: the first look may be minutes old
+        return False
+    aside = home / "trash" / f"{item.address}-{secrets.token_hex(4)}"
+    aside.parent.mkdir(exist_ok=True)
+    os.rename(item.path, aside)
+    _empty(home, aside)
+    return True
+
+
+def _empty(home: Path, aside: Path) -> None:
+    """Keeps what is small and removes the rest; moves, since a full disk takes no copies. Goes on where another was killed."""
+    to = Store(home).kept(aside.name.rpartition("-")[0])
+    to.mkdir(parents=True, exist_ok=True)
+    for path in sorted(small_files(aside), key=lambda p: p.name == "stage.json"):  # last: it says that all are there
+        os.replace(path, to / path.name)
+    shutil.rmtree(aside)
+
+
+def _free_lease(lease: Path) -> bool:
+    aside = lease.with_name(f"{lease.name}.stale-{secrets.token_hex(4)}")
+    before = lease.stat().st_mtime
+    os.rename(lease, aside)
+    if aside.stat().st_mtime != before:  # somebody took it in this moment: it is theirs
+        os.rename(aside, lease)
+        return False
+    aside.unlink()
+    return True

@@ -1,0 +1,237 @@
+"""MLflow as a view of the record: one experiment a study, one run a trial, found again by the recipe's address.
+
+Nothing here decides anything: with the server down a study goes on, and `study.sync` writes what is missing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from study.record.heartbeat import settled
+from study.record.record import Record, Trial
+from study.report import plain, write_files
+from study.results import learning_curves as epochs
+from study.results.transfer_matrix import code_version, curves
+from study.sanitize import told
+from study.spec.recipe_file import recipe_toml
+from study.store.store import Store
+from trainables.catalogue import dataset
+from trainables.evaluation.scoring import main_score
+
+METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
+RUN_STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "stopped": "KILLED"}
+ADDRESS, REPORT = "stepstone.recipe", "stepstone.report"
+NOTE, KIND = "mlflow.note.content", "mlflow.experimentKind"  # the second makes the UI show runs, not traces
+
+
+def default_uri(home: Path) -> str:
+    """The SQLite store inside the home; absolute, since workers and servers have other working directories."""
+    return f"sqlite:///{home / 'mlflow.db'}"
+
+
+class MlflowView:
+    """Writes one study's trials to MLflow; every method may be called again without doubling anything."""
+
+    def __init__(self, uri: str, record: Record, store: Store) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # --json is one object
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        from mlflow import MlflowClient
+
+        self.record, self.store, self.uri = record, store, uri
+        self.client = MlflowClient(uri)
+        found = self.client.get_experiment_by_name(record.name)
+        if found:
+            self.experiment = found.experiment_id
+        else:
+            local = uri.startswith("sqlite:")
+            location = (record.home / "mlartifacts" / record.name).as_uri() if local else None
+            self.experiment = self.client.create_experiment(record.name, location, {KIND: "custom_model_development"})
+        self.runs: dict[str, str] = {}
+        self.failed: set[str] = set()  # runs that say why an earlier attempt failed
+        for run in sorted(self._all_runs(), key=lambda run: str(run.info.run_id)):  # all who look keep the same one
+            for tag in {ADDRESS, REPORT} & run.data.tags.keys():
+                if self.runs.setdefault(run.data.tags[tag], run.info.run_id) != run.info.run_id:
+                    # MLflow's client asks again where no answer came, though a server that died may have made the run.
+                    self.client.delete_run(run.info.run_id)
+            if "reason" in run.data.tags:
+                self.failed.add(run.info.run_id)
+
+    def _all_runs(self) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self.client.search_runs([self.experiment], max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def write_trial(self, trial: Trial, gains: Mapping[str, float] | None = None) -> str:
+        """The run of a trial: params, tags, metrics of every language, curves, artifacts, and its status."""
+        ended_ms = int(1000 * trial.at)
+        run_id = self._run(trial.address, ADDRESS, trial.name, ended_ms - int(1000 * trial.seconds))
+        settings = self.record.settings
+        tags = {
+            "study": self.record.name,
+            "space": settings.space,
+            "source": settings.source,
+            "encoder": settings.encoder,
+            "status": trial.status,
+            "code_version": code_version(),
+            "mlflow.runName": trial.name,
+        }
+        if trial.reason:
+            tags["reason"] = trial.reason[:500]
+        elif run_id in self.failed and trial.status == "complete":
+            self.client.delete_tag(run_id, "reason")
+            self.failed.discard(run_id)
+        params = {k: json.dumps(v) if isinstance(v, list) else str(v) for k, v in flat(trial.recipe.to_dict())}
+        params["seeds"] = str(settings.seeds)
+        params |= {f"retrieval.{key}": str(value) for key, value in self._reading(trial).items()}
+        points = [*scores(trial, self.store), *curve_points(trial, self.store), *(gains or {}).items()]
+        self._log(run_id, points, params, tags, ended_ms)
+        if trial.status == "running":
+            self.client.update_run(run_id, status="RUNNING")
+            return run_id
+        self.client.log_text(run_id, recipe_toml(trial.recipe.to_dict(), settings, trial.name), "recipe.toml")
+        if trial.traceback:
+            self.client.log_text(run_id, trial.traceback, "traceback.txt")
+        self.client.set_terminated(run_id, RUN_STATUS[trial.status], ended_ms)
+        return run_id
+
+    def _reading(self, trial: Trial) -> dict[str, Any]:
+        """Layer, pooling and direction that the trial's retrieval scores were read with; {} where it has none."""
+        finished = [addresses[0] for addresses in trial.evaluations.values() if addresses]
+        found = [self.store.metrics(a).get("retrieval") for a in finished if self.store.has(a)]
+        return next((about for about in found if about), {})
+
+    def write_report(self, folder: Path, headline: str) -> None:
+        """The run that holds the report's files; it stands first by its name."""
+        run_id = self._run("report", REPORT, "report", None)
+        self.client.set_experiment_tag(self.experiment, NOTE, headline)
+        self._log(run_id, [], {}, {NOTE: headline, "study": self.record.name, "status": "complete"}, 0)
+        self.client.log_artifacts(run_id, str(folder))
+        self.client.set_terminated(run_id)
+
+    def _run(self, key: str, tag: str, name: str, started_ms: int | None) -> str:
+        if key in self.runs:
+            return self.runs[key]
+        with open(self.record.folder / "mlflow.lock", "w") as lock:  # another launch of this study may be about to
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            found = self.client.search_runs([self.experiment], f"tags.`{tag}` = '{key}'", max_results=1)
+            run = found[0] if found else self.client.create_run(self.experiment, started_ms, {tag: key}, name)
+        self.runs[key] = run.info.run_id
+        return self.runs[key]
+
+    def _log(
+        self, run_id: str, points: Iterable[Any], params: Mapping[str, str], tags: Mapping[str, str], time_ms: int
+    ) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        # The trial's own time: MLflow keeps a metric once per (key, step, time, value), so writing again adds nothing,
+        # and what a later trial of the same recipe found counts as the latest.
+        metrics = iter([Metric(p[0], float(p[1]), time_ms, int(p[2]) if len(p) > 2 else 0) for p in points])
+        self.client.log_batch(
+            run_id,
+            params=[Param(k, v[:6000]) for k, v in islice(params.items(), PARAMS_PER_BATCH)],
+            tags=[RunTag(k, v[:5000]) for k, v in tags.items()],
+        )
+        while batch := list(islice(metrics, METRICS_PER_BATCH)):
+            self.client.log_batch(run_id, metrics=batch)
+
+
+def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys and values of nested tables, as "align.weight"."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{before}{key}.")
+        else:
+            yield before + key, value
+
+
+def scores(trial: Trial, store: Store) -> Iterator[tuple[str, float]]:
+    """(`target/language/metric`, mean over seeds) of all finished targets, then `target/mean` and `average`."""
+    means = []
+    for target, addresses in trial.evaluations.items():
+        if not addresses or not all(store.has(a) for a in addresses):
+            continue
+        per_seed = [store.metrics(a)["languages"] for a in addresses]
+        mains = []
+        for language, metrics in per_seed[0].items():
+            averaged = {m: sum(s[language][m] for s in per_seed) / len(per_seed) for m in metrics}
+            yield from ((f"{target}/{language}/{metric}", value) for metric, value in averaged.items())
+            mains.append(main_score(dataset(target), averaged))
+        means.append(sum(mains) / len(mains))
+        yield f"{target}/mean", means[-1]
+    if means and len(means) == len(trial.recipe.targets):
+        yield "average", sum(means) / len(means)
+
+
+def curve_points(trial: Trial, store: Store) -> Iterator[tuple[str, float, int]]:
+    """(`train/stage/loss` or `train/stage/dev`, value, step) of the first seed, and what `epochs.points` gives by epoch."""
+    for label, curve in curves(trial, store).items():
+        name = label.replace(" ", "/")
+        yield from ((f"train/{name}/loss", loss, step) for step, loss in zip(curve["step"], curve["loss"], strict=True))
+        yield from ((f"train/{name}/dev", score, step) for step, score in curve["dev"])
+    yield from epochs.points(epochs.by_epoch([trial], store), trial.address)
+
+
+class Writer:
+    """The one thread that talks to MLflow, so that a slow or absent server never holds up a trial."""
+
+    def __init__(self, uri: str, record: Record, store: Store) -> None:
+        self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.error: str | None = None
+        self.thread = threading.Thread(target=self._work, args=(uri, record, store), daemon=True)
+        self.thread.start()
+
+    def put(self, trial: Trial) -> None:
+        """Queues the present state of a trial."""
+        self.queue.put(trial)
+
+    def close(self, timeout_s: float) -> str | None:
+        """Waits until everything is written; returns what went wrong, if anything did."""
+        self.queue.put(None)
+        self.thread.join(timeout_s)
+        return "MLflow did not answer in time" if self.thread.is_alive() else self.error
+
+    def _work(self, uri: str, record: Record, store: Store) -> None:
+        view: MlflowView | None = None
+        while (trial := self.queue.get()) is not None:
+            try:
+                view = view or MlflowView(uri, record, store)
+                view.write_trial(trial)
+            except Exception as error:  # a view may fail in any way; the study goes on and says so at its end
+                said = told(str(error)).splitlines()  # a server's address may hold a password
+                self.error = f"{type(error).__name__}: {said[0] if said else ''}"
+
+
+def sync(uri: str, record: Record, store: Store, report: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Brings MLflow up to date with the record, writes the report's files with their run ids, and uploads them.
+
+    Returns:
+        recipe address -> run id, also kept in the study's `mlflow.json` for later reports.
+    """
+    view = MlflowView(uri, record, store)
+    rows = {row["address"]: row for row in report["matrix"]}
+    for trial in settled(record.trials(), record.folder).values():
+        row = rows.get(trial.address, {})
+        gains = {f"{t}/gain": v["gain"] for t, v in row.get("targets", {}).items() if v["gain"] is not None}
+        gains |= {key: row[key] for key in ("gain", "selection") if row.get(key) is not None}
+        view.write_trial(trial, gains)
+    record.keep_mlflow_runs(view.runs)
+    for address, row in rows.items():
+        row["run_id"] = view.runs.get(address)
+    write_files(report, folder)
+    view.write_report(folder, plain(report["headline"]))
+    return view.runs

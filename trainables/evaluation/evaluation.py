@@ -1,0 +1,198 @@
+"""Scoring an encoder, with or without a head, in every language; and retrieval at every layer."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainables.catalogue import RETRIEVAL, Dataset, dataset
+from trainables.configs import Cut, Evaluate, Sweep
+from trainables.context import Context, encoder_folder
+from trainables.encoding.formats import encode, sides
+from trainables.errors import DataError
+from trainables.evaluation.mining import Candidate, best_threshold, extract, mine, neighbours
+from trainables.evaluation.predict import embed, predict, retrieval_layer
+from trainables.evaluation.scoring import (
+    RANKED,
+    Scored,
+    main_score,
+    score,
+    score_mining,
+    score_ranking,
+    score_retrieval,
+)
+from trainables.examples import Bitext, Pair, Text
+from trainables.modeling.model import Net, load, load_lm, load_tokenizer
+from trainables.recipe import Pooling
+from trainables.training.data import Data
+
+# Stated, since mining may extract no pair at all in a language.
+PREDICTIONS = pa.schema({name: pa.string() for name in ("language", "id", "prediction")})
+
+
+def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[str, Any]:
+    """Scores every language; writes `metrics.json`, and of every example `scores.parquet` and `predictions.parquet`."""
+    d, data = dataset(config.target), _data(config, init, context)
+    scored: dict[str, Scored] = {}
+    about: dict[str, Any] = {}
+    if d.kind in RETRIEVAL:
+        reader = _Reader.of(init, data, context, config.pooling, config.max_length, config.layer)
+        about = {"layer": reader.layer, "pooling": config.pooling, "direction": config.direction}
+    else:
+        net = load(init)
+        net.to(context.machine.device)
+    context.watch(0, len(config.languages), math.nan, 0)
+    for number, (language, split) in enumerate(config.languages):
+        if d.kind in RETRIEVAL:
+            scored[language] = _retrieve(reader, d, language, split, config)
+        else:
+            scored[language] = score_rows(net, config.head, d, language, split, config.cut, data, context)
+        context.watch(number + 1, len(config.languages), math.nan, 0)
+    selection = None
+    name, split = config.selection
+    if name:
+        chosen = score_rows(net, config.head, dataset(name), "en", split, config.cut, data, context)
+        selection = main_score(dataset(name), chosen.metrics)
+    if context.machine.comm.is_first:
+        metrics = {
+            "languages": {language: s.metrics for language, s in scored.items()},
+            "examples": {language: len(s.table["id"]) for language, s in scored.items()},
+            "splits": dict(config.languages),
+            "selection": selection,
+            "retrieval": about,
+        }
+        (out / "metrics.json").write_text(json.dumps(metrics, indent=1))
+        _write(
+            out / "scores.parquet", [{"language": [lang] * len(s.table["id"]), **s.table} for lang, s in scored.items()]
+        )
+        _write(out / "predictions.parquet", [_predictions(lang, s) for lang, s in scored.items()], PREDICTIONS)
+    return {"steps": 0}
+
+
+def sweep(config: Sweep, init: Path, out: Path, context: Context) -> dict[str, Any]:
+    """Accuracy of sentence retrieval at every layer, 0 being the embeddings; writes `layers.json`: language -> [layers]."""
+    d, data = dataset(config.target), _data(config, init, context)
+    reader = _Reader.of(init, data, context, config.pooling, config.max_length)
+    layers = range(reader.net.lm.config.num_hidden_layers + 1)
+    found: dict[str, list[float]] = {}
+    context.watch(0, len(config.languages), math.nan, 0)
+    for number, (language, split) in enumerate(config.languages):
+        pairs = cast("list[Bitext]", data.examples(d, language, split))
+        source, target = (reader.vectors(side, layers) for side in sides(pairs))
+        scored = (score_retrieval(d, pairs, source[i], target[i], config.direction) for i in layers)
+        found[language] = [main_score(d, s.metrics) for s in scored]
+        context.watch(number + 1, len(config.languages), math.nan, 0)
+    if context.machine.comm.is_first:
+        (out / "layers.json").write_text(json.dumps(found, indent=1))
+    return {"steps": 0}
+
+
+def score_rows(
+    net: Net,
+    head: str,
+    d: Dataset,
+    language: str,
+    split: str,
+    cut: Cut,
+    data: Data,
+    context: Context,
+    first: int | None = None,
+) -> Scored:
+    """Scores of one language, or of its `first` rows, with the head that was trained on `head`.
+
+    Labels meet by name, never by number.
+    """
+    labels, names = net.specs[head].labels, net.specs[head].labels
+    if d.kind in ("labelled", "words"):
+        own = tuple(data.source.labels(d))
+        if set(own) - set(labels):
+            raise DataError(
+                f"{d.name}: labels {sorted(set(own) - set(labels))} are unknown to the head trained on {head}"
+            )
+        # A tag that only the head knows is wrong; a class that only the head knows cannot be the answer.
+        names = tuple(dict.fromkeys(own + labels)) if d.kind == "words" else own
+    encoded = data.encoded(d, language, split, cut, first=first)
+    outputs = predict(net, head, encoded, data.tokenizer.pad_token_id, context.machine)
+    if names != labels:
+        outputs = _rename(outputs, labels, names, d)
+    return score(d, language, data.examples(d, language, split)[:first], encoded, outputs, names)
+
+
+def _rename(outputs: np.ndarray, labels: tuple[str, ...], names: tuple[str, ...], d: Dataset) -> np.ndarray:
+    """Outputs of a head with `labels` in the order of `names`."""
+    if d.kind == "labelled":
+        return outputs[:, [labels.index(name) for name in names]]
+    return np.asarray(np.array([names.index(name) for name in labels])[outputs])
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """An encoder read for sentence vectors."""
+
+    net: Net
+    layer: int
+    pooling: Pooling
+    max_length: int
+    data: Data
+    context: Context
+
+    @classmethod
+    def of(cls, init: Path, data: Data, context: Context, pooling: Pooling, max_length: int, layer: int = 0) -> _Reader:
+        """The encoder of a stage or folder, without its heads; layer 0 = the published rule for its depth."""
+        net = Net(load_lm(encoder_folder(init)), {}, seed=0)
+        net.to(context.machine.device)
+        layer = layer or retrieval_layer(net.lm.config.num_hidden_layers)
+        return cls(net, layer, pooling, max_length, data, context)
+
+    def vectors(self, texts: Sequence[Text], layers: Sequence[int] | None = None) -> np.ndarray:
+        """float32 [layers, texts, width]; by default of the one layer that this reader reads."""
+        encoded = encode("text", texts, self.data.tokenizer, max_length=self.max_length)
+        pad = self.data.tokenizer.pad_token_id
+        return embed(self.net, encoded, layers or (self.layer,), pad, self.context.machine, self.pooling)
+
+
+def _retrieve(reader: _Reader, d: Dataset, language: str, split: str, config: Evaluate) -> Scored:
+    rows = reader.data.examples(d, language, split)
+    if d.kind == "bitext":
+        pairs = cast("list[Bitext]", rows)
+        source, target = (reader.vectors(side)[0] for side in sides(pairs))
+        return score_retrieval(d, pairs, source, target, config.direction)
+    gold = cast("list[Pair]", rows)
+    if d.kind == "ranking":
+        queries, candidates = (reader.data.source.pool(d, language, split, side) for side in ("source", "target"))
+        found = neighbours(reader.vectors(queries)[0], reader.vectors(candidates)[0], RANKED)
+        rankings = [[candidates[i].id for i in row] for row in found]
+        return score_ranking(d, gold, [q.id for q in queries], rankings)
+    dev = cast("list[Pair]", reader.data.examples(d, language, "validation"))
+    threshold = best_threshold(_mined(reader, d, language, "validation"), {(p.source, p.target) for p in dev})
+    return score_mining(d, gold, extract(_mined(reader, d, language, split), threshold))
+
+
+def _mined(reader: _Reader, d: Dataset, language: str, split: str) -> list[Candidate]:
+    sides: list[Any] = []
+    for side in ("source", "target"):
+        pool = reader.data.source.pool(d, language, split, side)
+        sides.append(([t.id for t in pool], [t.text for t in pool], reader.vectors(pool)[0]))
+    return mine(*sides)
+
+
+def _data(config: Evaluate | Sweep, init: Path, context: Context) -> Data:
+    tokenizer = load_tokenizer(encoder_folder(init))
+    return Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale, config.data)
+
+
+def _predictions(language: str, scored: Scored) -> dict[str, list[str]]:
+    ids, texts = [id for id, _ in scored.predictions], [text for _, text in scored.predictions]
+    return {"language": [language] * len(ids), "id": ids, "prediction": texts}
+
+
+def _write(path: Path, tables: list[dict[str, Any]], schema: pa.Schema | None = None) -> None:
+    pq.write_table(pa.concat_tables([pa.table(t, schema=schema) for t in tables]), path, compression="zstd")

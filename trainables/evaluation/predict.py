@@ -1,0 +1,157 @@
+"""Running a trained net over a whole split: sorted by length, as many rows at once as fit, spread over the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainables.encoding.formats import Encoded
+from trainables.errors import BadInput
+from trainables.modeling.memory import MAX_TOKENS
+from trainables.modeling.model import Net
+from trainables.recipe import Pooling
+from trainables.training.batch import Batch, collate, item_lengths
+from trainables.training.loop import Machine
+
+
+def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Machine) -> np.ndarray:
+    """The outputs of `task` for every item, the same on every worker.
+
+    Returns:
+        labelled: logits [items, labels]; choice: logits [items, choices]; regression: [items, 1]; span: start and end
+        logits [T, 2]; words: predicted tag at every token, int64 [T] (T = tokens of the split, laid as in
+        `encoded.tokens`); intent: as words, with the predicted intent at the first token of each row.
+    """
+    kind = encoded.kind
+    by_token = kind in ("span", "words", "intent")
+    mine: list[tuple[np.ndarray, np.ndarray]] = []
+    net.eval()
+    for items, batch in _shares(encoded, pad_id, machine):
+        arrays = batch.tensors(machine.device)
+        with torch.inference_mode(), machine.autocast:
+            logits = net(task, arrays["tokens"], arrays["mask"], arrays.get("segments"))
+        if kind == "intent":
+            intents, tags = logits
+            logits = torch.cat([intents.argmax(-1).unsqueeze(1), tags[:, 1:].argmax(-1)], 1)
+        else:
+            logits = logits.argmax(-1) if kind == "words" else logits.float()
+        result = logits.cpu().numpy()
+        if by_token:
+            mine.append((_token_places(encoded, items), result[batch.mask]))
+        else:
+            mine.append((items, result.reshape(len(items), -1)))
+    whole = kind in ("words", "intent")
+    if by_token:
+        shape: tuple[int, ...] = (len(encoded.tokens),) if whole else (len(encoded.tokens), 2)
+    else:
+        wide = {"choice": encoded.rows_per_item, "regression": 1}.get(kind, len(net.specs[task].labels))
+        shape = (encoded.num_items, wide)
+    out = np.zeros(shape, np.int64 if whole else np.float32)
+    return _fill(out, mine, machine)
+
+
+def embed(
+    net: Net, encoded: Encoded, layers: Sequence[int], pad_id: int, machine: Machine, pooling: Pooling = "mean"
+) -> np.ndarray:
+    """Sentence vectors float32 [layers, items, width], from `hidden_states[layer]` of each of `layers`.
+
+    `mean` is over all attended positions, special tokens included, as in Hu et al. 2020 (XTREME); `cls` is the first
+    position. Layers above the highest are not run; 0 is the output of the embedding layer. T5's last state alone has its
+    final layer norm applied; those below are the raw sums that its layers add to.
+    """
+    mine: list[tuple[np.ndarray, np.ndarray]] = []
+    net.eval()
+    with _Taps(net, max(layers)) as states:
+        for items, batch in _shares(encoded, pad_id, machine):
+            arrays = batch.tensors(machine.device)
+            with torch.inference_mode(), machine.autocast:
+                net.hidden(arrays["tokens"], arrays["mask"], arrays.get("segments"))
+            weight = arrays["mask"].unsqueeze(-1).float()
+            vectors = [
+                states[i].float()[:, 0] if pooling == "cls" else (states[i].float() * weight).sum(1) / weight.sum(1)
+                for i in layers
+            ]
+            mine.append((items, torch.stack(vectors, 1).cpu().numpy()))
+    out = np.zeros((encoded.num_items, len(layers), net.lm.config.hidden_size), np.float32)
+    return _fill(out, mine, machine).swapaxes(0, 1)
+
+
+def retrieval_layer(num_layers: int) -> int:
+    """Which of `hidden_states` retrieval reads: 14 of 24 (Phang et al. 2020), 8 of 12, else two thirds of the way up.
+
+    One rule by depth for every architecture: no paper states a layer for another than BERT and XLM-R.
+    """
+    return {24: 14, 12: 8}.get(num_layers, max(1, round(num_layers * 2 / 3)))
+
+
+def _shares(encoded: Encoded, pad_id: int, machine: Machine) -> Iterator[tuple[np.ndarray, Batch]]:
+    lengths = item_lengths(encoded)
+    order = np.argsort(lengths, kind="stable")
+    lengths = lengths[order]
+    pieces, first = [], 0
+    budget = int(machine.tokens_frac * MAX_TOKENS[machine.device.type])
+    for last in range(1, len(order) + 1):
+        rows = (last + 1 - first) * encoded.rows_per_item
+        if last == len(order) or rows * lengths[last] > budget:
+            pieces.append(order[first:last])
+            first = last
+    for items in pieces[machine.comm.rank :: machine.comm.world]:
+        machine.check_stop("scoring")
+        yield items, collate(encoded, items, pad_id)
+
+
+def _token_places(encoded: Encoded, items: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.arange(encoded.starts[i], encoded.starts[i + 1]) for i in items])
+
+
+def _fill(out: np.ndarray, mine: list[tuple[np.ndarray, np.ndarray]], machine: Machine) -> np.ndarray:
+    for results in machine.comm.gather(mine):
+        for places, values in results:
+            out[places] = values
+    return out
+
+
+class _Taps:
+    """For the time of a `with` block, cuts the encoder's stack after the highest layer and keeps what layers give out.
+
+    `states[i]` is `hidden_states[i]` of the last forward pass. Hooks of our own, since those of transformers stay on the
+    layers that they met first, and so must not meet a stack that is cut.
+    """
+
+    def __init__(self, net: Net, highest: int) -> None:
+        stack: Any = net.encoder.encoder
+        self.stack, self.family, self.all = stack, net.family, getattr(stack, net.family.layers)
+        if not 0 <= highest <= len(self.all):
+            raise BadInput(
+                f"retrieval layer {highest} is outside 0..{len(self.all)}, the hidden states of this encoder"
+            )
+        self.used = self.all[: max(1, highest)]  # the first layer's input is state 0
+        self.states: dict[int, torch.Tensor] = {}
+        self.hooks: list[Any] = []
+
+    def __enter__(self) -> dict[int, torch.Tensor]:
+        setattr(self.stack, self.family.layers, self.used)
+
+        def before(module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+            self.states[0] = inputs[0]
+
+        def after(number: int, output: Any) -> None:
+            self.states[number] = output[0] if isinstance(output, tuple) else output
+
+        self.hooks = [self.used[0].register_forward_pre_hook(before)]
+        tapped = list(enumerate(self.used, 1))
+        if len(self.used) == len(self.all) and self.family.final_norm:
+            tapped.append((len(self.all), getattr(self.stack, self.family.final_norm)))  # writes after the last layer
+        if getattr(self.stack, "conv", None) is not None:
+            tapped.append((1, self.stack.conv))  # some DeBERTas have a convolution after the first layer
+        for number, layer in tapped:
+            self.hooks.append(layer.register_forward_hook(lambda _m, _i, out, number=number: after(number, out)))
+        return self.states
+
+    def __exit__(self, *_: object) -> None:
+        setattr(self.stack, self.family.layers, self.all)
+        for hook in self.hooks:
+            hook.remove()

@@ -1,0 +1,236 @@
+"""Save and restore the whole state of a training phase, so that an interrupted one goes on.
+
+A step depends on nothing but the recipe, the seed and the step (`schedule.py`), so weights, optimizer, history and the best
+weights so far are the whole state, and a phase that goes on from them ends with the same bits as one that was never
+interrupted on the same kind of machine. Files are written from the tensors in place and read one tensor at a time: beside the
+net and its optimizer there is never a second copy of them in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from trainables.training.distributed import Comm
+
+KEPT = 2  # the newest may be damaged by what interrupted the phase
+WRITING_FRAC = 0.05  # at most this share of the time goes into writing, however large the state is
+BEST = "best"  # what the names of files with best weights begin with
+Tensors = Mapping[str, torch.Tensor]
+
+
+class Stopped(RuntimeError):
+    """The stage was asked to stop; its state is on disk, and it goes on from there."""
+
+
+class Saved(NamedTuple):
+    """A checkpoint on disk: the step after which it was written, its file, its values, and the file of best weights."""
+
+    step: int
+    path: Path
+    values: dict[str, Any]
+    best: Path | None
+
+
+class Checkpoints:
+    """The checkpoints of one phase in a folder of its own; all workers call it at the same steps, the first one writes.
+
+    Best weights lie in files beside the checkpoints. Without a folder they lie in a temporary one of each worker, and no
+    checkpoint is written.
+    """
+
+    def __init__(
+        self, folder: Path | None, comm: Comm, every: float = 60.0, stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`folder` None: no checkpoints. `every`: seconds between two of them. `stop`: whether the phase has to stop."""
+        self.comm, self.every, self.stop = comm, every, stop
+        self.temporary = (
+            None if folder else tempfile.TemporaryDirectory(prefix="stepstone-", ignore_cleanup_errors=True)
+        )
+        self.folder = folder or Path(self.temporary.name if self.temporary else "")
+        self.best: Path | None = None
+        self.written = time.monotonic()
+
+    @property
+    def _writes(self) -> bool:
+        return self.comm.is_first or self.temporary is not None
+
+    def maybe_save(
+        self, step: int, net: torch.nn.Module, optimizer: torch.optim.Optimizer, values: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        """Write the state after `step` when it is time, or when the stage has to stop.
+
+        Raises:
+            Stopped: the stage has to stop, and its state is written.
+            OSError: the checkpoint cannot be written.
+        """
+        if self.temporary:
+            return
+        stop = self.stop()
+        due, stop = self.comm.from_first((stop or time.monotonic() - self.written >= self.every, stop))
+        if due:
+            self.save(step, net, optimizer, values())
+        if stop:
+            raise Stopped(f"stopped cleanly after step {step}")
+
+    def save(
+        self, step: int, net: torch.nn.Module, optimizer: torch.optim.Optimizer, values: Mapping[str, Any]
+    ) -> None:
+        """Write the state after `step` now, and remove what it replaces; OSError if that fails."""
+        if self.temporary or not self.comm.is_first:
+            return
+        began = time.monotonic()
+        tensors = {f"net.{name}": value for name, value in untied(net).items()}
+        tensors |= {f"optimizer.{name}": value for name, value in _moments(optimizer)}
+        best = self.best.name if self.best else None
+        self._write(f"{step:09d}", tensors, {"values": json.dumps(values), "best": json.dumps(best)})
+        self.written = time.monotonic()
+        self.every = max(self.every, (self.written - began) / WRITING_FRAC)
+        for old in self._files()[:-KEPT]:
+            old.unlink(missing_ok=True)
+        self._remove_unused()
+
+    def keep_best(self, net: torch.nn.Module) -> None:
+        """Write the net's weights as the best so far; OSError if that fails."""
+        if self._writes:
+            self.best = self._write(BEST, untied(net), {})
+            self._remove_unused()
+
+    def load_best(self, net: torch.nn.Module) -> None:
+        """Put the best weights into the net, on every worker."""
+        if not self.temporary:
+            name = self.comm.from_first(self.best.name if self.best else None)
+            self.best = self.folder / name if name else None
+        if self.best:
+            copy_into(untied(net), self.best)
+
+    def latest(self) -> Saved | None:
+        """The newest intact checkpoint, the same on every worker; None without one."""
+        if self.temporary:
+            return None
+        name = self.comm.from_first(next((p.name for p in reversed(self._files()) if self._is_whole(p)), None))
+        if name is None:
+            return None
+        path = self.folder / name
+        with safe_open(path, framework="pt") as file:
+            values = json.loads(file.metadata()["values"])
+        return Saved(int(name.partition("-")[0]), path, values, _best_of(path))
+
+    def restore(self, saved: Saved, net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Put weights, optimizer and best weights of a checkpoint back."""
+        copy_into(untied(net), saved.path, "net.")
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        with safe_open(saved.path, framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith("optimizer.")]  # noqa: SIM118
+        for name in names:
+            _, index, key = name.split(".", 2)
+            parameter = trained[int(index)]
+            # A clone, since what the file gives out keeps its pages; the count of steps stays where Adam looks for it.
+            value = _read(saved.path, name).clone()
+            device = parameter.device if key != "step" or optimizer.defaults.get("fused") else value.device
+            optimizer.state[parameter][key] = value.to(device)
+        self.best = saved.best
+
+    def clear(self) -> None:
+        """Remove what the finished phase no longer needs."""
+        if self.temporary is None and self.comm.is_first:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _files(self) -> list[Path]:
+        """Oldest first."""
+        return sorted(path for path in self.folder.glob("*.safetensors") if not path.name.startswith(BEST))
+
+    def _remove_unused(self) -> None:
+        """Remove best weights that are neither the present ones nor those of a checkpoint that is kept."""
+        used = {self.best, *(_best_of(path) for path in self._files())}
+        for path in self.folder.glob(f"{BEST}-*.safetensors"):
+            if path not in used:
+                path.unlink(missing_ok=True)
+
+    def _is_whole(self, path: Path) -> bool:
+        if not _intact(path):
+            return False
+        best = _best_of(path)
+        return best is None or _intact(best)
+
+    def _write(self, name: str, tensors: Tensors, metadata: dict[str, str]) -> Path:
+        """Write one file, named by its own hash, so that a torn one is seen; visible by its rename."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self.folder / f"{os.getpid()}.part"
+        try:
+            # On a CPU these are the net's own tensors, and the file is written from where they lie.
+            save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, part, metadata)
+            with open(part, "rb") as file:
+                path = self.folder / f"{name}-{hashlib.file_digest(file, 'sha256').hexdigest()}.safetensors"
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except Exception as error:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise
+            raise OSError(f"checkpoint {part}: {error}") from error  # safetensors has an error class of its own
+        return path
+
+
+def untied(net: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The net's weights by name, those that share memory under their first name only."""
+    found: dict[str, torch.Tensor] = {}
+    places: set[tuple[int, torch.Size]] = set()
+    for name, value in net.state_dict().items():
+        place = (value.data_ptr(), value.shape)
+        if value.numel() == 0 or place not in places:
+            found[name] = value
+        places.add(place)
+    return found
+
+
+def copy_into(tensors: Tensors, path: Path, prefix: str = "") -> None:
+    """Overwrite tensors with those of the same names in a safetensors file, one after another."""
+    with torch.no_grad():
+        for name, value in tensors.items():
+            value.copy_(_read(path, prefix + name))
+
+
+def _read(path: Path, name: str) -> torch.Tensor:
+    """One tensor; the file is opened for it alone, since its mapping keeps every page that was read."""
+    with safe_open(path, framework="pt") as file:
+        return file.get_tensor(name)  # type: ignore[no-any-return]
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tensor]]:
+    """("number of the parameter.key", tensor) of everything that the optimizer remembers."""
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, parameter in enumerate(trained):
+        for key, value in optimizer.state.get(parameter, {}).items():
+            yield f"{index}.{key}", value
+
+
+def _best_of(checkpoint: Path) -> Path | None:
+    """The file of best weights that a checkpoint goes with."""
+    try:
+        with safe_open(checkpoint, framework="pt") as file:
+            name = json.loads(file.metadata()["best"])
+    except Exception:  # a damaged checkpoint has none; safetensors has an error class of its own
+        return None
+    return checkpoint.parent / name if name else None
+
+
+def _intact(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == path.stem.rpartition("-")[2]
+    except OSError:
+        return False

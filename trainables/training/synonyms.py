@@ -1,0 +1,176 @@
+"""Synonym augmentation (Huang et al. 2021): copies of training rows in which words are exchanged for synonyms.
+
+Synonyms are English words, from a file or from the source's own paraphrases. Words are what stands between single spaces,
+without the punctuation around it; they meet whatever their case.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from trainables.catalogue import dataset
+from trainables.errors import BadInput, DataError, check_path
+from trainables.examples import Labelled
+from trainables.recipe import digest
+from trainables.sources import Source
+from trainables.training.schedule import generator
+
+Synonyms = Mapping[str, tuple[str, ...]]  # a word in lower case -> its synonyms as they are written, sorted
+
+# English pairs whose label says that both sentences mean the same, and that label.
+PARAPHRASES = {"mrpc": "equivalent", "pawsx": "1", "qqp": "duplicate"}
+MIN_SEEN = 3  # paraphrases in which two words stand in each other's place before they count as synonyms
+MAX_BYTES = 256 * 2**20
+_AROUND = string.punctuation + "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb"
+
+
+def synonyms_of(source: Source, path: str = "") -> Synonyms:
+    """The synonyms of a file, or for "" those of the source; raises BadInput where there are none, and as `read`."""
+    return read(path) if path else found_in(source)
+
+
+def found_in(source: Source) -> Synonyms:
+    """Words that stand in each other's place in at least `MIN_SEEN` English paraphrases that differ in nothing else.
+
+    Read are the training rows of QQP, MRPC and PAWS-X that are labelled as paraphrases, as many of these sets as the source
+    has. Two sentences count that have equally many words and differ in exactly one, which must be letters on both sides.
+    """
+    served = [name for name in PARAPHRASES if "en" in source.languages(dataset(name), "train")]
+    seen: Counter[tuple[str, str]] = Counter()
+    for name in served:
+        d = dataset(name)
+        label = d.labels.index(PARAPHRASES[name])
+        rows = source.examples(d, "en", "train")
+        seen.update(_exchanged(row for row in rows if isinstance(row, Labelled) and row.label == label))
+    pairs = [pair for pair, count in seen.items() if count >= MIN_SEEN]
+    if not pairs:
+        where = f"in its rows of {', '.join(served)}" if served else f"for it has none of {', '.join(PARAPHRASES)}"
+        raise BadInput(f"no synonyms are found in source {source.spec!r}, {where}: give a file with --synonyms")
+    return _sorted((word, other) for one, two in pairs for word, other in ((one, two), (two, one)))
+
+
+def _exchanged(rows: Iterable[Labelled]) -> Iterator[tuple[str, str]]:
+    """The two words, sorted and in lower case, of every row whose sentences differ in one word alone."""
+    for row in rows:
+        one, two = row.first.split(" "), (row.second or "").split(" ")
+        if len(one) != len(two):
+            continue
+        apart = [(a.strip(_AROUND), b.strip(_AROUND)) for a, b in zip(one, two, strict=True) if a.lower() != b.lower()]
+        if len(apart) == 1 and all(word.isalpha() for word in apart[0]):
+            a, b = sorted(word.lower() for word in apart[0])
+            if a != b:
+                yield a, b
+
+
+def read(path: str) -> Synonyms:
+    """The synonyms of a file in UTF-8.
+
+    A line holds a word and then its synonyms, with tabs or spaces between; a file `*.json` one object of word -> list of
+    synonyms, the form in which neighbours of counter-fitted vectors are passed around.
+
+    Raises:
+        BadInput: there is no such file, or no word in it has a synonym.
+        DataError: it is no text, or a line of it is not of this form; names the line.
+    """
+    check_path("synonyms", path)
+    try:
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise BadInput(f"synonyms {path!r}: more than {MAX_BYTES:,} bytes")
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise BadInput(f"synonyms {path!r} cannot be read: {error.strerror}") from None
+    lists = _of_json(content, path) if path.endswith(".json") else _of_lines(content, path)
+    found = _sorted((word.lower(), other) for word, others in lists for other in others)
+    if not found:
+        raise BadInput(f"synonyms {path!r}: no word in it has a synonym")
+    return found
+
+
+def _of_lines(content: bytes, path: str) -> Iterator[tuple[str, list[str]]]:
+    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+        try:
+            words = raw.decode("utf-8").split()
+        except UnicodeDecodeError:
+            raise DataError(f"synonyms {path!r}, line {number}: not UTF-8") from None
+        if not words:
+            continue
+        if any(not word.isprintable() for word in words):
+            raise DataError(f"synonyms {path!r}, line {number}: holds control characters")
+        if len(words) > 2 and all(_is_number(word) for word in words[1:]):
+            raise DataError(f"synonyms {path!r}, line {number}: numbers follow {words[0]!r}; these are word vectors")
+        yield words[0], words[1:]
+
+
+def _of_json(content: bytes, path: str) -> Iterator[tuple[str, list[str]]]:
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise DataError(f"synonyms {path!r}{line}: not JSON that can be read") from None
+    if not isinstance(values, dict):
+        raise DataError(f"synonyms {path!r}: must be an object of word -> list of synonyms")
+    for word, others in values.items():
+        good = isinstance(others, list) and all(isinstance(w, str) and w.isprintable() and w for w in [word, *others])
+        if not good or any(w.split() != [w] for w in [word, *others]):
+            raise DataError(f"synonyms {path!r}: {word!r} must have a list of single words")
+        yield word, others
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _sorted(pairs: Iterable[tuple[str, str]]) -> Synonyms:
+    found: dict[str, set[str]] = {}
+    for word, other in pairs:
+        if other.lower() != word:
+            found.setdefault(word, set()).add(other)
+    return {word: tuple(sorted(others)) for word, others in sorted(found.items())}
+
+
+def address(synonyms: Synonyms) -> str:
+    """What the words are, as a hash: two files that say the same are one."""
+    return digest({word: list(others) for word, others in synonyms.items()})
+
+
+def copies_of(rows: Sequence[Labelled], synonyms: Synonyms, copies: int) -> list[Labelled]:
+    """`copies` of every row in place of it, one after another; ids and labels are the row's.
+
+    In each, every word that has synonyms is drawn from itself and them with equal chances. The draws are a function of row
+    and copy alone, the same for all seeds of a study: as published, a changed set is made once, and it is encoded once.
+    """
+    return [_changed(row, synonyms, generator(0, "synonyms", row.id, copy)) for row in rows for copy in range(copies)]
+
+
+def _changed(row: Labelled, synonyms: Synonyms, rng: np.random.Generator) -> Labelled:
+    first = exchange(row.first, synonyms, rng)
+    return replace(row, first=first, second=None if row.second is None else exchange(row.second, synonyms, rng))
+
+
+def exchange(text: str, synonyms: Synonyms, rng: np.random.Generator) -> str:
+    """The text with each word that has synonyms drawn anew; spaces, punctuation and capitals stay as they are."""
+    words = text.split(" ")
+    for place, word in enumerate(words):
+        core = word.strip(_AROUND)
+        others = synonyms.get(core.lower())
+        if others and (drawn := int(rng.integers(len(others) + 1))):
+            words[place] = word.replace(core, _as(others[drawn - 1], core), 1)
+    return " ".join(words)
+
+
+def _as(word: str, model: str) -> str:
+    """A word with the capitals of another: all, the first, or its own."""
+    if model.isupper() and len(model) > 1:
+        return word.upper()
+    return word[:1].upper() + word[1:] if model[:1].isupper() else word
