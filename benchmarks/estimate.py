@@ -23,7 +23,7 @@ from study.planning.cost import Cost, Workload, cost_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from study.planning.throughput import measure_speed, tokenizer_of
-from study.spec.initial_trials import rows_of
+from study.spec.initial_trials import initial_trials
 
 POCKET = "--intermediate mnli,squad,ccg,cola,mlm --targets tatoeba,panx,udpos,xquad,xnli"
 DEFAULT = f"--space intermediate_tasks --scale 0.2 {POCKET}".split()
@@ -70,7 +70,7 @@ def estimated(options: Sequence[str]) -> tuple[Cost, dict[str, list[float]]]:
     """The cost of a launch into an empty home, and by label the seconds of its stages."""
     settings, source = settings_of(parser().parse_args(options))
     planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
-    plans = [planner.plan(recipe, settings.seeds) for recipe, _ in rows_of(settings)]
+    plans = [planner.plan(recipe, settings.seeds) for recipe, _ in initial_trials(settings)]
     nodes = {node.address: node for plan in plans for node in plan.nodes}
     speed = measure_speed(plans)
     assert speed

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 import trainables.pocket
-from study.execution.trial import run_node
+from study.execution.trial import execute_stage
 from study.planning.plan import Planner
 from study.store.store import Store
 from trainables.catalogue import DATASETS
@@ -24,8 +24,8 @@ from trainables.context import Context
 from trainables.recipe import Recipe
 from trainables.sources import open_source
 from trainables.stages import run
-from trainables.training.distributed import Comm
-from trainables.training.loop import Machine
+from trainables.training.distributed import ProcessGroup
+from trainables.training.loop import Device
 
 SHIPPED = Path(trainables.pocket.__file__).parent / "encoder"
 
@@ -49,9 +49,9 @@ def main() -> None:
         if step and step % 250 == 0:
             print(f"step {step}/{steps}  loss {loss:.3f}  {time.time() - started:.0f} s", flush=True)
 
-    context = Context(source, home / "encoded", Machine(torch.device("cpu"), Comm()), watch)
+    context = Context(source, home / "encoded", Device(torch.device("cpu"), ProcessGroup()), watch)
     if not store.has(node.address):
-        run_node(node, store, context, home / "pretrain.log")
+        execute_stage(node, store, context, home / "pretrain.log")
     out = home / "work" / "pocket-scores"
     out.mkdir(parents=True, exist_ok=True)
     run(evaluation.config, store.folder(node.address), out, context)

@@ -21,7 +21,7 @@ import torch
 import transformers
 
 from search_spaces.space import ROBUST
-from study.execution.trial import run_node
+from study.execution.trial import execute_stage
 from study.planning.encoder_weights import Weights, resolve
 from study.planning.plan import Node, Planner
 from study.results.statistics import gain_resamples, interval, read_scores, resampled_mean
@@ -34,8 +34,8 @@ from trainables.evaluation.scoring import main_score
 from trainables.objectives import Robust, to_dict
 from trainables.recipe import Recipe
 from trainables.sources import open_source
-from trainables.training.distributed import Comm
-from trainables.training.loop import Machine
+from trainables.training.distributed import ProcessGroup
+from trainables.training.loop import Device
 
 PASSES = {"xnli": 3.0, "pawsx": 30.0}  # over the English rows
 COPIES = 3
@@ -79,7 +79,9 @@ def main() -> None:
     home.mkdir(parents=True, exist_ok=True)
     store, weights = Store(home), resolve("pocket")
     assert weights is not None
-    context = Context(open_source("pocket"), home / "encoded", Machine(torch.device("cpu"), Comm()), lambda *_: None)
+    context = Context(
+        open_source("pocket"), home / "encoded", Device(torch.device("cpu"), ProcessGroup()), lambda *_: None
+    )
     found: dict[str, Any] = {"seeds": options.seeds, "passes": PASSES, "targets": {}}
     found["methods"] = {arm.method: to_dict(arm) for arm in (_ADVERSARIAL, _RANDOM, _SYNONYMS)}
     for target in options.targets.split(","):
@@ -107,7 +109,7 @@ def made(target: str, arm: Arm, seed: int, planner: Planner, weights: Weights, s
     scored = Node(scored.config, trained.address, None, seed, scored.label)
     for node in (trained, scored):
         if not store.has(node.address):
-            run_node(node, store, context, store.home / "robust_training.jsonl")
+            execute_stage(node, store, context, store.home / "robust_training.jsonl")
     return scored.address
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search_spaces.space import NONE, Setting, Space, Suggest, Value, arms, as_published, trained_first
+from search_spaces.space import NONE, Space, SpaceContext, Suggest, Value, arms, as_published, trained_first
 from trainables.recipe import Recipe
 
 GLUE = ("cola", "sst2", "stsb", "rte", "mnli", "qqp", "mrpc", "qnli_ranking")
@@ -10,7 +10,7 @@ QNLI = ("qnli_ranking", "qnli")  # ranking as in the paper, and classification a
 SMALL: dict[str, Value] = {"epochs": 0.5, "lr_multiple": 0.3}  # found on pocket data
 
 
-def recipe(suggest: Suggest, setting: Setting) -> Recipe:
+def recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
     """Which of the tasks, QNLI in which form, mixed how, for how long?"""
     tasks = [task for task in _others(setting) if suggest.scientific(f"use.{task}", [False, True])]
     if _has_qnli(setting):
@@ -19,7 +19,7 @@ def recipe(suggest: Suggest, setting: Setting) -> Recipe:
     return trained_first(suggest, setting, tuple(tasks))
 
 
-def published(setting: Setting) -> list[dict[str, Value]]:
+def published(setting: SpaceContext) -> list[dict[str, Value]]:
     """No pre-finetuning; all tasks, QNLI as ranking; the same with QNLI as classification."""
     others, own = _others(setting), as_published(setting.numbers)
     if setting.profile == "small":  # eight tasks at the rate of one make so small an encoder forget its languages
@@ -34,11 +34,11 @@ def published(setting: Setting) -> list[dict[str, Value]]:
     return [{**row, **arm} for arm in arms(setting) for row in rows]
 
 
-def _others(setting: Setting) -> list[str]:
+def _others(setting: SpaceContext) -> list[str]:
     return [task for task in setting.tasks if task not in QNLI]
 
 
-def _has_qnli(setting: Setting) -> bool:
+def _has_qnli(setting: SpaceContext) -> bool:
     return any(task in QNLI for task in setting.tasks)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from search_spaces.space import Setting, Space, Suggest, Value, arms, as_published, trained_first
+from search_spaces.space import Space, SpaceContext, Suggest, Value, arms, as_published, trained_first
 from trainables.recipe import Recipe
 
 
-def recipe(suggest: Suggest, setting: Setting) -> Recipe:
+def recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
     """Which tasks, mixed how, with how much masked LM, for how long?"""
     tasks = tuple(task for task in setting.tasks if suggest.scientific(f"use.{task}", [False, True]))
     return trained_first(suggest, setting, tasks)
 
 
-def published(setting: Setting) -> list[dict[str, Value]]:
+def published(setting: SpaceContext) -> list[dict[str, Value]]:
     """Table 2's rows: no intermediate task, each task alone, all together; then the same with masked LM.
 
     Where the study asks about objectives too, all of it without one, then with each of them.

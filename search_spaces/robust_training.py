@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from search_spaces.space import ROBUST, Setting, Space, Suggest, arms, objectives
+from search_spaces.space import ROBUST, Space, SpaceContext, Suggest, arms, objectives
 from trainables.recipe import Recipe
 
 
-def recipe(suggest: Suggest, setting: Setting) -> Recipe:
+def recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
     """Is the input changed by the worst small change, by a random one, or by synonyms, and how far?"""
     return Recipe(**setting.fixed, **objectives(suggest, setting, has_tasks=False))
 

@@ -45,7 +45,7 @@ class Suggest(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class SpaceContext:
     """What is fixed for a whole study."""
 
     encoder: str
@@ -79,7 +79,7 @@ class Space:
         question: what a study over this space answers, in a sentence.
         recipe: a define-by-run function: asks for the values it needs and returns the recipe.
         published: the paper's own rows as parameters for `recipe`, the baseline first.
-        beside: further rows of the published tables that no search proposes, since they see other data.
+        comparison_rows: further rows of the published tables that no search proposes, since they see other data.
         profile: the training numbers for encoders of full size.
         targets: what it is asked on unless a launch says otherwise, as far as the source has it; () = XTREME's.
         pocket_targets: the same on the pocket data, where all of them would take too long for a first look.
@@ -90,9 +90,9 @@ class Space:
     """
 
     question: str
-    recipe: Callable[[Suggest, Setting], Recipe]
-    published: Callable[[Setting], list[dict[str, Value]]]
-    beside: Callable[[Setting], list[Recipe]] = lambda setting: []
+    recipe: Callable[[Suggest, SpaceContext], Recipe]
+    published: Callable[[SpaceContext], list[dict[str, Value]]]
+    comparison_rows: Callable[[SpaceContext], list[Recipe]] = lambda setting: []
     profile: str = "phang2020"
     targets: tuple[str, ...] = ()
     pocket_targets: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ _ROBUST: Mapping[str, Domain] = {
 
 
 @dataclass(frozen=True)
-class Given:
+class FixedSuggest:
     """Suggestions that are given beforehand, as for a published row."""
 
     params: Mapping[str, Value]
@@ -126,7 +126,7 @@ class Given:
     nuisance = scientific
 
 
-def trained_first(suggest: Suggest, setting: Setting, tasks: tuple[str, ...]) -> Recipe:
+def trained_first(suggest: Suggest, setting: SpaceContext, tasks: tuple[str, ...]) -> Recipe:
     """The recipe that trains these tasks first, or none: asks for the mix, masked LM, length and learning rate."""
     numbers = setting.numbers
     beside = objectives(suggest, setting, has_tasks=bool(tasks))
@@ -163,7 +163,7 @@ def limits(numbers: Profile) -> list[int]:
     return [numbers.mixing_limit // 2**n for n in (0, 2, 4)]
 
 
-def objectives(suggest: Suggest, setting: Setting, *, has_tasks: bool) -> dict[str, Any]:
+def objectives(suggest: Suggest, setting: SpaceContext, *, has_tasks: bool) -> dict[str, Any]:
     """The recipe keys `align` and `robust`; an objective of the intermediate phase needs one that exists."""
     found: dict[str, Any] = {}
     if setting.align:
@@ -187,7 +187,7 @@ def _searched(robust: Robust) -> list[str]:
     return [n for n in _ROBUST if n in robust.parts and (n != "step_size" or robust.steps > 1)]
 
 
-def arms(setting: Setting) -> list[dict[str, Value]]:
+def arms(setting: SpaceContext) -> list[dict[str, Value]]:
     """Parameters of `objectives` for rows of a grid: none, then each objective by itself with its own numbers."""
     none: dict[str, Value] = {"align": NONE} if setting.align else {}
     none |= {"robust": NONE} if setting.robust else {}

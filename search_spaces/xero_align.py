@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from search_spaces.space import Setting, Space, Suggest, arms, objectives
+from search_spaces.space import Space, SpaceContext, Suggest, arms, objectives
 from trainables.objectives import ALL
 from trainables.recipe import Recipe
 
 
-def recipe(suggest: Suggest, setting: Setting) -> Recipe:
+def recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
     """Aligned on which languages, and how strongly?"""
     return Recipe(**setting.fixed, **objectives(suggest, setting, has_tasks=False))
 
 
-def beside(setting: Setting) -> list[Recipe]:
+def comparison_rows(setting: SpaceContext) -> list[Recipe]:
     """What alignment is measured against: labels of the language itself, translated labels beside the English ones, and
     the two orders that the paper found to fail."""
     found = []
@@ -33,7 +33,7 @@ SPACE = Space(
     question="How much does aligning translations with English help, on which languages, and against target labels?",
     recipe=recipe,
     published=arms,  # English labels alone; then aligned on each language by itself, on groups, and on all of them
-    beside=beside,
+    comparison_rows=comparison_rows,
     profile="xeroalign",
     targets=("massive", "xsid", "pawsx"),
     pocket_targets=("massive",),  # PAWS-X is not learned by so small an encoder

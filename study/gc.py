@@ -21,10 +21,10 @@ from rich.table import Table
 from study.execution.trial import scores_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner, missing
-from study.record.record import Record, Settings, Trial, studies
+from study.record.record import Record, ResolvedSpec, Trial, studies
 from study.sanitize import SafeConsole
 from study.spec.cli_parser import Parser, home_of, names_of, print_json, run_verb
-from study.spec.initial_trials import rows_of
+from study.spec.initial_trials import initial_trials
 from study.store.disk_usage import WEIGHTS, Disk, Item, Use, parse_size, size_of
 from study.store.store import Store
 from trainables.errors import check_number, unknown
@@ -35,7 +35,7 @@ BEST, UNFINISHED, STARTS = "of the best recipes", "for trials that are not finis
 
 
 @dataclass
-class Needs:
+class RetentionSet:
     """What the studies of a home need.
 
     Attributes:
@@ -50,7 +50,7 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Freed:
+class GcResult:
     """What a collection found and did: bytes of the home before, what was (or would be) freed, and what had to stay."""
 
     uses: list[Use]
@@ -90,16 +90,16 @@ class Freed:
         }
 
 
-class Keeper:
+class RetentionPolicy:
     """Finds which weights the studies of a home need; holds on to the sources it opened, for one who asks often."""
 
     def __init__(self, home: Path, keep_best: int = 1) -> None:
         self.home, self.keep_best, self.store = home, keep_best, Store(home)
-        self.planners: dict[str, tuple[Settings, Planner]] = {}
+        self.planners: dict[str, tuple[ResolvedSpec, Planner]] = {}
 
-    def needs(self, disk: Disk) -> Needs:
+    def needs(self, disk: Disk) -> RetentionSet:
         """What all studies of the home need, by the record and the stages as they are on disk."""
-        found = Needs()
+        found = RetentionSet()
         for name in studies(self.home):
             try:
                 self._add(found, Record(self.home, name), disk)
@@ -108,7 +108,7 @@ class Keeper:
                 found.notes.append(f"study {name!r} cannot be planned ({' '.join(str(error).split())})")
         return found
 
-    def _add(self, found: Needs, record: Record, disk: Disk) -> None:
+    def _add(self, found: RetentionSet, record: Record, disk: Disk) -> None:
         """Adds one study; what is known without its source comes first, so that it holds where the source is gone."""
         settings, trials = record.settings, record.trials()
         owned = found.owned.setdefault(record.name, set())
@@ -125,7 +125,7 @@ class Keeper:
         recipes = [t.recipe for t in trials.values() if t.status != "pruned" and t not in whole]
         ended = {t.address for t in trials.values() if t.status == "pruned"} | {t.address for t in whole}
         if settings.grid or len(ended) < settings.trials:
-            recipes += [recipe for recipe, _ in rows_of(settings) if recipe.address not in ended | trials.keys()]
+            recipes += [recipe for recipe, _ in initial_trials(settings) if recipe.address not in ended | trials.keys()]
         if not settings.grid and len(ended) < settings.trials:  # a search may propose anything: it needs an encoder
             roots = [a for a in owned if a in present and disk.stages[a].kind == WEIGHTS[0]]
             found.reasons |= {a: found.reasons.get(a, UNFINISHED) for a in roots}
@@ -140,7 +140,7 @@ class Keeper:
             started = own if recipe.address in running else {n.parent for n in missing(plan, present.__contains__)}
             found.reasons |= {a: found.reasons.get(a, UNFINISHED) for a in started}
 
-    def _planner(self, name: str, settings: Settings) -> Planner:
+    def _planner(self, name: str, settings: ResolvedSpec) -> Planner:
         known = self.planners.get(name)
         if known is None or known[0] != settings:
             planner = Planner(open_source(settings.source), resolve(settings.encoder), settings.sweep_layers)
@@ -160,7 +160,7 @@ class Keeper:
                     waiting.append(parent)
         return found
 
-    def _best(self, whole: Sequence[Trial], settings: Settings) -> list[Trial]:
+    def _best(self, whole: Sequence[Trial], settings: ResolvedSpec) -> list[Trial]:
         """The first K by what the study chooses by; the baseline wins ties, as in `study.spec.recipe_file`."""
 
         def place(trial: Trial) -> tuple[float, bool]:
@@ -170,7 +170,7 @@ class Keeper:
         return sorted(whole, key=place, reverse=True)[: self.keep_best]
 
 
-def _is_whole(trial: Trial, settings: Settings, present: Collection[str]) -> bool:
+def _is_whole(trial: Trial, settings: ResolvedSpec, present: Collection[str]) -> bool:
     """Whether the store has every evaluation, so that nothing below them is needed; sweeps too, where they are asked for."""
     if set(trial.evaluations) != set(settings.targets) or (settings.sweep_layers and not trial.sweeps):
         return False
@@ -179,12 +179,12 @@ def _is_whole(trial: Trial, settings: Settings, present: Collection[str]) -> boo
 
 def collect(
     home: Path,
-    keeper: Keeper,
+    keeper: RetentionPolicy,
     *,
     names: Sequence[str] | None = None,
     max_bytes: int | None = None,
     dry_run: bool = False,
-) -> Freed:
+) -> GcResult:
     """Frees what nobody needs; with `max_bytes` only until the home is within them.
 
     Args:
@@ -213,10 +213,10 @@ def collect(
             left -= item.bytes
     gone = {item.address for item in items}
     kept = _kept((w for w in weights if w.address not in gone), needs, free)
-    return Freed(uses, items, kept, needs.notes, max_bytes)
+    return GcResult(uses, items, kept, needs.notes, max_bytes)
 
 
-def _kept(weights: Iterable[Item], needs: Needs, free: Collection[Item]) -> list[Use]:
+def _kept(weights: Iterable[Item], needs: RetentionSet, free: Collection[Item]) -> list[Use]:
     """Why the other weights stay."""
     found: dict[str, list[int]] = {}
     for item in weights:
@@ -230,7 +230,7 @@ class Budget:
 
     def __init__(self, home: Path, max_bytes: int | None, say: Callable[[str], None]) -> None:
         self.home, self.max_bytes, self.say = home, max_bytes, say
-        self.keeper, self.warned = Keeper(home), False
+        self.keeper, self.warned = RetentionPolicy(home), False
 
     def __call__(self) -> None:
         """Frees what must go; says what went, and once when that was not enough. Nothing that goes wrong here stops a study."""
@@ -248,7 +248,7 @@ class Budget:
             self.say(over(done))
 
 
-def over(done: Freed) -> str:
+def over(done: GcResult) -> str:
     """Why the budget cannot be met."""
     stays = ", ".join(f"{decimal(use.bytes)} of weights {use.what}" for use in done.kept) or "no weights"
     return (
@@ -271,7 +271,9 @@ def main(argv: Sequence[str]) -> int:
     for name in names or ():
         if name not in studies(home):
             raise unknown("study", name, studies(home))
-    done = collect(home, Keeper(home, options.keep_best), names=names, max_bytes=max_bytes, dry_run=options.dry_run)
+    done = collect(
+        home, RetentionPolicy(home, options.keep_best), names=names, max_bytes=max_bytes, dry_run=options.dry_run
+    )
     if options.json:
         print_json({"home": str(home), "dry_run": options.dry_run, **done.to_dict()})
     else:
@@ -279,7 +281,7 @@ def main(argv: Sequence[str]) -> int:
     return 0 if done.is_met else 1
 
 
-def _print(done: Freed, dry_run: bool, console: Console) -> None:
+def _print(done: GcResult, dry_run: bool, console: Console) -> None:
     table = Table("what", title="what uses the space", show_footer=True)
     table.columns[0].footer = "together"
     table.add_column("count", justify="right")

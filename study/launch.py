@@ -14,9 +14,9 @@ from search_spaces.space import Space
 from study.execution.graceful_shutdown import STOP
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner, scored_languages, selection_rows
-from study.record.record import Record, Settings
+from study.record.record import Record, ResolvedSpec
 from study.spec.cli_parser import Parser, add_running, home_of, names_of, print_json, run_verb, running_of
-from study.spec.objectives import OPTIONS, add_objectives, labelled, located, objectives_of
+from study.spec.objectives import OPTIONS, add_objectives, objectives_of, supervised_languages, with_absolute_paths
 from study.spec.recipe_file import read_recipe
 from study.store.remote import check_url
 from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
@@ -84,9 +84,9 @@ def main(argv: Sequence[str]) -> int:
     record.check(settings)
     settings = replace(settings, store=_store(options, record))
 
-    from study.execution.driver import Launch, dry_run, exit_status
+    from study.execution.driver import StudyDriver, dry_run, exit_status
 
-    launch = Launch(home, record, settings, planner, **running)
+    launch = StudyDriver(home, record, settings, planner, **running)
     if options.dry_run:
         return dry_run(launch)
     report = launch.run()
@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
     return exit_status(report)
 
 
-def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
+def settings_of(options: argparse.Namespace) -> tuple[ResolvedSpec, Source]:
     """The settings that the options name, all of them checked against catalogue and source; raises BadInput."""
     if options.recipe and (options.space or options.trials is not None or options.grid):
         raise BadInput("--recipe runs one recipe: leave --space, --trials and --grid out")
@@ -127,7 +127,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
     if named is None and pocket:
         named = asked.pocket_tasks or None
     tasks, mlm = _tasks(named, source, asked.tasks)
-    settings = Settings(
+    settings = ResolvedSpec(
         space=options.space,
         source=source.spec,
         encoder=_absolute(encoder),
@@ -142,7 +142,7 @@ def settings_of(options: argparse.Namespace) -> tuple[Settings, Source]:
         grid=options.trials is None,
         reading=_shared(options, asked),
         objectives=objectives_of(options, asked, targets, source),
-        labelled=labelled(targets, source) if asked.aligns else (),
+        labelled=supervised_languages(targets, source) if asked.aligns else (),
         sweep_layers=options.sweep_layers,
     )
     return settings, source
@@ -167,9 +167,9 @@ def _shared(options: argparse.Namespace, asked: Space) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in (None, published.get(name))}
 
 
-def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
+def _of_recipe(options: argparse.Namespace) -> tuple[ResolvedSpec, Source]:
     recipe, study = read_recipe(options.recipe)
-    recipe = located(recipe)
+    recipe = with_absolute_paths(recipe)
     for name in ("encoder", "targets", "intermediate", "profile", "scale", *SHARED, *OPTIONS):
         if getattr(options, name) is not None:
             raise BadInput(f"--{name.replace('_', '-')} is part of the recipe: change it in {options.recipe!r}")
@@ -185,7 +185,7 @@ def _of_recipe(options: argparse.Namespace) -> tuple[Settings, Source]:
         raise BadInput(f"'mlm' is not an intermediate task in recipe {options.recipe!r}: set mlm_ratio")
     targets = _targets(recipe.targets, source, ())
     tasks, mlm = _tasks(recipe.intermediate, source, None) if recipe.intermediate else ((), False)
-    settings = Settings(
+    settings = ResolvedSpec(
         space=space_name,
         source=source.spec,
         encoder=recipe.encoder,

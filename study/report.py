@@ -21,7 +21,7 @@ from study.results.learning_curves import epoch_rows, text_tables
 from study.results.published import compare, footnotes, texts
 from study.results.published import names as published
 from study.results.transfer_matrix import build, signed
-from study.sanitize import SafeConsole, spreadsheet_cell, visible
+from study.sanitize import SafeConsole, escape_control_characters, spreadsheet_cell
 from study.spec.cli_parser import Parser, home_of, names_of, print_json, run_verb
 from study.store.store import Store
 from trainables.errors import BadInput, check_path, unknown
@@ -197,7 +197,7 @@ def _published(report: Report, one: Mapping[str, Any]) -> list[tuple[str, dict[s
     return found
 
 
-def beside(report: Report) -> Iterator[list[str]]:
+def comparison_lines(report: Report) -> Iterator[list[str]]:
     """The lines of the comparison: each row of the matrix, and under it what was published for it."""
     for row in report["matrix"]:
         yield [row["name"], *cells(report, row)]
@@ -212,7 +212,7 @@ def print_comparison(report: Report, console: Console) -> None:
     columns = [*(t["title"] for t in report["targets"]), "average"]
     lines = [
         (name, [value if value[-1] in "~!" else f"{value} " for value in values], "dim" if number % 2 else "")
-        for number, (name, *values) in enumerate(beside(report))
+        for number, (name, *values) in enumerate(comparison_lines(report))
     ]
     console.print()
     if report["published"]["rows"]:
@@ -243,7 +243,7 @@ def _score(metrics: Mapping[str, float], target: Mapping[str, Any]) -> str:
 
 def plain(value: str) -> str:
     """Text of one line for Markdown: no HTML, no links, pictures or code in it."""
-    escaped = visible(value).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
+    escaped = escape_control_characters(value).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
     return " ".join(escaped.replace("[", "\\[").replace("`", "\\`").split())
 
 
@@ -275,7 +275,7 @@ def markdown(report: Report) -> str:
         lines += ["", f"## Beside {plain(report['published']['name'])}", ""]
         if report["published"]["rows"]:
             lines += [line(titles[:-1]), "|" + " --- |" + " ---: |" * (len(titles) - 2)]
-            lines += [*(line(values) for values in beside(report)), ""]
+            lines += [*(line(values) for values in comparison_lines(report)), ""]
         lines += [f"- {plain(note)}" for note in footnotes(report)]
     if report["best"]:
         best = report["best"]

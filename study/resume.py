@@ -24,9 +24,9 @@ def main(argv: Sequence[str]) -> int:
     settings = record.settings
     planner = Planner(open_source(settings.source), resolve(settings.encoder), settings.sweep_layers)
 
-    from study.execution.driver import Launch, exit_status
+    from study.execution.driver import StudyDriver, exit_status
 
-    report = Launch(home, record, settings, planner, **running).run()
+    report = StudyDriver(home, record, settings, planner, **running).run()
     if options.json:
         print_json(report)
     STOP.end()

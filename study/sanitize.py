@@ -24,7 +24,7 @@ _PASSWORD = re.compile(r"(?<=://)[^\s/@:'\"]*:[^\s/'\"]*@|(?<=://)[^\s/@'\"]{16,
 SHORTEST_SECRET = 6  # shorter values ("true", "1") stand in every text
 
 
-def visible(text: str) -> str:
+def escape_control_characters(text: str) -> str:
     """The text without colours, and with other characters that command a terminal written as \\x1b or \\u202e."""
     return _COMMANDS.sub(lambda found: _escaped(ord(found[0])), _ANSI.sub("", text))
 
@@ -51,9 +51,9 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
     return _PASSWORD.sub(f"{HIDDEN}@", text)
 
 
-def told(text: str) -> str:
+def sanitize(text: str) -> str:
     """What a failure says, as it may be recorded and shown: redacted and visible."""
-    return visible(redact(text))
+    return escape_control_characters(redact(text))
 
 
 def spreadsheet_cell(value: Any) -> Any:
@@ -62,7 +62,7 @@ def spreadsheet_cell(value: Any) -> Any:
 
 
 class SafeConsole(Console):
-    """A console whose every text is `visible`, those in the cells of tables too."""
+    """A console whose every text is `escape_control_characters`, those in the cells of tables too."""
 
     def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
-        return super().render_str(visible(text), **options)
+        return super().render_str(escape_control_characters(text), **options)

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from study.execution.live_display import table
-from study.record.heartbeat import State, settled, states
-from study.record.record import Record, in_order, studies
+from study.record.heartbeat import State, reconcile_status, states
+from study.record.record import Record, studies, table_order
 from study.sanitize import SafeConsole
 from study.spec.cli_parser import Parser, home_of, print_json, run_verb
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     going: dict[str, list[tuple[str, State | str]]] = {}
     for name in names:
         record = Record(home, name)
-        settings, trials = record.settings, settled(record.trials(), record.folder)
+        settings, trials = record.settings, reconcile_status(record.trials(), record.folder)
         running = {address: t.name for address, t in trials.items() if t.status == "running"}
         now = {address: state for address, state in states(record.folder).items() if address in running}
         going[name] = [(running[address], state) for address, state in now.items()]
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
                 "counts": dict(Counter(t.status for t in trials.values())),
                 "trials": [
                     {"name": t.name, "status": t.status, "seconds": t.seconds, "reason": t.reason, "address": t.address}
-                    for t in in_order(trials)
+                    for t in table_order(trials)
                 ],
                 "progress": [{"address": a, "name": running[a], **asdict(state)} for a, state in now.items()],
             }

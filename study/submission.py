@@ -246,9 +246,9 @@ def _source(spec: str) -> Source:
 def _gold(task: Task, d: Dataset, language: str, split: str, source: Source, scale: float, rows: Rows) -> str:
     """The label file of the rows that were scored; BadInput when the source has others by now."""
     from trainables.training.data import Data
-    from trainables.training.distributed import Comm
+    from trainables.training.distributed import ProcessGroup
 
-    examples: Any = Data(source, Path(), None, Comm(), scale, {}).examples(d, language, split)
+    examples: Any = Data(source, Path(), None, ProcessGroup(), scale, {}).examples(d, language, split)
     names = source.labels(d)
     if task.shape == "pairs":
         return lines_text(f"{pair.source}\t{pair.target}" for pair in examples)

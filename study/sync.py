@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from study.record.record import Record
 from study.report import write_report
-from study.sanitize import redact, visible
+from study.sanitize import escape_control_characters, redact
 from study.spec.cli_parser import Parser, home_of, print_json, run_verb
 from study.store.store import Store
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     if options.json:
         print_json({"study": record.name, "uri": shown, "runs": len(runs)})
     else:
-        print(f"{len(runs)} runs of {record.name} are up to date at {visible(shown)}")
+        print(f"{len(runs)} runs of {record.name} are up to date at {escape_control_characters(shown)}")
     return 0
 
 

@@ -16,7 +16,7 @@ from tests.small import quiet, run_stage, small_source, stages_of
 from trainables.sources import Source
 
 if TYPE_CHECKING:
-    from trainables.training.loop import Machine
+    from trainables.training.loop import Device
 
 os.environ.setdefault(*LOOPBACK_ONLY)  # Ray reads it when it is imported, which some tests do early
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers fork and spawn beside the tokenizer's threads
@@ -60,19 +60,19 @@ def source() -> Source:
 
 
 @pytest.fixture(scope="session")
-def machine() -> Machine:
+def machine() -> Device:
     """This process as the only worker, on one CPU thread."""
     import torch
 
-    from trainables.training.distributed import Comm
-    from trainables.training.loop import Machine
+    from trainables.training.distributed import ProcessGroup
+    from trainables.training.loop import Device
 
     quiet()
-    return Machine(torch.device("cpu"), Comm())
+    return Device(torch.device("cpu"), ProcessGroup())
 
 
 @pytest.fixture(scope="session")
-def nano(source: Source, machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def nano(source: Source, machine: Device, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face folder: two layers of width 64 with their own tokenizer, made by the pretrain stage in 60 steps."""
     out = tmp_path_factory.mktemp("nano") / "stage"
     config = stages_of(source, "pretrain:nano", scale=0.15)["pretrain"]

@@ -12,7 +12,7 @@ from study.launch import parser, settings_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from study.planning.rows_check import mark_checked
-from study.spec.initial_trials import rows_of
+from study.spec.initial_trials import initial_trials
 from trainables import pocket
 from trainables.configs import StageConfig
 from trainables.context import Watch
@@ -64,7 +64,7 @@ def as_checked(home: Path, *argv: str) -> None:
     """Makes a home believe that the rows of a launch were found sound, as if they had been changed since."""
     settings, source = settings_of(parser().parse_args(argv))
     planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
-    mark_checked(source, [planner.plan(recipe, settings.seeds) for recipe, _ in rows_of(settings)], home)
+    mark_checked(source, [planner.plan(recipe, settings.seeds) for recipe, _ in initial_trials(settings)], home)
 
 
 def run_stage(
@@ -84,11 +84,11 @@ def run_stage(
 
     from trainables.context import Context
     from trainables.stages import run
-    from trainables.training.distributed import Comm
-    from trainables.training.loop import Machine
+    from trainables.training.distributed import ProcessGroup
+    from trainables.training.loop import Device
 
     out.mkdir(parents=True, exist_ok=True)
-    machine = Machine(torch.device("cpu"), Comm())
+    machine = Device(torch.device("cpu"), ProcessGroup())
     return run(config, init, out, Context(source, out.parent / "encoded", machine, watch, checkpoints, synonyms))
 
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from search_spaces import space
-from search_spaces.space import Given, Setting
+from search_spaces.space import FixedSuggest, SpaceContext
 from study.launch import main as launch
 from study.launch import parser, settings_of
 from study.planning.encoder_weights import resolve
@@ -26,7 +26,7 @@ from study.resume import main as resume
 from tests.small import assert_same_weights, files_of, run_stage, small_source, stages_of
 from tests.test_checkpoint import interrupted, whole
 from trainables.catalogue import dataset
-from trainables.configs import AlignFit, Intermediate, Target
+from trainables.configs import AlignmentConfig, Intermediate, Target
 from trainables.errors import BadInput, DataError
 from trainables.modeling.model import Head, Net, load_lm
 from trainables.objectives import Align
@@ -37,11 +37,11 @@ from trainables.training import loop
 from trainables.training.alignment import pairs_of
 from trainables.training.batch import collate
 from trainables.training.data import Data
-from trainables.training.distributed import Comm
+from trainables.training.distributed import ProcessGroup
 from trainables.training.schedule import one_cycle
 
 ON_ALL = Align(languages=("all",))
-FIT = AlignFit(data="massive", languages=("de", "sw"), weight=1.0, batch=8, max_length=48)
+FIT = AlignmentConfig(data="massive", languages=("de", "sw"), weight=1.0, batch=8, max_length=48)
 
 
 def data_of(source: Source, tokenizer: Any, folder: Path) -> Data:
@@ -50,7 +50,7 @@ def data_of(source: Source, tokenizer: Any, folder: Path) -> Data:
         for name in ("massive", "pawsx", "translations")
         for tag in source.languages(dataset(name), "train")
     }
-    return Data(source, folder, tokenizer, Comm(), 1.0, keys)
+    return Data(source, folder, tokenizer, ProcessGroup(), 1.0, keys)
 
 
 @pytest.mark.protocol
@@ -169,7 +169,9 @@ def trained(config: Target, init: Path, out: Path, source: Source) -> dict[str, 
 
 def test_weight_nothing_is_no_alignment(stages: dict[str, Target], nano: Path, source: Source, tmp_path: Path) -> None:
     target = stages["target massive"]
-    assert target.fit.align == AlignFit(data="massive", languages=("de", "sw"), weight=1.0, batch=32, max_length=128)
+    assert target.fit.align == AlignmentConfig(
+        data="massive", languages=("de", "sw"), weight=1.0, batch=32, max_length=128
+    )
     none = replace(target, fit=replace(target.fit, align=None))
     zero = replace(target, fit=replace(target.fit, align=replace(target.fit.align, weight=0.0)))
     without = trained(none, nano, tmp_path / "none", source)
@@ -274,12 +276,12 @@ def test_the_space_asks_for_each_language_and_all_and_has_rows_to_compare_with()
     others = ["de", "es", "hi", "ru", "sw", "tr", "zh"]
     assert settings.targets == ("massive",) and list(settings.labelled) == others
     assert [arm["languages"] for arm in settings.objectives["align"]] == [*([tag] for tag in others), ["all"]]
-    setting = Setting(
+    setting = SpaceContext(
         encoder="pocket", profile="small", targets=("massive",), tasks=(), mlm=False, scale=1.0,
         labelled=("de",), align=(Align(languages=("de",)), ON_ALL),
     )  # fmt: skip
     found = space("xero_align")
-    rows = [found.recipe(Given(params), setting) for params in found.published(setting)] + found.beside(setting)
+    rows = [found.recipe(FixedSuggest(params), setting) for params in found.published(setting)] + found.comparison_rows(setting)
     assert [title(row, {}) for row in rows] == [
         "no intermediate task", "aligned on de", "aligned on all", "labels in de", "labels in en+de",
         "aligned first, on all", "aligned last, on all",

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.execution.trial import Job, run_stages
+from study.execution.trial import TrialJob, run_stages
 from study.planning.encoder_weights import Weights
 from study.planning.plan import Planner
 from study.store.store import Store
@@ -272,7 +272,7 @@ def test_a_broken_row_stops_the_stage_and_names_where(tmp_path: Path, encoder: W
             **(recipe.to_dict() | {"targets": ("tatoeba",), "intermediate": (name,), "epochs": 1.0, "lr": 1e-3})
         )
     plan = Planner(open_source(f"mirror:{folder}"), encoder).plan(recipe, 1)
-    job = Job(plan, str(home), f"mirror:{folder}", str(home / "log"), "target_dev", workers=1, gpu=False, cpus=1)
+    job = TrialJob(plan, str(home), f"mirror:{folder}", str(home / "log"), "target_dev", workers=1, gpu=False, cpus=1)
     with pytest.raises(DataError) as stopped:
         run_stages(job, lambda result: pytest.fail(f"reported {result}"))
     row = 3 if len(broken) == len(good) else 0
@@ -283,19 +283,19 @@ def test_a_broken_row_stops_the_stage_and_names_where(tmp_path: Path, encoder: W
 
 def test_how_encoders_are_read_is_part_of_every_recipe_unless_it_is_as_published() -> None:
     from search_spaces import space
-    from search_spaces.space import Given, Setting
+    from search_spaces.space import FixedSuggest, SpaceContext
     from study.launch import parser, settings_of
 
     options = ["--layer", "2", "--pooling", "mean", "--bare-prefix", "drop"]
     settings, _ = settings_of(parser().parse_args([*LAUNCH[1:], *options]))
     assert settings.reading == {"layer": 2, "bare_prefix": "drop"}  # the mean is the published pooling
     s = settings
-    setting = Setting(
+    setting = SpaceContext(
         encoder=s.encoder, profile=s.profile, targets=s.targets, tasks=s.intermediate, mlm=s.mlm, scale=s.scale,
         reading=s.reading,
     )  # fmt: skip
     chosen = space(s.space)
     for params in chosen.published(setting):
-        recipe = chosen.recipe(Given(params), setting)
+        recipe = chosen.recipe(FixedSuggest(params), setting)
         assert (recipe.layer, recipe.bare_prefix, recipe.pooling) == (2, "drop", "mean")
         assert Recipe.from_dict(recipe.to_dict()) == recipe

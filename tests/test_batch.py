@@ -20,7 +20,7 @@ from trainables.modeling.memory import MAX_TOKENS
 from trainables.modeling.model import Head, Net, load_lm
 from trainables.sources import Source
 from trainables.training.batch import Batch, collate, item_lengths
-from trainables.training.loop import Machine, mask_batch, special_ids
+from trainables.training.loop import Device, mask_batch, special_ids
 from trainables.training.schedule import generator
 
 # One dataset of every kind, sentences and pairs apart.
@@ -152,7 +152,7 @@ def test_the_loss_of_utterances_is_the_mean_over_intents_plus_the_mean_over_tags
 
 
 def test_the_loss_of_numbers_is_their_mean_squared_error(
-    net: Net, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Machine
+    net: Net, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Device
 ) -> None:
     batch, gold = batch_of("stsb", encoded, tokenizer), encoded["stsb"].labels
     predicted = predict(net, "stsb", encoded["stsb"], tokenizer.pad_token_id, machine)
@@ -200,7 +200,7 @@ def test_a_batch_without_a_masked_token_has_loss_0_and_gradients(net: Net, encod
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "mlm"])
 def test_predictions_do_not_depend_on_the_batch_budget(
-    name: str, net: Net, encoded: Mapping[str, Encoded], machine: Machine, monkeypatch: pytest.MonkeyPatch
+    name: str, net: Net, encoded: Mapping[str, Encoded], machine: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
     for budget in (1, 300, 10**9):
@@ -213,7 +213,7 @@ def test_predictions_do_not_depend_on_the_batch_budget(
         np.testing.assert_allclose(other, found[0], rtol=1e-4, atol=1e-5)
 
 
-def test_predictions_are_those_of_each_item_alone(net: Net, encoded: Mapping[str, Encoded], machine: Machine) -> None:
+def test_predictions_are_those_of_each_item_alone(net: Net, encoded: Mapping[str, Encoded], machine: Device) -> None:
     rows = encoded["commonsense_qa"]
     batched = predict(net, "commonsense_qa", rows, 1, machine)
     for item in (0, 7, 19):
@@ -225,7 +225,7 @@ def test_predictions_are_those_of_each_item_alone(net: Net, encoded: Mapping[str
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_vectors_are_the_mean_of_a_hidden_layer_specials_included(
-    layer: int, net: Net, encoded: Mapping[str, Encoded], machine: Machine
+    layer: int, net: Net, encoded: Mapping[str, Encoded], machine: Device
 ) -> None:
     rows = encoded["mlm"]
     vectors = embed(net, rows, [layer], 1, machine)[0]
@@ -247,6 +247,6 @@ def test_retrieval_reads_a_layer_two_thirds_of_the_way_up() -> None:
     assert [retrieval_layer(n) for n in (24, 12, 6, 3, 2, 1)] == [14, 8, 4, 2, 1, 1]
 
 
-def test_a_layer_that_is_not_there_is_an_error(net: Net, encoded: Mapping[str, Encoded], machine: Machine) -> None:
+def test_a_layer_that_is_not_there_is_an_error(net: Net, encoded: Mapping[str, Encoded], machine: Device) -> None:
     with pytest.raises(BadInput, match=r"layer 3 is outside 0\.\.2"):
         embed(net, encoded["mlm"], [3], 1, machine)

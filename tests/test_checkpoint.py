@@ -18,7 +18,7 @@ from trainables.objectives import Robust
 from trainables.sources import Source
 from trainables.training import loop
 from trainables.training.checkpoint import KEPT, Checkpoints, Stopped
-from trainables.training.distributed import Comm
+from trainables.training.distributed import ProcessGroup
 
 MIXED: dict[str, Any] = {"intermediate": ("mnli", "squad"), "mixing_limit": 8192, "epochs": 1.0, "lr": 5e-4}
 # One target of every format that is trained, by the set that it is trained on.
@@ -58,7 +58,7 @@ def interrupted(config: StageConfig, init: Path | None, out: Path, source: Sourc
 
     for attempt in range(len(kills) + 1):
         folder = out / str(attempt)
-        checkpoints = Checkpoints(out / "checkpoints", Comm(), every=0.0)
+        checkpoints = Checkpoints(out / "checkpoints", ProcessGroup(), every=0.0)
         try:
             run_stage(config, init, folder, source, watch, checkpoints)
             break
@@ -125,7 +125,7 @@ def parts(value: float) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
 
 
 def filled(folder: Path, steps: int) -> Checkpoints:
-    checkpoints = Checkpoints(folder, Comm(), every=0.0)
+    checkpoints = Checkpoints(folder, ProcessGroup(), every=0.0)
     for step in range(1, steps + 1):
         checkpoints.maybe_save(step, *parts(float(step)), lambda step=step: {"losses": [step]})  # type: ignore[misc]
         checkpoints.every = 0.0  # writing takes its share of the time otherwise
@@ -180,17 +180,19 @@ def test_best_weights_lie_beside_the_checkpoints_that_go_with_them(tmp_path: Pat
     net, _ = parts(0.0)
     checkpoints.load_best(net)
     assert float(net[0].weight[0, 0]) == 50.0  # type: ignore[index]
-    after = Checkpoints(tmp_path, Comm())
+    after = Checkpoints(tmp_path, ProcessGroup())
     assert restored(after)[0] == 4
     after.load_best(net)
     assert float(net[0].weight[0, 0]) == 40.0  # type: ignore[index]
     assert after.best is not None
     after.best.write_bytes(b"torn")
-    assert restored(Checkpoints(tmp_path, Comm()))[0] == 3, "a checkpoint without its best weights is no checkpoint"
+    assert restored(Checkpoints(tmp_path, ProcessGroup()))[0] == 3, (
+        "a checkpoint without its best weights is no checkpoint"
+    )
 
 
 def test_without_a_folder_best_weights_are_kept_for_the_process_alone() -> None:
-    checkpoints = Checkpoints(None, Comm())
+    checkpoints = Checkpoints(None, ProcessGroup())
     net, optimizer = parts(1.0)
     checkpoints.keep_best(net)
     checkpoints.maybe_save(1, net, optimizer, dict)
@@ -200,13 +202,13 @@ def test_without_a_folder_best_weights_are_kept_for_the_process_alone() -> None:
 
 
 def test_nothing_is_written_before_its_time(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path / "none", Comm(), every=3600.0)
+    checkpoints = Checkpoints(tmp_path / "none", ProcessGroup(), every=3600.0)
     checkpoints.maybe_save(1, *parts(1.0), dict)
     assert not (tmp_path / "none").exists() and checkpoints.latest() is None
 
 
 def test_a_stop_writes_the_state_first(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path / "c", Comm(), every=3600.0, stop=lambda: True)
+    checkpoints = Checkpoints(tmp_path / "c", ProcessGroup(), every=3600.0, stop=lambda: True)
     with pytest.raises(Stopped, match="after step 7"):
         checkpoints.maybe_save(7, *parts(7.0), dict)
     assert restored(checkpoints)[0] == 7
@@ -214,6 +216,6 @@ def test_a_stop_writes_the_state_first(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    checkpoints = Checkpoints(tmp_path / "file" / "c", Comm(), every=0.0)
+    checkpoints = Checkpoints(tmp_path / "file" / "c", ProcessGroup(), every=0.0)
     with pytest.raises(OSError, match="file"):
         checkpoints.maybe_save(1, *parts(1.0), dict)

@@ -14,7 +14,7 @@ from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from tests.small import assert_same_weights, files_of, run_stage, stages_of
 from tests.test_checkpoint import interrupted, weights, whole
-from trainables.configs import Curve, Cut, Evaluate, StageConfig, Target, all_data, identity
+from trainables.configs import CurveConfig, EncodingConfig, Evaluate, StageConfig, Target, all_data, identity
 from trainables.errors import BadInput
 from trainables.recipe import Recipe
 from trainables.sources import Source
@@ -44,7 +44,7 @@ def curve_of(folder: Path) -> list[dict[str, Any]]:
     [(4, 720, (180, 360, 540, 720)), (4, 10, (2, 5, 8, 10)), (4, 3, (1, 2, 3)), (1, 7, (7,)), (4, 1, (1,))],
 )
 def test_points_are_even_and_the_last_is_at_the_end(points: int, steps: int, expected: tuple[int, ...]) -> None:
-    assert Curve(points=points, cut=Cut(max_length=8)).steps(steps) == expected
+    assert CurveConfig(points=points, cut=EncodingConfig(max_length=8)).steps(steps) == expected
 
 
 def test_a_curve_scores_train_and_dev_rows_in_english_and_every_language_that_is_reported(

@@ -26,7 +26,7 @@ from trainables.examples import Choice, Example, Labelled, Rated, Span, Text, Ut
 from trainables.modeling.model import Head, Net, load, load_lm, load_tokenizer, save
 from trainables.sources import Source
 from trainables.training.batch import collate
-from trainables.training.loop import Machine
+from trainables.training.loop import Device
 
 NEW = ("bert", "deberta-v2", "mt5")
 T5S = ("mt5", "t5", "umt5")
@@ -154,7 +154,7 @@ def own_model(family: str, folder: Path) -> Any:
 
 @pytest.mark.parametrize("family", ALL)
 def test_logits_are_those_of_the_model_on_its_own_tokenizers_rows(
-    family: str, folder: Callable[[str], Path], machine: Machine
+    family: str, folder: Callable[[str], Path], machine: Device
 ) -> None:
     where = folder(family)
     tokenizer = load_tokenizer(where)
@@ -189,7 +189,7 @@ def test_masked_lm_is_that_of_the_models_own_class(family: str, folder: Callable
 
 
 @pytest.mark.parametrize("family", [*ALL, "deberta-conv"])
-def test_vectors_are_those_of_every_hidden_state(family: str, folder: Callable[[str], Path], machine: Machine) -> None:
+def test_vectors_are_those_of_every_hidden_state(family: str, folder: Callable[[str], Path], machine: Device) -> None:
     where = folder(family)
     tokenizer, net = load_tokenizer(where), Net(load_lm(where), {}, seed=0)
     encoded = encode("text", [Text("", a) for a, _ in PAIRS], tokenizer, max_length=64)
@@ -231,7 +231,7 @@ def ten_steps(source: Source, where: Path, name: str) -> Target:
 @pytest.mark.parametrize("name", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("family", NEW)
 def test_every_format_trains_and_its_weights_are_saved_and_loaded_the_same(
-    family: str, name: str, folder: Callable[[str], Path], source: Source, machine: Machine, tmp_path: Path
+    family: str, name: str, folder: Callable[[str], Path], source: Source, machine: Device, tmp_path: Path
 ) -> None:
     config = ten_steps(source, folder(family), name)
     summary = run_stage(config, folder(family), tmp_path / "stage", source)

@@ -15,7 +15,7 @@ import pytest
 
 from dashboards.page import render
 from study.launch import main as launch
-from study.record.record import Record, Settings, Trial
+from study.record.record import Record, ResolvedSpec, Trial
 from study.report import main, markdown, write_files
 from study.results import learning_curves as epochs
 from study.results.published import compare, footnotes
@@ -31,7 +31,7 @@ TARGET = "multiatis"
 GLUE = ("cola", "sst2", "stsb", "rte", "mnli", "qqp", "mrpc", "qnli_ranking")
 BASE = Recipe(encoder="FacebookAI/xlm-roberta-base", profile="mtdnn", targets=(TARGET,), curve=2)
 FIRST = replace(BASE, intermediate=GLUE, epochs=1.0, lr=5e-5, mixing_limit=2**31 - 1)
-SETTINGS = Settings(
+SETTINGS = ResolvedSpec(
     space="glue_prefinetuning", source="pocket", encoder=BASE.encoder, profile="mtdnn", targets=(TARGET,),
     intermediate=GLUE, mlm=False, seeds=2, scale=1.0, selection="english_dev", trials=0, grid=True, reading={"curve": 2},
 )  # fmt: skip

@@ -18,7 +18,7 @@ from study.planning.plan import Node, Plan, Planner, missing
 from study.planning.throughput import Speed, measure_speed
 from tests.small import run_stage, small_source
 from trainables.catalogue import Dataset
-from trainables.configs import Evaluate, Sweep
+from trainables.configs import Evaluate, LayerSweep
 from trainables.errors import DataError
 from trainables.examples import Example
 from trainables.objectives import Robust
@@ -124,7 +124,7 @@ def test_retrieval_reads_up_to_its_layer_and_a_sweep_to_the_top(source: Source, 
         assert cost.seconds
         return cost.seconds - LAUNCH_S - TRIAL_S - STAGE_S - ROW_S * cost.scored_rows
 
-    assert 2 * read(1, Evaluate) == pytest.approx(read(2, Evaluate)) == pytest.approx(read(1, Sweep))
+    assert 2 * read(1, Evaluate) == pytest.approx(read(2, Evaluate)) == pytest.approx(read(1, LayerSweep))
 
 
 # --- which stages ---

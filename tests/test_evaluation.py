@@ -16,7 +16,7 @@ from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from tests.small import run_stage, stages_of
 from trainables.catalogue import dataset
-from trainables.configs import Evaluate, StageConfig, Sweep, Target
+from trainables.configs import Evaluate, LayerSweep, StageConfig, Target
 from trainables.errors import BadInput
 from trainables.modeling.model import load
 from trainables.recipe import Recipe
@@ -114,7 +114,7 @@ def test_a_sweep_holds_every_layer_and_agrees_with_the_evaluation_at_its_own(
 ) -> None:
     configs = plan_of(source, nano, "tatoeba", layer=2, direction="xx_to_en")
     evaluation, sweep = configs["evaluate tatoeba"], configs["layers tatoeba"]
-    assert isinstance(evaluation, Evaluate) and isinstance(sweep, Sweep)
+    assert isinstance(evaluation, Evaluate) and isinstance(sweep, LayerSweep)
     run_stage(evaluation, nano, tmp_path / "e", source)
     run_stage(sweep, nano, tmp_path / "s", source)
     metrics, layers = metrics_of(tmp_path / "e"), json.loads((tmp_path / "s" / "layers.json").read_text())

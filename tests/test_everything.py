@@ -16,7 +16,7 @@ import pytest
 
 from study.launch import parser, settings_of
 from study.planning.plan import scored_languages
-from study.record.record import Record, Settings
+from study.record.record import Record, ResolvedSpec
 from study.score import score
 from study.spec.recipe_file import recipe_toml
 from study.store.store import Store
@@ -42,7 +42,7 @@ class Ran:
 
     home: Path
     source: Source
-    settings: Settings  # with all targets and all intermediate tasks
+    settings: ResolvedSpec  # with all targets and all intermediate tasks
     mixed: tuple[str, ...]  # those tasks, and GLUE's
     commands: dict[str, list[str]]  # study -> its options
     reports: dict[str, Any]

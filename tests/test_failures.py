@@ -15,7 +15,7 @@ import pytest
 
 from study.execution.driver import exit_status
 from study.execution.monitor import MAX_ALIKE, Progress
-from study.execution.trial import Job, with_less_memory
+from study.execution.trial import TrialJob, with_less_memory
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from study.record.record import Record
@@ -85,7 +85,7 @@ def test_other_reasons_and_trials_that_end_well_begin_a_new_count(ended: Ended) 
 
 
 def test_less_memory_is_fewer_tokens_and_fewer_trials_beside_it() -> None:
-    job = Job(
+    job = TrialJob(
         plan=None,  # type: ignore[arg-type]
         home="",
         source="pocket",

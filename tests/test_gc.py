@@ -16,23 +16,23 @@ import pytest
 
 from study import gc, launch, resume
 from study.execution.monitor import TITLES, Progress
-from study.execution.trial import Job, run_stages
-from study.gc import Budget, Keeper, collect
+from study.execution.trial import TrialJob, run_stages
+from study.gc import Budget, RetentionPolicy, collect
 from study.planning.plan import Node, Plan, Planner, missing
-from study.record.record import Record, Settings, Trial
+from study.record.record import Record, ResolvedSpec, Trial
 from study.results.transfer_matrix import build, curves
-from study.spec.initial_trials import rows_of
+from study.spec.initial_trials import initial_trials
 from study.store.disk_usage import LEFT_S, Disk, parse_size, scratch, size_of
 from study.store.store import LEASE_S, Store
 from trainables.catalogue import dataset
-from trainables.configs import Cut
+from trainables.configs import EncodingConfig
 from trainables.errors import BadInput
 from trainables.recipe import Recipe, title
 from trainables.sources import Source, open_source
 from trainables.training import data
 
 WEIGHTS = 100_000  # bytes of a stage's weights
-SETTINGS = Settings(
+SETTINGS = ResolvedSpec(
     space="intermediate_tasks", source="pocket", encoder="pretrain:nano", profile="small", targets=("tatoeba", "xnli"),
     intermediate=("mnli", "squad"), mlm=False, seeds=1, scale=0.01, selection="english_dev", trials=0, grid=True,
 )  # fmt: skip
@@ -40,9 +40,9 @@ DEV = {(): 50.0, ("mnli",): 60.0, ("squad",): 55.0, ("mnli", "squad"): 40.0}
 PLANNER = Planner(open_source("pocket"), None)
 
 
-def recipes(settings: Settings = SETTINGS) -> dict[tuple[str, ...], Recipe]:
+def recipes(settings: ResolvedSpec = SETTINGS) -> dict[tuple[str, ...], Recipe]:
     """The rows of the study by their intermediate tasks."""
-    return {recipe.intermediate: recipe for recipe, _ in rows_of(settings)}
+    return {recipe.intermediate: recipe for recipe, _ in initial_trials(settings)}
 
 
 def publish(store: Store, node: Node, dev: float, size: int = WEIGHTS) -> None:
@@ -71,7 +71,7 @@ class Home:
     """A home with one study; every stage is there unless told otherwise."""
 
     path: Path
-    settings: Settings = SETTINGS
+    settings: ResolvedSpec = SETTINGS
     name: str = "s"
 
     def __post_init__(self) -> None:
@@ -105,8 +105,8 @@ class Home:
             if fresh.has(p.parts[-3])
         }
 
-    def collect(self, **options: Any) -> gc.Freed:
-        return collect(self.path, Keeper(self.path, options.pop("keep_best", 1)), **options)
+    def collect(self, **options: Any) -> gc.GcResult:
+        return collect(self.path, RetentionPolicy(self.path, options.pop("keep_best", 1)), **options)
 
 
 @pytest.fixture
@@ -396,7 +396,7 @@ def test_rows_are_encoded_again_where_the_cache_was_cleared_meanwhile(
     d = dataset("xnli")
     sums = {"xnli/de/test": source.fingerprint(d, "de", "test")}
     rows = data.Data(source, tmp_path, tokenizer, machine.comm, 1.0, sums)
-    cut = Cut(max_length=32)
+    cut = EncodingConfig(max_length=32)
     cached = rows.encoded(d, "de", "test", cut)
     (file,) = tmp_path.glob("*.npz")
     file.unlink()
@@ -435,17 +435,17 @@ def test_a_real_study_reports_the_same_and_trains_what_it_lacks_to_the_same_weig
     def run(recipe: Recipe) -> Plan:
         plan = PLANNER.plan(recipe, 1)
         log = str(record.folder / "stages.jsonl")
-        run_stages(Job(plan, str(tmp_path), "pocket", log, "english_dev", 1, False, 1), reports.append)
+        run_stages(TrialJob(plan, str(tmp_path), "pocket", log, "english_dev", 1, False, 1), reports.append)
         evaluations = plan.evaluations()
         known: dict[str, Any] = {"name": title(recipe, TITLES), "params": {}, "evaluations": evaluations}
         record.add_trial(Trial(address=recipe.address, recipe=recipe, status="complete", **known))
         return plan
 
-    plans = [run(recipe) for recipe, _ in rows_of(settings)]
+    plans = [run(recipe) for recipe, _ in initial_trials(settings)]
     before = build(record, store)
     chosen = before["best"]["address"]
     sums = {n.address: (store.folder(n.address) / "DONE").read_text() for p in plans for n in p.nodes}
-    collect(tmp_path, Keeper(tmp_path))
+    collect(tmp_path, RetentionPolicy(tmp_path))
     kept = next(p for p in plans if p.recipe.address == chosen)
     assert {p.parts[-2] for p in tmp_path.glob("stages/*/*/encoder")} == {
         n.address for n in kept.nodes if n.config.kind != "evaluate"

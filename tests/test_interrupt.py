@@ -18,7 +18,7 @@ import pytest
 
 from study.execution.graceful_shutdown import SIGNALS, StopRequest
 from trainables.training import loop
-from trainables.training.distributed import Comm
+from trainables.training.distributed import ProcessGroup
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = "--space intermediate_tasks --name s --encoder pocket --scale 0.3 --intermediate mnli --targets panx"
@@ -91,7 +91,7 @@ def test_signals_are_heard_though_the_parent_ignores_them_but_for_nohup(request_
 def test_long_steps_are_looked_at_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("trainables.training.loop.time.monotonic", lambda: now)
-    cadence = loop.Cadence(0, Comm())
+    cadence = loop.Cadence(0, ProcessGroup())
     looks = []
     for step in range(1, 101):
         now += 5.0 if step < 10 else 0.5 if step < 50 else 0.001

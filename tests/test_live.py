@@ -15,13 +15,13 @@ import pytest
 from rich.console import Console
 
 from study import status
-from study.execution.live_display import View, clock, line, shown, table
+from study.execution.live_display import View, clock, line, live_display, table
 from study.execution.monitor import Progress
-from study.execution.trial import Job, run_stages
+from study.execution.trial import TrialJob, run_stages
 from study.planning.plan import Plan, Planner
 from study.record import heartbeat as beat
-from study.record.heartbeat import Beat, State, clean, file_of, forget, mean_seconds, states
-from study.record.record import Record, Settings
+from study.record.heartbeat import Heartbeat, State, file_of, mean_seconds, remove_stale, remove_state, states
+from study.record.record import Record, ResolvedSpec
 from study.store.store import Store
 from tests.small import small_source
 from trainables.recipe import Recipe
@@ -65,7 +65,7 @@ def put(study: Path, address: str, state: State) -> Path:
 
 def test_rates_and_the_time_left_come_from_what_was_timed(tmp_path: Path, plan: Plan, hands: Hands) -> None:
     log = tmp_path / "stages.jsonl"
-    told = Beat(tmp_path / "file.json", plan.nodes, log, hands)
+    told = Heartbeat(tmp_path / "file.json", plan.nodes, log, hands)
     told.enter(plan.nodes[0])
     begun = told.state()
     assert (begun.label, begun.stage, begun.stages) == ("pretrain", 1, len(plan.nodes))
@@ -98,7 +98,7 @@ def test_the_file_is_fresh_while_the_trial_runs_and_gone_afterwards(
     tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(beat, "EVERY_S", 0.01)
-    with suppress(ZeroDivisionError), Beat(file_of(tmp_path, "a"), plan.nodes, tmp_path / "log") as told:
+    with suppress(ZeroDivisionError), Heartbeat(file_of(tmp_path, "a"), plan.nodes, tmp_path / "log") as told:
         told.enter(plan.nodes[2])
         told.watch(25, 100, 1.0, 999)
         found = wait_for(lambda: [s for s in states(tmp_path).values() if s.step])
@@ -121,11 +121,11 @@ def wait_for(look: Any) -> Any:
 
 def test_a_home_that_takes_no_file_stops_no_trial(tmp_path: Path, plan: Plan) -> None:
     (tmp_path / "progress").write_text("a file where the folder should be")
-    with Beat(file_of(tmp_path, "a"), plan.nodes, tmp_path / "log") as told:
+    with Heartbeat(file_of(tmp_path, "a"), plan.nodes, tmp_path / "log") as told:
         told.enter(plan.nodes[0])
     assert states(tmp_path) == {}
-    forget(tmp_path, "a")
-    clean(tmp_path)
+    remove_state(tmp_path, "a")
+    remove_stale(tmp_path)
 
 
 def test_what_killed_processes_left_is_ignored_and_cleaned_up(tmp_path: Path) -> None:
@@ -138,10 +138,10 @@ def test_what_killed_processes_left_is_ignored_and_cleaned_up(tmp_path: Path) ->
     (tmp_path / "progress" / "half.json").write_text('{"label": "pre')
     (tmp_path / "progress" / "other.json").write_text('{"of": "another version"}')
     assert list(states(tmp_path)) == ["first", "young"]
-    clean(tmp_path)
+    remove_stale(tmp_path)
     assert not old.exists() and list(states(tmp_path)) == ["first", "young"]
-    forget(tmp_path, "first")
-    forget(tmp_path, "first")
+    remove_state(tmp_path, "first")
+    remove_state(tmp_path, "first")
     assert list(states(tmp_path)) == ["young"]
 
 
@@ -176,7 +176,7 @@ VIEW = View("1 of 3 trials ended, 1 running, ETA 0:41", [("SQuAD", state())])
 def test_a_terminal_shows_the_table_and_takes_it_away_again() -> None:
     console = Console(file=Terminal(), force_terminal=True, width=80, highlight=False, _environ={"TERM": "xterm"})
     before = sys.stdout, sys.stderr
-    with suppress(KeyboardInterrupt), shown(console, lambda: VIEW):
+    with suppress(KeyboardInterrupt), live_display(console, lambda: VIEW):
         wait_for(lambda: "12,346" in console.file.getvalue())  # type: ignore[attr-defined]
         console.print("[1/3] MNLI  complete", markup=False)
         raise KeyboardInterrupt
@@ -208,11 +208,11 @@ def remaining(written: str) -> list[str]:
 def test_a_file_gets_plain_lines_and_no_table(file: type[io.StringIO], plain: bool) -> None:
     # FORCE_COLOR makes rich take a file for a terminal
     console = Console(file=file(), force_terminal=True, width=20, highlight=False, _environ={"TERM": "xterm"})
-    with shown(console, lambda: VIEW, plain=plain, every_s=0.01):
+    with live_display(console, lambda: VIEW, plain=plain, every_s=0.01):
         wait_for(lambda: console.file.getvalue().count("\n") > 1)  # type: ignore[attr-defined]
     first = console.file.getvalue().splitlines()[0]  # type: ignore[attr-defined]
     assert first == f"{VIEW.summary}; SQuAD: 3/4 target xnli, step 50/400"
-    with shown(console, lambda: pytest.fail("a launch of seconds needs no line"), plain=plain):
+    with live_display(console, lambda: pytest.fail("a launch of seconds needs no line"), plain=plain):
         pass
 
 
@@ -225,7 +225,7 @@ def test_a_trial_or_stage_that_has_not_begun_has_no_step() -> None:
 def record(tmp_path: Path) -> Record:
     made = Record(tmp_path, "mine")
     made.open(
-        Settings(
+        ResolvedSpec(
             space="intermediate_tasks",
             source="pocket",
             encoder="pretrain:nano",
@@ -252,8 +252,8 @@ class Ended:
 
 @pytest.fixture
 def progress(tmp_path: Path, record: Record, plan: Plan) -> Progress:
-    def job(recipe: Recipe) -> Job:
-        return Job(plan, str(tmp_path), "pocket", "", "english_dev", workers=1, gpu=False, cpus=1)
+    def job(recipe: Recipe) -> TrialJob:
+        return TrialJob(plan, str(tmp_path), "pocket", "", "english_dev", workers=1, gpu=False, cpus=1)
 
     return Progress(record, Store(tmp_path), job, lambda trial: None, lambda text: None, budget=5, concurrent=2)
 
@@ -324,17 +324,17 @@ def show(home: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
 def test_a_trial_tells_its_stages_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real stages of a small recipe; every state that could be written is taken at once instead."""
     heard: list[State] = []
-    watch = Beat.watch
+    watch = Heartbeat.watch
 
-    def hear(self: Beat, *look: Any) -> None:
+    def hear(self: Heartbeat, *look: Any) -> None:
         watch(self, *look)
         assert self.path == tmp_path / "progress" / f"{RECIPE.address}.json"
         heard.append(self.state())
 
-    monkeypatch.setattr(Beat, "watch", hear)
+    monkeypatch.setattr(Heartbeat, "watch", hear)
     monkeypatch.setattr("trainables.sources.open_source", lambda spec: small_source())
     plan = Planner(small_source(), None).plan(RECIPE, 1)
-    job = Job(plan, str(tmp_path), "pocket", str(tmp_path / "log"), "english_dev", workers=1, gpu=False, cpus=1)
+    job = TrialJob(plan, str(tmp_path), "pocket", str(tmp_path / "log"), "english_dev", workers=1, gpu=False, cpus=1)
     run_stages(job, lambda result: None)
     assert list(dict.fromkeys((s.stage, s.label) for s in heard)) == [
         (number, node.label) for number, node in enumerate(plan.nodes, 1)
@@ -346,5 +346,5 @@ def test_a_trial_tells_its_stages_as_it_goes(tmp_path: Path, monkeypatch: pytest
     assert heard[-1].left_s == 0
     assert set(mean_seconds(tmp_path / "log")) == {node.label for node in plan.nodes}
     assert list((tmp_path / "progress").iterdir()) == []
-    monkeypatch.setattr(Beat, "__init__", lambda *_: pytest.fail("nothing is left to run"))
+    monkeypatch.setattr(Heartbeat, "__init__", lambda *_: pytest.fail("nothing is left to run"))
     run_stages(job, lambda result: None)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from trainables.catalogue import DATASETS, dataset
-from trainables.configs import FitConfig
+from trainables.configs import TrainingConfig
 from trainables.encoding.formats import Encoded, encode
 from trainables.modeling.memory import MAX_TOKENS
 from trainables.modeling.model import Head, Net, load_lm
@@ -21,13 +21,13 @@ from trainables.profiles import PROFILES
 from trainables.sources import Source
 from trainables.training.batch import item_lengths
 from trainables.training.checkpoint import Checkpoints
-from trainables.training.distributed import Comm
-from trainables.training.loop import CHECK_EVERY, History, Machine, NonFiniteLoss, fit, make_optimizer
+from trainables.training.distributed import ProcessGroup
+from trainables.training.loop import CHECK_EVERY, Device, History, NonFiniteLoss, fit, make_optimizer
 from trainables.training.schedule import Stream, make_schedule
 
 KINDS = ("mnli", "sib200", "commonsense_qa", "squad", "ccg", "mlm")
 State = dict[str, torch.Tensor]
-NOWHERE = Checkpoints(None, Comm())
+NOWHERE = Checkpoints(None, ProcessGroup())
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def net(nano: Path, source: Source) -> Net:
 
 
 @pytest.fixture
-def train(net: Net, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Machine) -> Callable[..., History]:
+def train(net: Net, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Device) -> Callable[..., History]:
     """Trains `net` for some steps on one task, or on several with equal shares."""
 
     def run(
@@ -55,7 +55,7 @@ def train(net: Net, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Mac
     ) -> History:
         streams = {name: Stream(item_lengths(encoded[name]), 4) for name in tasks}
         schedule = make_schedule(streams, {name: 1 / len(tasks) for name in tasks}, steps, seed=0)
-        config = FitConfig(**{"lr": 3e-3, **numbers})
+        config = TrainingConfig(**{"lr": 3e-3, **numbers})
         return fit(net, encoded, schedule, config, tokenizer, machine, dev, watch, NOWHERE)
 
     return run
@@ -197,13 +197,23 @@ def test_a_loss_that_is_not_finite_is_found_before_the_dev_score_can_hide_it(tra
 
 
 def test_training_is_a_function_of_the_seed(
-    nano: Path, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Machine
+    nano: Path, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Device
 ) -> None:
     def trained(seed: int) -> State:
         torch.manual_seed(int(torch.randint(1000, ())))  # whatever state the process is in
         net = Net(load_lm(nano), {"mnli": Head("labelled", ("a", "b", "c"))}, seed=0)  # with the encoder's own dropout
         schedule = make_schedule({"mnli": Stream(item_lengths(encoded["mnli"]), 4)}, {"mnli": 1.0}, 5, seed=0)
-        fit(net, encoded, schedule, FitConfig(lr=1e-3, seed=seed), tokenizer, machine, None, lambda *_: None, NOWHERE)
+        fit(
+            net,
+            encoded,
+            schedule,
+            TrainingConfig(lr=1e-3, seed=seed),
+            tokenizer,
+            machine,
+            None,
+            lambda *_: None,
+            NOWHERE,
+        )
         return state_of(net)
 
     first = trained(0)
@@ -216,7 +226,7 @@ def test_smaller_pieces_train_the_same(
     source: Source,
     encoded: Mapping[str, Encoded],
     tokenizer: Any,
-    machine: Machine,
+    machine: Device,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     losses = []
@@ -226,13 +236,13 @@ def test_smaller_pieces_train_the_same(
         net = Net(load_lm(nano, dropout=0.0), heads, seed=0)
         streams = {name: Stream(item_lengths(encoded[name]), 4) for name in heads}
         schedule = make_schedule(streams, {"squad": 0.5, "mlm": 0.5}, 20, seed=0)
-        config = FitConfig(lr=5e-4)
+        config = TrainingConfig(lr=5e-4)
         losses.append(fit(net, encoded, schedule, config, tokenizer, machine, None, lambda *_: None, NOWHERE).losses)
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-4)
 
 
 def test_weight_decay_spares_biases_and_layer_norms(net: Net) -> None:
-    decayed, plain = make_optimizer(net, FitConfig(lr=1e-3, weight_decay=0.01), torch.device("cpu")).param_groups
+    decayed, plain = make_optimizer(net, TrainingConfig(lr=1e-3, weight_decay=0.01), torch.device("cpu")).param_groups
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.01, 0.0)
     names = {id(p): name for name, p in net.named_parameters()}
     assert all(
@@ -282,7 +292,7 @@ def test_ranking_two_candidates_is_cross_entropy_over_their_scores(net: Net, mon
 @pytest.mark.protocol
 def test_adamax_of_mtdnn(net: Net) -> None:
     """Kingma and Ba 2015: the first step moves every weight by lr against its gradient's sign, whatever its size."""
-    config = FitConfig(**asdict(PROFILES["mtdnn"].phase))
+    config = TrainingConfig(**asdict(PROFILES["mtdnn"].phase))
     optimizer = make_optimizer(net, config, torch.device("cpu"))
     assert isinstance(optimizer, torch.optim.Adamax)
     for group in optimizer.param_groups:

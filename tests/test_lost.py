@@ -16,7 +16,7 @@ from study.execution.worker_failures import (
     WorkersLost,
     has_no_place,
     is_lost,
-    through_losses,
+    retry_on_worker_loss,
 )
 from trainables.errors import DataError
 from trainables.training.loop import NonFiniteLoss
@@ -115,7 +115,7 @@ class Attempts:
             raise self.errors.pop(0)
 
     def run(self) -> int:
-        return through_losses(self.fit, lambda: self.left, lambda: self.room, lambda: self.now)
+        return retry_on_worker_loss(self.fit, lambda: self.left, lambda: self.room, lambda: self.now)
 
 
 def test_losses_are_counted_and_each_attempt_is_told() -> None:
@@ -173,7 +173,7 @@ def test_the_others_hear_of_a_long_wait(monkeypatch: pytest.MonkeyPatch) -> None
         time.sleep(0.2)
         return "folder"
 
-    assert lost.wait_together(worker, wait) == "folder"  # type: ignore[arg-type]
+    assert lost.wait_and_broadcast(worker, wait) == "folder"  # type: ignore[arg-type]
     assert worker.said[-1] == "folder" and len(worker.said) > 2 and set(worker.said[:-1]) == {None}
 
 
@@ -182,4 +182,4 @@ def test_a_wait_that_breaks_raises_what_it_raised() -> None:
         raise TimeoutError("the file server does not answer")
 
     with pytest.raises(TimeoutError, match="file server"):
-        lost.wait_together(Worker(), wait)  # type: ignore[arg-type]
+        lost.wait_and_broadcast(Worker(), wait)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ import pytest
 from study.planning.encoder_weights import Weights
 from study.planning.plan import Node, Plan, Planner, missing, scored_languages, selection_rows
 from trainables.catalogue import DATASETS, Dataset, dataset
-from trainables.configs import Evaluate, Intermediate, Pretrain, Sweep, Target
+from trainables.configs import Evaluate, Intermediate, LayerSweep, Pretrain, Target
 from trainables.errors import BadInput
 from trainables.examples import Bitext, Example, Text
 from trainables.recipe import Recipe
@@ -133,7 +133,7 @@ def test_layers_are_swept_from_the_encoder_that_retrieval_reads_and_only_when_as
     planner = Planner(FakeSource(WORLD), READY, sweep=True)
     made = planner.plan(SQUAD, 2)
     found = {n.label: n for n in made.nodes if n.seed == 1}
-    assert isinstance(found["layers tatoeba"].config, Sweep)
+    assert isinstance(found["layers tatoeba"].config, LayerSweep)
     assert found["layers tatoeba"].parent == found["intermediate"].address
     assert made.sweeps() == {"tatoeba": [n.address for n in made.nodes if n.label == "layers tatoeba"]}
     without = plan(SQUAD, 2, weights=READY)
@@ -247,12 +247,12 @@ def test_the_order_of_targets_and_other_targets_change_no_address() -> None:
 
 
 def test_the_number_of_workers_changes_no_address(tmp_path: Path) -> None:
-    from study.execution.driver import Launch
+    from study.execution.driver import StudyDriver
     from study.record.record import Record
     from tests.test_record import SETTINGS
 
     planner = Planner(FakeSource(WORLD), None)
-    launches = [Launch(tmp_path, Record(tmp_path, "x"), SETTINGS, planner, w, None, None, True) for w in (1, 4)]
+    launches = [StudyDriver(tmp_path, Record(tmp_path, "x"), SETTINGS, planner, w, None, None, True) for w in (1, 4)]
     one, four = (launch.plan(launch.rows()[-1][0]) for launch in launches)
     assert addresses(one) == addresses(four)
 

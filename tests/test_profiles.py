@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from study.planning.plan import Planner
-from study.record.record import Settings
+from study.record.record import ResolvedSpec
 from study.spec.recipe_file import recipe_toml
 from trainables.catalogue import DATASETS
 from trainables.configs import Intermediate, Target, steps_of
 from trainables.hyperparameter_sources import lines, numbers, sources
 from trainables.objectives import Align
-from trainables.profiles import PROFILES, Fit, Phase, Profile
+from trainables.profiles import PROFILES, Phase, Profile, TaskHyperparameters
 from trainables.recipe import Recipe
 from trainables.sources import open_source
 from trainables.training.schedule import learning_rate, mixing_probabilities
@@ -34,7 +34,7 @@ NINE = {**SIX, "squad": 87_599, "mnli": 392_702, "squad_v2": 130_319}
 BASELINE = Recipe(encoder="pocket", profile="small", targets=("xnli", "xquad"))
 
 
-def brief(fit: Fit) -> tuple[int, float, int]:
+def brief(fit: TaskHyperparameters) -> tuple[int, float, int]:
     return fit.batch, fit.epochs, fit.max_length
 
 
@@ -344,7 +344,7 @@ def test_the_lines_for_people_join_what_is_equal() -> None:
 
 @pytest.mark.parametrize("name", list(PROFILES))
 def test_a_recipe_file_holds_the_origins_as_comments(name: str) -> None:
-    settings = Settings(
+    settings = ResolvedSpec(
         space="intermediate_tasks", source="pocket", encoder="pocket", profile=name, targets=BASELINE.targets,
         intermediate=(), mlm=False, seeds=1, scale=1.0, selection="english_dev", trials=0, grid=True,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from study import report as verb
-from study.record.record import Record, Settings
+from study.record.record import Record, ResolvedSpec
 from study.results.alignment_tables import alignment
 from study.results.alignment_tables import lines as aligned_lines
 from study.results.published import FOLDER, average, compare, footnotes, mean, names, parse, read, texts
@@ -248,7 +248,7 @@ def test_what_makes_the_comparison_hollow_is_said(more: dict[str, Any], said: st
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    settings = Settings(
+    settings = ResolvedSpec(
         space="intermediate_tasks", source="pocket", encoder="pocket", profile="small", targets=("xnli",), intermediate=(),
         mlm=False, seeds=1, scale=1.0, selection="english_dev", trials=0, grid=True,
     )  # fmt: skip

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from study import submission
-from study.execution.trial import Job, run_stages
+from study.execution.trial import TrialJob, run_stages
 from study.launch import parser, settings_of
 from study.planning.plan import Plan, Planner, scored_languages
-from study.record.record import Record, Settings, Trial
+from study.record.record import Record, ResolvedSpec, Trial
 from study.results.statistics import read_scores
 from study.score import score
 from study.store.store import Store
@@ -43,7 +43,7 @@ OTHERS = ("bucc2018", "sib200", "xcopa", "xsid", "mtod", "arcd", "klue_nli")
 
 
 @pytest.fixture(scope="module")
-def real() -> tuple[Settings, Source]:
+def real() -> tuple[ResolvedSpec, Source]:
     options = ["--space", "intermediate_tasks", "--source", f"mirror:{HUB}", "--encoder", "pretrain:nano"]
     return settings_of(parser().parse_args([*options, "--scale", str(SCALE)]))
 
@@ -53,7 +53,7 @@ def found(target: str) -> list[Path]:
     return sorted(HUB.glob(FILES[target]))
 
 
-def test_the_folder_has_enough_targets_and_intermediate_tasks(real: tuple[Settings, Source]) -> None:
+def test_the_folder_has_enough_targets_and_intermediate_tasks(real: tuple[ResolvedSpec, Source]) -> None:
     settings, source = real
     assert set(TARGETS) <= set(settings.targets)
     assert len(settings.intermediate) >= 5
@@ -65,7 +65,7 @@ def test_the_folder_has_enough_targets_and_intermediate_tasks(real: tuple[Settin
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_language_of_the_folder_is_planned(real: tuple[Settings, Source], target: str) -> None:
+def test_every_language_of_the_folder_is_planned(real: tuple[ResolvedSpec, Source], target: str) -> None:
     settings, source = real
     recipe = Recipe(encoder=settings.encoder, profile=settings.profile, targets=settings.targets, scale=SCALE)
     nodes = Planner(source, None).plan(recipe, 1).nodes
@@ -81,7 +81,7 @@ def test_every_language_of_the_folder_is_planned(real: tuple[Settings, Source], 
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_all_rows_of_every_language_can_be_read(real: tuple[Settings, Source], target: str) -> None:
+def test_all_rows_of_every_language_can_be_read(real: tuple[ResolvedSpec, Source], target: str) -> None:
     source, d = real[1], dataset(target)
     counts = {tag: source.num_rows(d, tag, split) for tag, split in scored_languages(source, d)}
     assert sorted(counts.values()) == sorted(pq.read_metadata(path).num_rows for path in found(target))
@@ -101,14 +101,14 @@ def test_real_samples_of_what_the_folder_lacks_are_read(file: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def trial(real: tuple[Settings, Source], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan]:
+def trial(real: tuple[ResolvedSpec, Source], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan]:
     """The home of one trial over every kind of target."""
     settings, source = real
     home = Path(tmp_path_factory.mktemp("home"))
     recipe = Recipe(encoder=settings.encoder, profile=settings.profile, targets=(*TARGETS, *OTHERS), scale=SCALE)
     plan = Planner(source, None).plan(recipe, 1)
     reports: list[dict[str, Any]] = []
-    job = Job(plan, str(home), source.spec, str(home / "log"), "english_dev", workers=1, gpu=False, cpus=1)
+    job = TrialJob(plan, str(home), source.spec, str(home / "log"), "english_dev", workers=1, gpu=False, cpus=1)
     run_stages(job, reports.append)
     assert [r["targets_done"] for r in reports] == list(range(1, len(recipe.targets) + 1))
     return home, plan
@@ -116,7 +116,7 @@ def trial(real: tuple[Settings, Source], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_trial_scores_every_language(real: tuple[Settings, Source], trial: tuple[Path, Plan]) -> None:
+def test_a_trial_scores_every_language(real: tuple[ResolvedSpec, Source], trial: tuple[Path, Plan]) -> None:
     source, (home, plan) = real[1], trial
     log = (home / "log").read_text().splitlines()
     assert len(log) == len(plan.nodes)
@@ -139,7 +139,7 @@ def test_a_trial_scores_every_language(real: tuple[Settings, Source], trial: tup
 @pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_is_submitted_scores_as_in_the_report(
-    version: Version, real: tuple[Settings, Source], trial: tuple[Path, Plan], tmp_path: Path
+    version: Version, real: tuple[ResolvedSpec, Source], trial: tuple[Path, Plan], tmp_path: Path
 ) -> None:
     settings, (home, plan) = real[0], trial
     record = Record(home, "real")

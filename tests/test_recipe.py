@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from search_spaces import space
-from search_spaces.space import Given, Setting
+from search_spaces.space import FixedSuggest, SpaceContext
 from trainables.catalogue import DATASETS
 from trainables.errors import BadInput
 from trainables.profiles import PHANG2020, SMALL
@@ -157,7 +157,7 @@ def test_titles_are_unique_over_a_grid() -> None:
 
 
 def test_published_rows_have_short_titles() -> None:
-    setting = Setting(
+    setting = SpaceContext(
         encoder="xlm-roberta-large",
         profile="phang2020",
         targets=("xnli",),
@@ -166,7 +166,7 @@ def test_published_rows_have_short_titles() -> None:
         scale=1.0,
     )
     found = space("intermediate_tasks")
-    recipes = [found.recipe(Given(row), setting) for row in found.published(setting)]
+    recipes = [found.recipe(FixedSuggest(row), setting) for row in found.published(setting)]
     assert recipes[0].is_baseline
     assert [title(recipe, TITLES) for recipe in recipes[1:3]] == ["SQuAD", TITLES["commonsense_qa"]]
     assert [title(recipe, TITLES) for recipe in recipes[4:5]] == ["SQuAD + MLM"]

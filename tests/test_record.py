@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from study.record.record import IDENTITY, Record, Settings, Trial, studies
+from study.record.record import IDENTITY, Record, ResolvedSpec, Trial, studies
 from trainables.errors import BadInput
 from trainables.recipe import Recipe
 
-SETTINGS = Settings(
+SETTINGS = ResolvedSpec(
     space="intermediate_tasks",
     source="pocket",
     encoder="pretrain:nano",
@@ -43,7 +43,7 @@ def opened(home: Path, name: str = "one") -> Record:
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, recipe=SQUAD.to_dict())], ids=["space", "recipe"])
-def test_settings_come_back_as_they_were_given(tmp_path: Path, settings: Settings) -> None:
+def test_settings_come_back_as_they_were_given(tmp_path: Path, settings: ResolvedSpec) -> None:
     record = Record(tmp_path, "one")
     assert not record.exists
     record.check(settings)  # a new name is free

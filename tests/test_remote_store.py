@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from study import launch
-from study.execution.trial import Job, run_stages
+from study.execution.trial import TrialJob, run_stages
 from study.planning.encoder_weights import Weights
 from study.planning.plan import Planner
-from study.record.record import Record, Settings
+from study.record.record import Record, ResolvedSpec
 from study.store import remote as remote_module
 from study.store import store as store_module
 from study.store.lease import new_owner
@@ -407,10 +407,12 @@ def test_the_url_is_kept_with_the_study_and_credentials_are_nowhere(
     assert launch._store(none, record) == ""
     monkeypatch.setenv("STEPSTONE_STORE", url)
     assert launch._store(none, record) == url
-    record.open(Settings(**SETTINGS, store=url))
+    record.open(ResolvedSpec(**SETTINGS, store=url))
     monkeypatch.delenv("STEPSTONE_STORE")
     assert record.settings.store == url and launch._store(none, record) == url
-    assert Settings(**SETTINGS).default_name == record.settings.default_name, "where stages are is not what a study is"
+    assert ResolvedSpec(**SETTINGS).default_name == record.settings.default_name, (
+        "where stages are is not what a study is"
+    )
     make(Store(tmp_path / "home", url))
     kept = b"".join(contents(tmp_path).values())
     assert os.environ["AWS_SECRET_ACCESS_KEY"].encode() not in kept
@@ -427,7 +429,7 @@ def test_the_stages_of_a_trial_run_on_one_machine_and_are_found_on_another(
     plan = Planner(open_source("pocket"), Weights("0" * 64, str(nano))).plan(recipe, 1)
     log = tmp_path / "log"
     for home in (tmp_path / "a", tmp_path / "b"):
-        job = Job(plan, str(home), "pocket", str(log), "target_dev", workers=1, gpu=False, cpus=1, store=url)
+        job = TrialJob(plan, str(home), "pocket", str(log), "target_dev", workers=1, gpu=False, cpus=1, store=url)
         run_stages(job, reports.append)
         monkeypatch.setattr(stages, "run", lambda *_: pytest.fail("what the first machine made was made again"))
     assert reports[0] == reports[1] and len(log.read_text().splitlines()) == len(plan.nodes)
@@ -435,7 +437,7 @@ def test_the_stages_of_a_trial_run_on_one_machine_and_are_found_on_another(
 
 def test_a_study_from_before_there_were_urls_still_opens(tmp_path: Path) -> None:
     record = Record(tmp_path, "old")
-    record.open(Settings(**SETTINGS))
+    record.open(ResolvedSpec(**SETTINGS))
     path = record.folder / "study.json"
     values = json.loads(path.read_text())
     del values["store"]

@@ -18,7 +18,7 @@ import pytest
 
 from study import report as verb
 from study.execution.monitor import TITLES
-from study.record.record import Record, Settings, Trial
+from study.record.record import Record, ResolvedSpec, Trial
 from study.results.transfer_matrix import build
 from study.spec.cli_parser import run_verb
 from study.spec.recipe_file import read_recipe
@@ -29,7 +29,7 @@ CHECKS = Path(__file__).resolve().parents[2] / "shared" / "checks"
 TARGETS = ("tatoeba", "panx", "xquad", "xnli")
 LANGUAGES = {"tatoeba": ("de", "hi"), "panx": ("en", "hi"), "xquad": ("en", "de"), "xnli": ("en", "de", "hi")}
 ROWS = 40
-SETTINGS = Settings(
+SETTINGS = ResolvedSpec(
     space="intermediate_tasks", source="pocket", encoder="pretrain:nano", profile="small", targets=TARGETS,
     intermediate=("mnli", "squad"), mlm=False, seeds=2, scale=0.5, selection="english_dev", trials=0, grid=True,
 )  # fmt: skip
@@ -126,7 +126,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return make(tmp_path_factory.mktemp("home"))
 
 
-def make(folder: Path, settings: Settings = SETTINGS) -> Home:
+def make(folder: Path, settings: ResolvedSpec = SETTINGS) -> Home:
     record, store = Record(folder, "by-hand"), Store(folder)
     record.open(settings)
     add(record, store, MNLI)  # the order in which they ended

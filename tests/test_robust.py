@@ -16,7 +16,7 @@ import torch
 
 from study.launch import main as launch
 from trainables.catalogue import dataset
-from trainables.configs import FitConfig
+from trainables.configs import TrainingConfig
 from trainables.encoding.formats import Encoded, encode
 from trainables.hyperparameter_sources import numbers
 from trainables.modeling.model import Head, Net, load_lm
@@ -25,9 +25,9 @@ from trainables.recipe import Recipe
 from trainables.sources import Source
 from trainables.training.batch import collate, item_lengths
 from trainables.training.checkpoint import Checkpoints
-from trainables.training.distributed import Comm
-from trainables.training.loop import History, Loss, Machine, fit
-from trainables.training.robust import Changes, changed_loss, direction, drawn, project, worst
+from trainables.training.distributed import ProcessGroup
+from trainables.training.loop import Device, History, Loss, fit
+from trainables.training.robust import Changes, changed_loss, direction, pgd_perturbation, project, random_perturbation
 from trainables.training.schedule import Stream, make_schedule
 
 # One task of every format with a head, and masked LM.
@@ -54,13 +54,13 @@ def fresh(nano: Path, source: Source, dropout: float) -> Net:
 
 
 @pytest.fixture
-def train(encoded: Mapping[str, Encoded], tokenizer: Any, machine: Machine) -> Train:
+def train(encoded: Mapping[str, Encoded], tokenizer: Any, machine: Device) -> Train:
     """Trains a net for some steps on one task."""
 
     def run(net: Net, task: str, steps: int, robust: Robust | None, **values: Any) -> History:
         schedule = make_schedule({task: Stream(item_lengths(encoded[task]), 4)}, {task: 1.0}, steps, seed=0)
-        config = FitConfig(lr=1e-3, robust=robust, **values)
-        none = Checkpoints(None, Comm())
+        config = TrainingConfig(lr=1e-3, robust=robust, **values)
+        none = Checkpoints(None, ProcessGroup())
         return fit(net, encoded, schedule, config, tokenizer, machine, None, lambda *_: None, none)
 
     return run
@@ -111,7 +111,7 @@ def test_the_first_step_has_the_stated_norm_on_every_token_and_none_on_padding(
     norm = 2.0 if robust.norm == "l2" else float("inf")
     padded = 0
     for batch in batches(encoded["mnli"], 4):
-        lengths = torch.linalg.vector_norm(worst(net, "mnli", batch, 1, robust).double(), norm, dim=-1)
+        lengths = torch.linalg.vector_norm(pgd_perturbation(net, "mnli", batch, 1, robust).double(), norm, dim=-1)
         seen = batch["mask"].bool()
         assert torch.all((lengths[seen] - robust.eps).abs() < 1e-6)
         assert torch.all(lengths[~seen] == 0)
@@ -122,7 +122,7 @@ def test_the_first_step_has_the_stated_norm_on_every_token_and_none_on_padding(
 @pytest.mark.parametrize("robust", [L2, LINF], ids=["l2", "linf"])
 def test_more_steps_stay_in_the_ball(robust: Robust, net: Net, encoded: Mapping[str, Encoded]) -> None:
     batch = batches(encoded["mnli"], 4)[0]
-    delta = worst(net, "mnli", batch, 1, replace(robust, steps=3, step_size=0.6))
+    delta = pgd_perturbation(net, "mnli", batch, 1, replace(robust, steps=3, step_size=0.6))
     norm = 2.0 if robust.norm == "l2" else float("inf")
     lengths = torch.linalg.vector_norm(delta.double(), norm, dim=-1)[batch["mask"].bool()]
     assert torch.all(lengths < robust.eps * (1 + 1e-6)) and float(lengths.mean()) > 0.7 * robust.eps
@@ -134,7 +134,7 @@ def test_the_change_raises_the_loss(robust: Robust, steps: int, net: Net, encode
     robust = replace(robust, steps=steps, step_size=1.0 if steps == 1 else 0.5)
     raised = []
     for batch in batches(encoded["mnli"], 4):
-        delta = worst(net, "mnli", batch, 1, robust)
+        delta = pgd_perturbation(net, "mnli", batch, 1, robust)
         with torch.no_grad():
             raised.append(bool(net.loss("mnli", batch, 1, delta) > net.loss("mnli", batch)))
     assert len(raised) >= 40 and np.mean(raised) >= 0.95
@@ -147,7 +147,7 @@ def test_the_search_leaves_gradients_and_the_random_state_alone(net: Net, encode
     for name, value in marked.items():
         parameters[name].grad = value.clone()
     before = torch.get_rng_state()
-    worst(net.train(), "mnli", batch, 1, replace(L2, steps=3))
+    pgd_perturbation(net.train(), "mnli", batch, 1, replace(L2, steps=3))
     assert torch.equal(torch.get_rng_state(), before)
     assert marked
     for name, parameter in parameters.items():
@@ -168,7 +168,7 @@ def test_no_change_is_the_loss_as_it_is(net: Net, encoded: Mapping[str, Encoded]
 def test_random_changes_fill_the_ball(norm: Any, net: Net, encoded: Mapping[str, Encoded]) -> None:
     robust, device = replace(RANDOM, norm=norm), torch.device("cpu")
     batch = batches(encoded["mnli"], 160)[0]
-    delta = drawn(net, batch, robust, Changes(robust, 0, 0).noise(0, device))
+    delta = random_perturbation(net, batch, robust, Changes(robust, 0, 0).noise(0, device))
     seen = batch["mask"].bool()
     assert torch.all(delta[~seen] == 0)
     if norm == "l2":  # the share of a ball's volume inside radius r is r ** width
@@ -231,7 +231,7 @@ def test_a_weight_between_mixes_both_losses_under_the_same_masks(net: Net, encod
     assert loss(1.0) > loss(0.0)
 
 
-class Place(Comm):
+class Place(ProcessGroup):
     """One worker of several, without the others."""
 
     def __init__(self, rank: int, world: int) -> None:
@@ -248,7 +248,7 @@ def test_the_workers_gradients_add_up_to_those_of_one(
         net = fresh(nano, source, 0.0).train()
         term = Loss("mnli", batch, changes=Changes(replace(L2, steps=2, step_size=0.7), 0, 0))
         for rank in range(world):
-            for loss in term.parts(net, Machine(torch.device("cpu"), Place(rank, world)), 300 // world):
+            for loss in term.parts(net, Device(torch.device("cpu"), Place(rank, world)), 300 // world):
                 loss.backward()  # type: ignore[no-untyped-call]
         found.append({name: p.grad for name, p in net.named_parameters() if p.grad is not None})
     assert found[0].keys() == found[1].keys() and len(found[0]) > 10
@@ -261,7 +261,7 @@ def test_half_precision(robust: Robust, net: Net, encoded: Mapping[str, Encoded]
     batch = batches(encoded["mnli"], 4)[0]
     noise = Changes(robust, 0, 0).noise(0, torch.device("cpu"))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        delta = worst(net, "mnli", batch, 1, L2)
+        delta = pgd_perturbation(net, "mnli", batch, 1, L2)
         loss = changed_loss(net.train(), "mnli", batch, 1, robust, noise)
     loss.backward()  # type: ignore[no-untyped-call]
     assert delta.dtype == torch.float32 and torch.isfinite(loss)

@@ -20,7 +20,7 @@ from study.planning.plan import Plan, Planner
 from study.planning.rows_check import FILE, check_rows, needed_by
 from study.record.record import Record
 from study.spec.cli_parser import run_verb
-from study.spec.initial_trials import rows_of
+from study.spec.initial_trials import initial_trials
 from tests.test_schemas import write_parquet
 from trainables import pocket
 from trainables.catalogue import DATASETS, Dataset, dataset
@@ -79,7 +79,7 @@ def on_mirror(home: Path, mirror: Path, refused: Callable[..., str]) -> Callable
 def plans_of(*argv: str) -> tuple[Source, list[Plan]]:
     settings, source = settings_of(parser().parse_args(argv))
     planner = Planner(source, resolve(settings.encoder))
-    return source, [planner.plan(recipe, settings.seeds) for recipe, _ in rows_of(settings)]
+    return source, [planner.plan(recipe, settings.seeds) for recipe, _ in initial_trials(settings)]
 
 
 def replaced(file: Path, column: str, values: list[Any], kind: pa.DataType | None = None) -> None:

@@ -20,7 +20,7 @@ from study.launch import parser, settings_of
 from study.planning.encoder_weights import Weights, resolve
 from study.record.record import Record
 from study.report import markdown, plain, write_files, write_report
-from study.sanitize import SafeConsole, json_text, redact, spreadsheet_cell, told, visible
+from study.sanitize import SafeConsole, escape_control_characters, json_text, redact, sanitize, spreadsheet_cell
 from study.score import score
 from study.spec.cli_parser import run_verb
 from study.store.store import Store
@@ -131,7 +131,7 @@ def test_the_mlflow_server_that_is_printed_listens_on_this_machine_alone() -> No
 
 
 def test_text_cannot_command_a_terminal() -> None:
-    said = visible(EVIL + "\n\tkept: ñ 漢字 क्\u200dष \ud800")
+    said = escape_control_characters(EVIL + "\n\tkept: ñ 漢字 क्\u200dष \ud800")
     assert not {c for c in said if ord(c) < 32} - set("\n\t")
     assert not set("\x7f\x9b\u202e\u2028\ud800") & set(said)
     assert "kept: ñ 漢字 क्\u200dष \\ud800" in said and "\\u202e" in said
@@ -265,7 +265,7 @@ def test_a_worker_and_the_driver_redact_what_each_knows(monkeypatch: pytest.Monk
     monkeypatch.setenv("MY_SECRET", "first line of it\nsecond line of it")
     reason, trace = explain(ValueError("bad: first line of it\nsecond line of it"))
     assert "line of it" not in reason + trace
-    assert told("\x1b[31mred\x1b[0m") == "red"
+    assert sanitize("\x1b[31mred\x1b[0m") == "red"
 
 
 # --- names and paths ---

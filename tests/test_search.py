@@ -13,18 +13,20 @@ import pytest
 from optuna.trial import TrialState
 
 from search_spaces import space
-from search_spaces.space import Given, Setting, Space, Suggest, Value
+from search_spaces.space import FixedSuggest, Space, SpaceContext, Suggest, Value
 from study.record.record import Trial
-from study.search.searcher import RecipeSearcher, Rungs, open_optuna
+from study.search.searcher import RecipeSearcher, TargetHalving, open_optuna
 from trainables.recipe import Recipe
 
 TARGETS = ("tatoeba", "panx", "xnli")
-SETTING = Setting(encoder="pocket", profile="small", targets=TARGETS, tasks=("mnli", "squad"), mlm=False, scale=0.1)
+SETTING = SpaceContext(
+    encoder="pocket", profile="small", targets=TARGETS, tasks=("mnli", "squad"), mlm=False, scale=0.1
+)
 PUBLISHED = space("intermediate_tasks")
-ROWS = [(PUBLISHED.recipe(Given(p), SETTING), p) for p in PUBLISHED.published(SETTING)]
+ROWS = [(PUBLISHED.recipe(FixedSuggest(p), SETTING), p) for p in PUBLISHED.published(SETTING)]
 
 
-def _two_questions(suggest: Suggest, setting: Setting) -> Recipe:
+def _two_questions(suggest: Suggest, setting: SpaceContext) -> Recipe:
     """Six parameter settings, five recipes: without a task the epochs mean nothing."""
     task = suggest.scientific("task", ["none", "mnli", "squad"])
     epochs = suggest.nuisance("epochs", [1.0, 2.0])
@@ -196,7 +198,7 @@ def test_optunas_view_is_rebuilt_from_the_record(tmp_path: Path, journal: str) -
 
 
 def test_a_proposal_that_the_record_knows_is_answered_from_it(tmp_path: Path) -> None:
-    known = {r.address: ended(r, {}) for r in [_two_questions(Given({"task": "none", "epochs": 1.0}), SETTING)]}
+    known = {r.address: ended(r, {}) for r in [_two_questions(FixedSuggest({"task": "none", "epochs": 1.0}), SETTING)]}
     bench = Bench(tmp_path, SMALL, given=[], budget=50, known=known)
     while bench.next():
         pass
@@ -244,7 +246,7 @@ def report(rungs: Any, trial: FakeTrial, done: int, score: float, **more: Any) -
 
 
 def test_the_lower_half_stops_at_a_rung_and_the_baseline_never() -> None:
-    rungs: Any = Rungs(4, lambda trial: None)
+    rungs: Any = TargetHalving(4, lambda trial: None)
     baseline = FakeTrial("b", replace(ROWS[0][0], targets=(*TARGETS, "xquad")))
     others = [FakeTrial(str(n), replace(ROWS[1][0], epochs=1.0 + n)) for n in range(6)]
     for trial in (baseline, *others):
@@ -262,7 +264,7 @@ def test_the_lower_half_stops_at_a_rung_and_the_baseline_never() -> None:
 def test_rungs_where_choosing_has_nothing_to_look_at_yet_stop_nobody() -> None:
     """Retrieval comes first and has no English dev rows: every trial reports 0."""
     trials = [FakeTrial(str(n), replace(ROWS[1][0], epochs=1.0 + n)) for n in range(4)]
-    rungs: Any = Rungs(3, lambda trial: None)
+    rungs: Any = TargetHalving(3, lambda trial: None)
     for trial in trials:
         rungs.on_trial_add(None, trial)
     assert {report(rungs, trial, 1, 0.0) for trial in trials} == {"CONTINUE"}

@@ -11,7 +11,7 @@ import pytest
 
 import search_spaces
 from search_spaces import names, space
-from search_spaces.space import ROBUST, Domain, Given, Log, Setting
+from search_spaces.space import ROBUST, Domain, FixedSuggest, Log, SpaceContext
 from study.execution.monitor import TITLES
 from trainables.errors import BadInput
 from trainables.objectives import Align
@@ -19,7 +19,7 @@ from trainables.profiles import NO_LIMIT, PROFILES
 from trainables.recipe import Recipe, title
 
 TASKS = ("mnli", "qqp", "squad", "ccg", "commonsense_qa")
-SETTING = Setting(
+SETTING = SpaceContext(
     encoder="some/encoder", profile="phang2020", targets=("tatoeba", "xnli"), tasks=TASKS, mlm=True, scale=1.0
 )
 SETTINGS = {
@@ -55,18 +55,20 @@ class Drawn:
         return self._draw("nuisance", name, domain)
 
 
-def published(name: str, setting: Setting) -> list[Recipe]:
-    return [space(name).recipe(Given(p), setting) for p in space(name).published(setting)]
+def published(name: str, setting: SpaceContext) -> list[Recipe]:
+    return [space(name).recipe(FixedSuggest(p), setting) for p in space(name).published(setting)]
 
 
-def of_setting(recipe: Recipe, setting: Setting) -> bool:
+def of_setting(recipe: Recipe, setting: SpaceContext) -> bool:
     fixed = (setting.encoder, setting.profile, setting.targets, setting.scale)
     return (recipe.encoder, recipe.profile, recipe.targets, recipe.scale) == fixed
 
 
 @ROOM
 @CASES
-def test_published_rows_are_recipes_with_the_baseline_first_and_names_of_their_own(name: str, setting: Setting) -> None:
+def test_published_rows_are_recipes_with_the_baseline_first_and_names_of_their_own(
+    name: str, setting: SpaceContext
+) -> None:
     assert space(name).question.endswith("?")
     recipes = published(name, setting)
     assert recipes[0].is_baseline and sum(r.is_baseline for r in recipes) == 1
@@ -76,10 +78,10 @@ def test_published_rows_are_recipes_with_the_baseline_first_and_names_of_their_o
 
 @ROOM
 @CASES
-def test_published_rows_lie_inside_the_space(name: str, setting: Setting) -> None:
+def test_published_rows_lie_inside_the_space(name: str, setting: SpaceContext) -> None:
     """The sampler is told of them, which it can only use if each value is one that it may propose."""
 
-    class Checked(Given):
+    class Checked(FixedSuggest):
         def scientific(self, name: str, domain: Domain) -> Any:
             value: Any = self.params[name]
             if isinstance(domain, Log):
@@ -96,13 +98,13 @@ def test_published_rows_lie_inside_the_space(name: str, setting: Setting) -> Non
 
 @ROOM
 @CASES
-def test_proposals_are_recipes_that_their_parameters_and_names_tell_apart(name: str, setting: Setting) -> None:
+def test_proposals_are_recipes_that_their_parameters_and_names_tell_apart(name: str, setting: SpaceContext) -> None:
     rng, seen = random.Random(0), {}
     for _ in range(300):
         drawn = Drawn(rng)
         recipe = space(name).recipe(drawn, setting)
         assert of_setting(recipe, setting) and Recipe.from_dict(recipe.to_dict()) == recipe
-        assert space(name).recipe(Given(drawn.params), setting) == recipe  # the record can give it again
+        assert space(name).recipe(FixedSuggest(drawn.params), setting) == recipe  # the record can give it again
         assert set(drawn.kinds.values()) <= {"scientific", "nuisance"}
         seen[recipe.address] = title(recipe, TITLES)
     assert len(set(seen.values())) == len(seen)

@@ -16,7 +16,7 @@ import pytest
 from study.launch import parser, settings_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Node, Planner
-from study.spec.initial_trials import rows_of
+from study.spec.initial_trials import initial_trials
 from trainables.recipe import Recipe, digest
 from trainables.sources import open_source
 
@@ -65,7 +65,7 @@ def launched(options: str) -> Iterator[tuple[Recipe, Node]]:
     """Every stage of every row that a launch with these options would run."""
     settings, source = settings_of(parser().parse_args(options.split()))
     planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
-    for recipe, _ in rows_of(settings):
+    for recipe, _ in initial_trials(settings):
         for node in planner.plan(recipe, settings.seeds).nodes:
             yield recipe, node
 

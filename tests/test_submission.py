@@ -13,7 +13,7 @@ import pytest
 
 from study import score as scoring
 from study import submission as verb
-from study.record.record import Record, Settings, Trial
+from study.record.record import Record, ResolvedSpec, Trial
 from study.results.transfer_matrix import build
 from study.spec.cli_parser import run_verb
 from study.store.store import Store
@@ -25,7 +25,7 @@ from trainables.recipe import Recipe, digest
 from trainables.sources import Source
 
 TARGETS = ("tatoeba", "panx", "xquad", "sib200", "xnli", "udpos", "pawsx", "mlqa", "xcopa", "bucc2018", "mewslix")
-SETTINGS = Settings(
+SETTINGS = ResolvedSpec(
     space="intermediate_tasks", source="pocket", encoder="pretrain:nano", profile="small", targets=TARGETS,
     intermediate=("mnli", "squad"), mlm=False, seeds=2, scale=1.0, selection="english_dev", trials=0, grid=True,
 )  # fmt: skip
@@ -170,7 +170,7 @@ def evaluate(store: Store, world: Any, recipe: Recipe, target: str, seed: int) -
     return address
 
 
-def make(home: Path, world: Any, targets: tuple[str, ...] = TARGETS, settings: Settings = SETTINGS) -> Record:
+def make(home: Path, world: Any, targets: tuple[str, ...] = TARGETS, settings: ResolvedSpec = SETTINGS) -> Record:
     """A study with three complete trials and one that was stopped."""
     record, store = Record(home, "by-hand"), Store(home)
     record.open(replace(settings, targets=targets))

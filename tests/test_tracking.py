@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.record.record import Record, Settings, Trial
+from study.record.record import Record, ResolvedSpec, Trial
 from study.report import write_report
 from study.results.transfer_matrix import code_version
 from study.store.store import Store
@@ -23,7 +23,7 @@ from trainables.evaluation.scoring import aggregate, columns
 from trainables.recipe import Recipe, digest, title
 
 LANGUAGES = {"tatoeba": ("de", "sw"), "xnli": ("en", "de", "sw"), "xquad": ("en", "de")}
-SETTINGS = Settings(
+SETTINGS = ResolvedSpec(
     space="intermediate_tasks",
     source="pocket",
     encoder="pretrain:nano",

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from tests.small import run_stage, stages_of
 from trainables import stages as stages_module
-from trainables.configs import FitConfig, Intermediate, Target
+from trainables.configs import Intermediate, Target, TrainingConfig
 from trainables.modeling.model import Head, Net, load_lm
 from trainables.sources import Source
 from trainables.training.schedule import rate_of
@@ -82,7 +82,7 @@ def test_the_table_comes_back_tied_to_its_head(nano: Path) -> None:
 
 
 def test_decay_is_that_of_adamw() -> None:
-    config = FitConfig(lr=0.1, weight_decay=0.2, warmup_frac=0.3)
+    config = TrainingConfig(lr=0.1, weight_decay=0.2, warmup_frac=0.3)
     parameter = torch.nn.Parameter(torch.ones(3, dtype=torch.float64))
     optimizer = torch.optim.AdamW([parameter], lr=config.lr, weight_decay=config.weight_decay)
     for step in range(7):

@@ -16,11 +16,11 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file
 
 from tests.small import files_of, quiet, run_stage, small_source, stages_of
-from trainables.configs import Intermediate, StageConfig, TaskFit
+from trainables.configs import Intermediate, StageConfig, TaskTraining
 from trainables.modeling.memory import MAX_TOKENS
 from trainables.sources import Source
-from trainables.training.distributed import Comm
-from trainables.training.loop import Machine, NonFiniteLoss
+from trainables.training.distributed import ProcessGroup
+from trainables.training.loop import Device, NonFiniteLoss
 
 pytestmark = pytest.mark.slow  # about 20 s: two more processes import torch and transformers
 
@@ -77,7 +77,7 @@ def folders(nano: Path, source: Source, tmp_path_factory: pytest.TempPathFactory
     tasks = [("commonsense_qa", 1), ("mnli", 7), ("squad", 5)]
     mixed = replace(
         mixed,
-        tasks=tuple(TaskFit(name=n, batch=b, epochs=1, max_length=96, doc_stride=16) for n, b in tasks),
+        tasks=tuple(TaskTraining(name=n, batch=b, epochs=1, max_length=96, doc_stride=16) for n, b in tasks),
         mlm=replace(mixed.mlm, batch=9),
         steps=STEPS,
         fit=replace(mixed.fit, dropout=0.0, min_evals=1),
@@ -141,11 +141,11 @@ def test_both_workers_see_a_loss_that_is_not_finite(folders: tuple[Path, Path]) 
 
 
 def test_one_process_is_a_group_of_one() -> None:
-    comm = Comm()
+    comm = ProcessGroup()
     assert (comm.rank, comm.world, comm.is_first, comm.on) == (0, 1, True, False)
     assert comm.gather("x") == ["x"] and comm.from_first("x") == "x"
     assert float(comm.sum_number(torch.tensor(2.0))) == 2.0
     parameter = torch.nn.Parameter(torch.ones(1))
     comm.sum_gradients([parameter])
     assert parameter.grad is None
-    assert Machine(torch.device("cpu"), comm).autocast._enabled is False
+    assert Device(torch.device("cpu"), comm).autocast._enabled is False

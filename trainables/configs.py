@@ -13,7 +13,7 @@ from trainables.recipe import BarePrefix, Direction, MlmRatio, Pooling
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignFit:
+class AlignmentConfig:
     """What is aligned at every step: rows that stand in English and in other languages under the same ids.
 
     Attributes:
@@ -32,7 +32,7 @@ class AlignFit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitConfig(Phase):
+class TrainingConfig(Phase):
     """A profile's numbers of a phase, and what else the training loop needs.
 
     Attributes:
@@ -46,7 +46,7 @@ class FitConfig(Phase):
     min_evals: int = 4
     mask: float = 0.15
     seed: int = 0
-    align: AlignFit | None = None
+    align: AlignmentConfig | None = None
     robust: Robust | None = None
 
     def steps_per_eval(self, steps: int) -> int:
@@ -55,7 +55,7 @@ class FitConfig(Phase):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
+class EncodingConfig:
     """How text becomes rows: longest row, step between windows of a long context, lone word-boundary pieces."""
 
     max_length: int
@@ -64,7 +64,7 @@ class Cut:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskFit:
+class TaskTraining:
     """How one dataset is trained inside a phase: examples per step, passes at epochs = 1, longest input, window step.
 
     Attributes:
@@ -89,9 +89,9 @@ class TaskFit:
         return self.rows or ((self.name, "en"),)
 
     @property
-    def cut(self) -> Cut:
+    def cut(self) -> EncodingConfig:
         """How its rows are cut."""
-        return Cut(max_length=self.max_length, doc_stride=self.doc_stride, bare_prefix=self.bare_prefix)
+        return EncodingConfig(max_length=self.max_length, doc_stride=self.doc_stride, bare_prefix=self.bare_prefix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,19 +129,19 @@ class Intermediate:
 
     kind: ClassVar[str] = "intermediate"
     version: ClassVar[int] = 1
-    tasks: tuple[TaskFit, ...]
+    tasks: tuple[TaskTraining, ...]
     mixing_limit: int
     mlm_ratio: MlmRatio
     mlm: Mlm | None
     epochs: float
     steps: int
-    fit: FitConfig
+    fit: TrainingConfig
     scale: float
     data: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class CurveConfig:
     """Scores that training notes on the way, only to be reported: nothing is selected or stopped by them.
 
     Attributes:
@@ -152,7 +152,7 @@ class Curve:
     """
 
     points: int
-    cut: Cut
+    cut: EncodingConfig
     train_rows: int = 500
     data: Mapping[str, str] = field(default_factory=dict)
 
@@ -172,12 +172,12 @@ class Target:
 
     kind: ClassVar[str] = "target"
     version: ClassVar[int] = 1
-    task: TaskFit
+    task: TaskTraining
     head_of: str = ""
-    fit: FitConfig
+    fit: TrainingConfig
     scale: float
     data: Mapping[str, str] = field(default_factory=dict)
-    curve: Curve | None = None
+    curve: CurveConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,13 +208,13 @@ class Evaluate:
     data: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def cut(self) -> Cut:
+    def cut(self) -> EncodingConfig:
         """How the scored rows are cut."""
-        return Cut(max_length=self.max_length, doc_stride=self.doc_stride, bare_prefix=self.bare_prefix)
+        return EncodingConfig(max_length=self.max_length, doc_stride=self.doc_stride, bare_prefix=self.bare_prefix)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep:
+class LayerSweep:
     """Retrieval accuracy of every layer of an encoder: each sentence is encoded once."""
 
     kind: ClassVar[str] = "sweep"
@@ -228,7 +228,7 @@ class Sweep:
     data: Mapping[str, str] = field(default_factory=dict)
 
 
-StageConfig = Pretrain | Intermediate | Target | Evaluate | Sweep
+StageConfig = Pretrain | Intermediate | Target | Evaluate | LayerSweep
 
 
 def all_data(config: StageConfig) -> dict[str, str]:

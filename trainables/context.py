@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainables.sources import Source
 from trainables.training.checkpoint import Checkpoints
-from trainables.training.loop import Machine
+from trainables.training.loop import Device
 
 # Hears (step, steps, mean loss since the last call, tokens so far): once at step 0, then as a stage goes on. What is a step
 # is the stage's own: of the optimiser where it trains, a language where it scores; there the loss is nan and tokens are 0.
@@ -23,7 +23,7 @@ class Context:
 
     source: Source
     cache: Path
-    machine: Machine
+    machine: Device
     watch: Watch
     checkpoints: Checkpoints | None = None
     synonyms: str = ""

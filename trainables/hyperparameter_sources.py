@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from trainables.catalogue import dataset
 from trainables.objectives import Align, In, Robust
-from trainables.profiles import MAX_ANSWER, MAX_QUERY, N_BEST, NO_LIMIT, PROFILES, Fit, Phase, Profile
+from trainables.profiles import MAX_ANSWER, MAX_QUERY, N_BEST, NO_LIMIT, PROFILES, Phase, Profile, TaskHyperparameters
 from trainables.recipe import CHOICES, Recipe
 from trainables.training.schedule import CYCLE_RISES
 
@@ -94,7 +94,7 @@ def _intermediate(recipe: Recipe, profile: Profile) -> Iterator[Number]:
         yield Number("masked LM", "alpha", profile.mlm_alpha, profile.origin("mlm_alpha"))
 
 
-def _fit(part: str, fit: Fit, profile: Profile, table: str) -> Iterator[Number]:
+def _fit(part: str, fit: TaskHyperparameters, profile: Profile, table: str) -> Iterator[Number]:
     own = fit.origin or profile.origin(table)
     batch = f"{fit.batch} ({fit.batch // fit.accumulation} x {fit.accumulation})"
     yield Number(part, "batch", batch if fit.accumulation > 1 else fit.batch, own)

@@ -48,7 +48,7 @@ class Phase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class TaskHyperparameters:
     """How one dataset is trained.
 
     Attributes:
@@ -90,12 +90,12 @@ class Profile:
 
     name: str
     cite: str
-    fits: Mapping[str, Fit]
-    target_fits: Mapping[str, Fit]
+    fits: Mapping[str, TaskHyperparameters]
+    target_fits: Mapping[str, TaskHyperparameters]
     phase: Phase
     lr_mlm: float
     target_phase: Phase
-    mlm: Fit
+    mlm: TaskHyperparameters
     eval_max_length: int
     span_max_length: int
     retrieval_max_length: int
@@ -117,7 +117,7 @@ class Profile:
         """Peak learning rate of the intermediate phase."""
         return self.lr_mlm if mlm else self.phase.lr
 
-    def fit(self, task: str, *, target: bool) -> Fit:
+    def fit(self, task: str, *, target: bool) -> TaskHyperparameters:
         """The numbers for training on `task`; the entry `""` serves datasets the source does not list."""
         table = self.target_fits if target else self.fits
         return table.get(task, table[""])
@@ -142,7 +142,7 @@ def based_on(base: Profile, *, name: str, cite: str, origins: Mapping[str, str],
     return replace(base, name=name, cite=cite, base=base.name, origins={**kept, **origins}, **own)
 
 
-def _each(names: str, fit: Fit) -> dict[str, Fit]:
+def _each(names: str, fit: TaskHyperparameters) -> dict[str, TaskHyperparameters]:
     return dict.fromkeys(names.split(), fit)
 
 
@@ -156,44 +156,48 @@ PHANG2020 = Profile(
     name="phang2020",
     cite="Phang et al. 2020, English Intermediate-Task Training Improves Zero-Shot Cross-Lingual Transfer Too",
     fits={
-        "": Fit(batch=24, epochs=3, max_length=256, origin=_OWN_FITS),
-        "anli_plus": Fit(batch=24, epochs=2, max_length=256),
-        "qqp": Fit(batch=24, epochs=3, max_length=256),
-        "squad": Fit(batch=8, epochs=3, max_length=384),
-        "hellaswag": Fit(batch=24, epochs=7, max_length=256),
-        "ccg": Fit(batch=24, epochs=15, max_length=256),
-        "cosmos_qa": Fit(batch=4, epochs=15, max_length=256),
-        "commonsense_qa": Fit(batch=4, epochs=10, max_length=256),
+        "": TaskHyperparameters(batch=24, epochs=3, max_length=256, origin=_OWN_FITS),
+        "anli_plus": TaskHyperparameters(batch=24, epochs=2, max_length=256),
+        "qqp": TaskHyperparameters(batch=24, epochs=3, max_length=256),
+        "squad": TaskHyperparameters(batch=8, epochs=3, max_length=384),
+        "hellaswag": TaskHyperparameters(batch=24, epochs=7, max_length=256),
+        "ccg": TaskHyperparameters(batch=24, epochs=15, max_length=256),
+        "cosmos_qa": TaskHyperparameters(batch=4, epochs=15, max_length=256),
+        "commonsense_qa": TaskHyperparameters(batch=4, epochs=10, max_length=256),
         # The paper's later version adds MNLI and SQuAD 2.0; its numbers for them are not known.
-        **_each("mnli anli snli", Fit(batch=24, epochs=2, max_length=256, origin="Stepstone, as ANLI+")),
+        **_each(
+            "mnli anli snli", TaskHyperparameters(batch=24, epochs=2, max_length=256, origin="Stepstone, as ANLI+")
+        ),
         **_each(
             "cola sst2 stsb rte mrpc qnli qnli_ranking",
-            Fit(batch=24, epochs=3, max_length=256, origin="Stepstone, as QQP"),
+            TaskHyperparameters(batch=24, epochs=3, max_length=256, origin="Stepstone, as QQP"),
         ),
-        "squad_v2": Fit(batch=8, epochs=3, max_length=384, origin="Stepstone, as SQuAD"),
-        "tydiqa": Fit(batch=8, epochs=3, max_length=384, origin="Stepstone, as SQuAD"),
-        **_each("siqa copa", Fit(batch=32, epochs=5, max_length=256, origin="xtreme")),
-        **_each(_INTENTS, Fit(batch=32, epochs=10, max_length=128, origin=_OWN_FITS)),
+        "squad_v2": TaskHyperparameters(batch=8, epochs=3, max_length=384, origin="Stepstone, as SQuAD"),
+        "tydiqa": TaskHyperparameters(batch=8, epochs=3, max_length=384, origin="Stepstone, as SQuAD"),
+        **_each("siqa copa", TaskHyperparameters(batch=32, epochs=5, max_length=256, origin="xtreme")),
+        **_each(_INTENTS, TaskHyperparameters(batch=32, epochs=10, max_length=128, origin=_OWN_FITS)),
     },
     target_fits={
-        "": Fit(batch=32, epochs=5, max_length=256, origin="Stepstone, as PAWS-X"),
-        "mnli": Fit(batch=4, epochs=2, max_length=256),
-        "pawsx": Fit(batch=32, epochs=5, max_length=256),
-        **_each("udpos panx", Fit(batch=32, epochs=10, max_length=256)),
-        **_each("squad tydiqa", Fit(batch=16, epochs=2, max_length=384)),
-        **_each("siqa copa", Fit(batch=32, epochs=5, max_length=256, origin="xtreme")),
+        "": TaskHyperparameters(batch=32, epochs=5, max_length=256, origin="Stepstone, as PAWS-X"),
+        "mnli": TaskHyperparameters(batch=4, epochs=2, max_length=256),
+        "pawsx": TaskHyperparameters(batch=32, epochs=5, max_length=256),
+        **_each("udpos panx", TaskHyperparameters(batch=32, epochs=10, max_length=256)),
+        **_each("squad tydiqa", TaskHyperparameters(batch=16, epochs=2, max_length=384)),
+        **_each("siqa copa", TaskHyperparameters(batch=32, epochs=5, max_length=256, origin="xtreme")),
         # XeroAlign and MT-DNN train intents by numbers of their own; these are those of XTREME's tagging.
         **_each(
             _INTENTS,
-            Fit(batch=32, epochs=10, max_length=128, phase=Phase(lr=2e-5), origin="Stepstone, as xtreme's tagging"),
+            TaskHyperparameters(
+                batch=32, epochs=10, max_length=128, phase=Phase(lr=2e-5), origin="Stepstone, as xtreme's tagging"
+            ),
         ),
         # 701 rows: five passes at this learning rate would hardly move the weights.
-        "sib200": Fit(batch=32, epochs=20, max_length=256, phase=Phase(lr=2e-5), origin=_OWN_FITS),
+        "sib200": TaskHyperparameters(batch=32, epochs=20, max_length=256, phase=Phase(lr=2e-5), origin=_OWN_FITS),
     },
     phase=Phase(lr=1e-5),
     lr_mlm=5e-6,
     target_phase=Phase(lr=3e-6),
-    mlm=Fit(batch=8, epochs=1, max_length=256),
+    mlm=TaskHyperparameters(batch=8, epochs=1, max_length=256),
     eval_max_length=256,
     span_max_length=384,
     retrieval_max_length=256,
@@ -221,8 +225,10 @@ PHANG2020 = Profile(
 # phase early; questions save nothing on the way, so the last weights stay.
 _XTREME = Phase(lr=2e-5, warmup_frac=0.0, weight_decay=0.0, patience=None, dev_examples=None)
 _XTREME_QA = replace(_XTREME, lr=3e-5, warmup_steps=500, weight_decay=1e-4, keep="last")
-_XTREME_CHOICE = Fit(batch=32, accumulation=16, epochs=5, max_length=128, phase=replace(_XTREME, lr=3e-5))
-_XTREME_OWN = Fit(
+_XTREME_CHOICE = TaskHyperparameters(
+    batch=32, accumulation=16, epochs=5, max_length=128, phase=replace(_XTREME, lr=3e-5)
+)
+_XTREME_OWN = TaskHyperparameters(
     batch=32, accumulation=16, epochs=5, max_length=128, phase=_XTREME, origin="Stepstone, as xtreme's PAWS-X"
 )
 XTREME = based_on(
@@ -235,10 +241,14 @@ XTREME = based_on(
         "pawsx": replace(_XTREME_CHOICE, phase=replace(_XTREME, eval_every=200)),
         "udpos": replace(_XTREME_CHOICE, epochs=10, phase=replace(_XTREME, eval_every=500)),
         "panx": replace(_XTREME_CHOICE, epochs=10, phase=_XTREME),
-        **_each("squad tydiqa", Fit(batch=32, accumulation=8, epochs=3, max_length=384, phase=_XTREME_QA)),
+        **_each(
+            "squad tydiqa", TaskHyperparameters(batch=32, accumulation=8, epochs=3, max_length=384, phase=_XTREME_QA)
+        ),
         **_each("siqa copa", _XTREME_CHOICE),
-        "mewslix": Fit(batch=32, accumulation=4, epochs=2, max_length=64, phase=replace(_XTREME, lr=1e-5)),
-        "lareqa": Fit(batch=16, accumulation=4, epochs=3, max_length=256, phase=_XTREME),
+        "mewslix": TaskHyperparameters(
+            batch=32, accumulation=4, epochs=2, max_length=64, phase=replace(_XTREME, lr=1e-5)
+        ),
+        "lareqa": TaskHyperparameters(batch=16, accumulation=4, epochs=3, max_length=256, phase=_XTREME),
         **_each(_INTENTS, replace(_XTREME_OWN, epochs=10, origin="Stepstone, as xtreme's tagging")),
         "sib200": replace(_XTREME_OWN, epochs=20, origin="Stepstone"),
     },
@@ -251,7 +261,7 @@ XTREME = based_on(
 )
 
 # jiant's guide to XTREME; an intermediate phase it does not describe.
-_JIANT_CLASSIFY = Fit(batch=32, accumulation=8, epochs=5, max_length=256)
+_JIANT_CLASSIFY = TaskHyperparameters(batch=32, accumulation=8, epochs=5, max_length=256)
 JIANT = based_on(
     PHANG2020,
     name="jiant",
@@ -261,8 +271,8 @@ JIANT = based_on(
         "mnli": replace(_JIANT_CLASSIFY, epochs=2),
         "pawsx": _JIANT_CLASSIFY,
         **_each("udpos panx", replace(_JIANT_CLASSIFY, epochs=10)),
-        **_each("squad tydiqa", Fit(batch=16, accumulation=4, epochs=2, max_length=384)),
-        **_each("siqa copa", Fit(batch=32, accumulation=16, epochs=5, max_length=256, origin="xtreme")),
+        **_each("squad tydiqa", TaskHyperparameters(batch=16, accumulation=4, epochs=2, max_length=384)),
+        **_each("siqa copa", TaskHyperparameters(batch=32, accumulation=16, epochs=5, max_length=256, origin="xtreme")),
         **_each(_INTENTS, replace(_JIANT_CLASSIFY, epochs=10, max_length=128, origin="Stepstone, as jiant's tagging")),
         "sib200": replace(_JIANT_CLASSIFY, epochs=20, origin="Stepstone"),
     },
@@ -282,13 +292,13 @@ MTDNN = based_on(
     PHANG2020,
     name="mtdnn",
     cite="MT-DNN-MultiLingual: multi-task pre-finetuning of XLM-R for zero-shot transfer of intents and slots",
-    fits={"": Fit(batch=32, epochs=4, max_length=512)},
+    fits={"": TaskHyperparameters(batch=32, epochs=4, max_length=512)},
     target_fits={
         **{
             name: replace(fit, phase=fit.phase or PHANG2020.target_phase, origin=fit.origin or "phang2020, Table 4")
             for name, fit in PHANG2020.target_fits.items()
         },
-        **_each(_INTENTS, Fit(batch=256, epochs=40, max_length=512)),
+        **_each(_INTENTS, TaskHyperparameters(batch=256, epochs=40, max_length=512)),
     },
     phase=Phase(
         lr=5e-5, optimizer="adamax", weight_decay=0.0, adam_eps=1e-6, eval_every=10_000, patience=None, keep="last"
@@ -322,7 +332,7 @@ _XERO = Phase(
     dev_examples=None,
     keep="last",
 )
-_XERO_INTENTS = Fit(batch=10, accumulation=5, epochs=10, max_length=70, phase=_XERO)
+_XERO_INTENTS = TaskHyperparameters(batch=10, accumulation=5, epochs=10, max_length=70, phase=_XERO)
 XEROALIGN = based_on(
     XTREME,
     name="xeroalign",
@@ -333,7 +343,7 @@ XEROALIGN = based_on(
         "mtop": _XERO_INTENTS,
         "mtod": replace(_XERO_INTENTS, max_length=50, phase=replace(_XERO, lr=5e-6)),
         **_each("massive xsid xsid_parallel", replace(_XERO_INTENTS, origin="Stepstone, as xeroalign's MTOP")),
-        "pawsx": Fit(batch=4, epochs=10, max_length=200, phase=replace(_XERO, lr=6e-6)),
+        "pawsx": TaskHyperparameters(batch=4, epochs=10, max_length=200, phase=replace(_XERO, lr=6e-6)),
     },
     target_phase=_XERO,
     origins={},
@@ -346,19 +356,21 @@ SMALL = Profile(
     name="small",
     cite="Stepstone's own numbers for encoders of a few million parameters",
     fits={
-        "": Fit(batch=32, epochs=3, max_length=128),
-        **_each(_SMALL_QA, Fit(batch=32, epochs=3, max_length=256)),
+        "": TaskHyperparameters(batch=32, epochs=3, max_length=128),
+        **_each(_SMALL_QA, TaskHyperparameters(batch=32, epochs=3, max_length=256)),
     },
     target_fits={
-        "": Fit(batch=32, epochs=1.5, max_length=128),
-        "mnli": Fit(batch=32, epochs=0.5, max_length=128),
-        **_each(_SMALL_QA, Fit(batch=32, epochs=0.375, max_length=256)),
-        **_each(_INTENTS, Fit(batch=32, epochs=12, max_length=128)),  # dozens of labels to learn from few rows
+        "": TaskHyperparameters(batch=32, epochs=1.5, max_length=128),
+        "mnli": TaskHyperparameters(batch=32, epochs=0.5, max_length=128),
+        **_each(_SMALL_QA, TaskHyperparameters(batch=32, epochs=0.375, max_length=256)),
+        **_each(
+            _INTENTS, TaskHyperparameters(batch=32, epochs=12, max_length=128)
+        ),  # dozens of labels to learn from few rows
     },
     phase=Phase(lr=2e-4, patience=3),
     lr_mlm=2e-4,
     target_phase=Phase(lr=5e-4, patience=3),
-    mlm=Fit(batch=32, epochs=1, max_length=64),
+    mlm=TaskHyperparameters(batch=32, epochs=1, max_length=64),
     eval_max_length=128,
     span_max_length=256,
     retrieval_max_length=128,
@@ -368,7 +380,9 @@ SMALL = Profile(
 )
 
 # Huang et al. 2021, robust training of multilingual BERT: the numbers of its published scripts, and XTREME's for the rest.
-_ROBUST = Fit(batch=32, accumulation=4, epochs=1, max_length=128, phase=replace(_XTREME, eval_every=1000))
+_ROBUST = TaskHyperparameters(
+    batch=32, accumulation=4, epochs=1, max_length=128, phase=replace(_XTREME, eval_every=1000)
+)
 ROBUST = based_on(
     XTREME,
     name="robust",

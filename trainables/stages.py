@@ -17,7 +17,17 @@ from typing import Any
 import numpy as np
 
 from trainables.catalogue import DATASETS, Dataset, dataset
-from trainables.configs import Curve, FitConfig, Intermediate, Pretrain, StageConfig, Sweep, Target, TaskFit, steps_of
+from trainables.configs import (
+    CurveConfig,
+    Intermediate,
+    LayerSweep,
+    Pretrain,
+    StageConfig,
+    Target,
+    TaskTraining,
+    TrainingConfig,
+    steps_of,
+)
 from trainables.context import Context, encoder_folder
 from trainables.encoding.formats import Encoded, encode
 from trainables.evaluation.evaluation import evaluate, score_rows, sweep
@@ -30,8 +40,8 @@ from trainables.sources import Source
 from trainables.training.alignment import pairs_of
 from trainables.training.batch import item_lengths
 from trainables.training.checkpoint import Checkpoints
-from trainables.training.data import Data, Exchange, joined
-from trainables.training.loop import History, Probe, fit
+from trainables.training.data import Data, Exchange, concat
+from trainables.training.loop import History, MidTrainingEvaluation, fit
 from trainables.training.pretrain import Size, new_lm, train_tokenizer
 from trainables.training.schedule import Stream, language_probabilities, make_schedule, mixture
 from trainables.training.vocabulary import decay_of, is_exact, trim
@@ -52,7 +62,7 @@ def run(config: StageConfig, init: Path | None, out: Path, context: Context) -> 
         return intermediate(config, init, out, context)
     if isinstance(config, Target):
         return target(config, init, out, context)
-    if isinstance(config, Sweep):
+    if isinstance(config, LayerSweep):
         return sweep(config, init, out, context)
     return evaluate(config, init, out, context)
 
@@ -78,7 +88,7 @@ def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
         streams["pairs"] = _pair_stream(pairs, tokenizer, shape.batch, 2 * shape.max_length)
         probabilities = {"mlm": 1 - shape.pair_frac, "pairs": shape.pair_frac}
     net = Net(new_lm(shape, len(tokenizer), config.seed), {n: Head("text", ()) for n in streams}, config.seed)
-    numbers = FitConfig(lr=shape.lr, seed=config.seed, mask=shape.mask)
+    numbers = TrainingConfig(lr=shape.lr, seed=config.seed, mask=shape.mask)
     steps = max(20, round(config.scale * shape.steps))
     history = _fit(net, streams, probabilities, steps, numbers, replace(rows, tokenizer=tokenizer), context)
     return _finish(net, tokenizer, history, {}, out, context)
@@ -142,11 +152,11 @@ class _Stream:
     stream: Stream
 
 
-def _task_stream(task: TaskFit, data: Data, words: str) -> _Stream:
+def _task_stream(task: TaskTraining, data: Data, words: str) -> _Stream:
     """The training rows of a task; `words` is the file of synonyms, where words are exchanged."""
     labels = data.source.labels(dataset(task.name))
     exchange = Exchange(task.copies, task.synonyms, words) if task.copies else None
-    encoded = joined(
+    encoded = concat(
         [
             data.encoded(dataset(name), tag, "train", task.cut, labels=labels, exchange=exchange)
             for name, tag in task.trained_on
@@ -181,11 +191,11 @@ def _fit(
     streams: Mapping[str, _Stream],
     probabilities: Mapping[str, float],
     steps: int,
-    config: FitConfig,
+    config: TrainingConfig,
     data: Data,
     context: Context,
     dev: Sequence[_DevSet] = (),
-    probe: Probe | None = None,
+    probe: MidTrainingEvaluation | None = None,
 ) -> History:
     plain = {name: s.stream for name, s in streams.items()}
     aligned = pairs_of(config.align, data) if config.align else None
@@ -229,7 +239,7 @@ class _DevSet:
     encoded: Encoded
 
 
-def _dev_sets(tasks: tuple[TaskFit, ...], data: Data, config: FitConfig) -> list[_DevSet]:
+def _dev_sets(tasks: tuple[TaskTraining, ...], data: Data, config: TrainingConfig) -> list[_DevSet]:
     """Those of all tasks that have dev rows."""
     found = []
     for task in tasks:
@@ -257,7 +267,7 @@ def _dev_score(net: Net, sets: Sequence[_DevSet], data: Data, context: Context) 
     return dev
 
 
-def _probe(net: Net, head: str, curve: Curve, steps: int, data: Data, context: Context) -> Probe:
+def _probe(net: Net, head: str, curve: CurveConfig, steps: int, data: Data, context: Context) -> MidTrainingEvaluation:
     """Scores all rows of a curve as an evaluation would."""
     own = replace(data, fingerprints=curve.data)
     parts = {}
@@ -277,7 +287,7 @@ def _probe(net: Net, head: str, curve: Curve, steps: int, data: Data, context: C
     def rows() -> Iterator[Encoded]:
         return (own.encoded(d, lang, split, curve.cut, first=first(split)) for d, lang, split in parts.values())
 
-    return Probe(curve.steps(steps), scores, rows)
+    return MidTrainingEvaluation(curve.steps(steps), scores, rows)
 
 
 def _finish(

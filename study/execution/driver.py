@@ -17,10 +17,10 @@ import numpy as np
 from search_spaces import space
 from search_spaces.space import Value
 from study.execution.graceful_shutdown import STOP
-from study.execution.live_display import shown
+from study.execution.live_display import live_display
 from study.execution.monitor import TITLES, Progress
 from study.execution.ray_cluster import capacity, restart_trials_killed_for_memory, start_ray, this_machine
-from study.execution.trial import Job, own_share, selection_scores, stop_file
+from study.execution.trial import TrialJob, own_share, selection_scores, stop_file
 from study.execution.worker_failures import MAX_LOST
 from study.gc import Budget
 from study.planning.cost import Cost, cost_of
@@ -28,11 +28,11 @@ from study.planning.encoder_weights import shape_of
 from study.planning.plan import Plan, Planner, missing, selection_rows
 from study.planning.rows_check import check_rows
 from study.planning.throughput import measure_speed
-from study.record.heartbeat import clean, forget
-from study.record.record import UNFINISHED, Record, Settings, Trial
+from study.record.heartbeat import remove_stale, remove_state
+from study.record.record import UNFINISHED, Record, ResolvedSpec, Trial
 from study.report import print_report, write_report
-from study.sanitize import SafeConsole, told
-from study.spec.initial_trials import rows_of, setting_of
+from study.sanitize import SafeConsole, sanitize
+from study.spec.initial_trials import context_of, initial_trials
 from study.store.disk_usage import scratch
 from study.store.store import Store
 from trainables.catalogue import dataset
@@ -44,12 +44,12 @@ MLFLOW_PATIENCE_S, STOPPED_PATIENCE_S = 60.0, 3.0
 
 
 @dataclass
-class Launch:
+class StudyDriver:
     """What one launch or resume of a study works with."""
 
     home: Path
     record: Record
-    settings: Settings
+    settings: ResolvedSpec
     planner: Planner
     workers: int
     address: str | None
@@ -63,7 +63,7 @@ class Launch:
         self.store = Store(self.home, self.settings.store)
         self.space = space(self.settings.space)
         self.console = SafeConsole(file=sys.stderr if self.quiet else sys.stdout, highlight=False)
-        self.setting = setting_of(self.settings)
+        self.setting = context_of(self.settings)
 
     def plan(self, recipe: Recipe) -> Plan:
         """The recipe's plan, made once."""
@@ -73,7 +73,7 @@ class Launch:
 
     def rows(self) -> list[tuple[Recipe, dict[str, Value]]]:
         """The published rows, or the one recipe of a file; the baseline first."""
-        return rows_of(self.settings)
+        return initial_trials(self.settings)
 
     def finished(self) -> dict[str, Trial]:
         """The record's trials that need not run: ended, and if complete, with every score still in the store."""
@@ -116,7 +116,7 @@ class Launch:
                 finally:  # workers that were stopped leave their files
                     stop_file(log).unlink(missing_ok=True)
                     for address in self.plans:
-                        forget(self.record.folder, address)
+                        remove_state(self.record.folder, address)
             trouble = writer.close(STOPPED_PATIENCE_S if STOP.requested else MLFLOW_PATIENCE_S)
             if trouble:
                 self.say(
@@ -166,7 +166,7 @@ class Launch:
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             gpu, concurrent = capacity(resources, self.workers, self.need)
             self.record.open(self.settings)  # from here on nothing is bad input
-            clean(self.record.folder)
+            remove_stale(self.record.folder)
             budget = self.todo()[1]
             progress = Progress(
                 self.record,
@@ -178,7 +178,7 @@ class Launch:
                 concurrent,
                 Budget(self.home, self.max_bytes, self.say),
             )
-            with shown(self.console, progress.view, plain=self.quiet):
+            with live_display(self.console, progress.view, plain=self.quiet):
                 for attempt in range(MAX_LOST):
                     ended = progress.done
                     try:
@@ -188,7 +188,7 @@ class Launch:
                         if progress.done == ended:  # no trial was even started: a fault of ours
                             raise
                         lines = str(error).strip().splitlines() or [""]
-                        self.say(f"Ray Tune ended early ({type(error).__name__}: {told(lines[0])})")
+                        self.say(f"Ray Tune ended early ({type(error).__name__}: {sanitize(lines[0])})")
                         if STOP.requested or not self.todo()[1]:
                             break
 
@@ -197,7 +197,7 @@ class Launch:
         from ray import tune
 
         from study.execution.trial import tune_trial
-        from study.search.searcher import EveryTrial, RecipeSearcher, Rungs, open_optuna
+        from study.search.searcher import EveryTrial, RecipeSearcher, TargetHalving, open_optuna
 
         def stop(why: str) -> None:
             stop_file(log).touch()
@@ -205,13 +205,15 @@ class Launch:
             self.say(why)
 
         progress.full = partial(stop, "the disk is full: no trial is started any more, and running ones stop")
-        progress.hopeless = lambda reason: stop(f"stopping, since the other trials would fail as well: {told(reason)}")
+        progress.hopeless = lambda reason: stop(f"stopping, since the other trials would fail as well: {sanitize(reason)}")
         rows, budget = self.todo()
         optuna = open_optuna(self.record.folder, self.record.name)
         searcher = RecipeSearcher(
             self.space, self.setting, optuna, rows, budget, self.finished(), self._score, progress.start
         )
-        scheduler = EveryTrial(progress.restart) if self.settings.grid else Rungs(self._num_rungs(), progress.restart)
+        scheduler = (
+            EveryTrial(progress.restart) if self.settings.grid else TargetHalving(self._num_rungs(), progress.restart)
+        )
         tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(tune_trial, storage=folder), lambda config: own_share(config["job"])
@@ -254,8 +256,8 @@ class Launch:
             return len(self.settings.targets)
         return sum(bool(selection_rows(self.planner.source, dataset(t))[0]) for t in self.settings.targets)
 
-    def _job(self, recipe: Recipe, gpu: bool, log: Path) -> Job:
-        return Job(
+    def _job(self, recipe: Recipe, gpu: bool, log: Path) -> TrialJob:
+        return TrialJob(
             plan=self.plan(recipe),
             home=str(self.home),
             source=self.settings.source,
@@ -302,7 +304,7 @@ class Launch:
 
     def say(self, text: str) -> None:
         """Prints a line as it is: names and paths are not markup."""
-        self.console.print(told(text), soft_wrap=True, markup=False)
+        self.console.print(sanitize(text), soft_wrap=True, markup=False)
 
 
 def unfinished(report: dict[str, Any]) -> int:
@@ -323,7 +325,7 @@ def _length(recipe: Recipe) -> tuple[bool, int, bool]:
     return not recipe.is_baseline, -len(recipe.intermediate) - passes, not recipe.mlm_ratio
 
 
-def dry_run(launch: Launch) -> int:
+def dry_run(launch: StudyDriver) -> int:
     """Prints the plan: the numbers and their origins, recipes, stages, steps, time and memory; starts nothing."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape

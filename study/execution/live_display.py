@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from study.record.heartbeat import State
-from study.sanitize import visible
+from study.sanitize import escape_control_characters
 
 LINE_EVERY_S = 60.0
 REFRESH_PER_S = 2
@@ -59,7 +59,7 @@ def clock(seconds: float | None) -> str:
 
 
 @contextmanager
-def shown(
+def live_display(
     console: Console, look: Callable[[], View], *, plain: bool = False, every_s: float = LINE_EVERY_S
 ) -> Iterator[None]:
     """Shows what `look` returns while the block runs.
@@ -114,4 +114,4 @@ def _cells(state: State | str) -> tuple[str, str, str, str]:
 
 def _short(text: str) -> Text:
     """Text as it is, cut where there is no room for it: no markup, no second line."""
-    return Text(visible(text.replace("\n", " ")), no_wrap=True, overflow="ellipsis")
+    return Text(escape_control_characters(text.replace("\n", " ")), no_wrap=True, overflow="ellipsis")

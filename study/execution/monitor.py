@@ -11,12 +11,12 @@ from statistics import fmean
 from typing import Any
 
 from study.execution.live_display import View, clock
-from study.execution.trial import Job, largest_memory, own_share, with_less_memory
+from study.execution.trial import TrialJob, largest_memory, own_share, with_less_memory
 from study.execution.worker_failures import is_short_of_memory
 from study.hardware import killed_for_memory
-from study.record.heartbeat import forget, states
+from study.record.heartbeat import remove_state, states
 from study.record.record import Record, Trial
-from study.sanitize import told
+from study.sanitize import sanitize
 from study.store.store import Store
 from trainables.catalogue import DATASETS
 from trainables.recipe import Recipe, title
@@ -43,7 +43,7 @@ class Progress:
         self,
         record: Record,
         store: Store,
-        job_of: Callable[[Recipe], Job],
+        job_of: Callable[[Recipe], TrialJob],
         put: Callable[[Trial], None],
         say: Callable[[str], None],
         budget: int,
@@ -94,7 +94,7 @@ class Progress:
 
     def restart(self, trial: Any) -> None:
         """Say that a trial lost its process and starts again; with less memory, if that is what it was killed for."""
-        job: Job = trial.config["job"]
+        job: TrialJob = trial.config["job"]
         name, error = self.running[job.plan.recipe.address], Path(trial.error_file or os.devnull)
         killed, self.killed = self.killed, killed_for_memory()
         if is_short_of_memory(error.read_text() if error.exists() else "") or self.killed > killed:
@@ -173,8 +173,8 @@ class Progress:
             evaluations=self._finished(plan.evaluations()),
             sweeps=self._finished(plan.sweeps()),
             params=self.params[recipe.address],
-            reason=told(reason),
-            traceback=told(trace),
+            reason=sanitize(reason),
+            traceback=sanitize(trace),
             retries=self.retries.get(recipe.address, 0),
             seconds=round(seconds, 1),
             at=time.time(),
@@ -185,13 +185,13 @@ class Progress:
             self.running[recipe.address] = trial.name
             return
         self.running.pop(recipe.address, None)
-        forget(self.record.folder, recipe.address)
+        remove_state(self.record.folder, recipe.address)
         self.done += 1
         if status in ("complete", "pruned"):
             self.took.append(seconds)
             self.alike = []
         ending = f", {trial.retries} lost workers or nodes" if trial.retries else ""
-        ending += f": {told(reason)}" if reason else ""
+        ending += f": {sanitize(reason)}" if reason else ""
         self.say(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}")
         self.after()
 

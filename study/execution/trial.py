@@ -17,10 +17,16 @@ from typing import Any
 import numpy as np
 
 from study.execution.ray_cluster import DRIVER_SHARE
-from study.execution.worker_failures import GROUP_WAIT_S, PEER_LOST, is_short_of_memory, through_losses, wait_together
+from study.execution.worker_failures import (
+    GROUP_WAIT_S,
+    PEER_LOST,
+    is_short_of_memory,
+    retry_on_worker_loss,
+    wait_and_broadcast,
+)
 from study.planning.plan import Node, Plan, missing
-from study.record.heartbeat import Beat, file_of
-from study.sanitize import redact, told
+from study.record.heartbeat import Heartbeat, file_of
+from study.sanitize import redact, sanitize
 from study.store.disk_full import is_full
 from study.store.store import Store
 from trainables.catalogue import dataset
@@ -32,7 +38,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class TrialJob:
     """All that a trial's workers need; everything in it is a literal or a frozen value."""
 
     plan: Plan
@@ -49,7 +55,7 @@ class Job:
     tokens_frac: float = 1.0  # share of the usual tokens that go through the model at once
 
 
-def with_less_memory(job: Job, most: float) -> Job:
+def with_less_memory(job: TrialJob, most: float) -> TrialJob:
     """The job of a trial that was killed for want of memory: half the tokens at once, and fewer trials beside it.
 
     It asks Ray for twice the memory, and after a second time for all that a node has (`most`, bytes; 0 if not known).
@@ -65,7 +71,7 @@ def stop_file(log: Path) -> Path:
     return log.with_suffix(".stop")
 
 
-def alone(workers: int, gpu: bool) -> bool:
+def runs_in_process(workers: int, gpu: bool) -> bool:
     """One worker on a CPU needs no group: it is the trial's own process, which starts sooner and takes less memory."""
     return workers == 1 and not gpu
 
@@ -87,7 +93,7 @@ def _report_with(report: Report, retries: int, values: dict[str, Any]) -> None:
     report({**values, "retries": retries})
 
 
-def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
+def run_stages(job: TrialJob, report: Report, device_name: str = "cpu") -> None:
     """Runs what the plan lacks and reports after every target; all workers call this with the same job."""
     import torch
 
@@ -95,8 +101,8 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
     from trainables.modeling import memory
     from trainables.sources import open_source
     from trainables.training.checkpoint import Checkpoints, Stopped
-    from trainables.training.distributed import Comm
-    from trainables.training.loop import Machine
+    from trainables.training.distributed import ProcessGroup
+    from trainables.training.loop import Device
 
     device = torch.device(device_name)
     if device.type == "cuda":
@@ -105,7 +111,7 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
         torch.set_num_threads(job.cpus)
     _quiet()
     stop = partial(os.path.exists, stop_file(Path(job.log)))
-    machine = Machine(device, Comm(), stop, job.tokens_frac)
+    machine = Device(device, ProcessGroup(), stop, job.tokens_frac)
     home = Path(job.home)
     store = Store(home, job.store)
     # The first worker alone looks, and copies from a URL what the stages start from: a network file system remembers for
@@ -113,7 +119,7 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
     lacking = machine.comm.from_first(missing(job.plan, store.fetch) if machine.comm.is_first else None)
     needed, log = {node.address for node in lacking}, Path(job.log)
     shows = machine.comm.is_first and bool(lacking)
-    beat = Beat(file_of(log.parent, job.plan.recipe.address), lacking, log) if shows else None
+    beat = Heartbeat(file_of(log.parent, job.plan.recipe.address), lacking, log) if shows else None
     watch = beat.watch if beat else lambda *_: None
     robust = job.plan.recipe.robust
     synonyms = robust.synonyms if robust else ""
@@ -128,14 +134,14 @@ def run_stages(job: Job, report: Report, device_name: str = "cpu") -> None:
                 if machine.comm.from_first(stop()):
                     raise Stopped(f"stopped cleanly before {node.label}")
                 checkpoints = Checkpoints(home / "checkpoints" / node.address, machine.comm, job.checkpoint_every, stop)
-                run_node(node, store, replace(context, checkpoints=checkpoints), log)
+                execute_stage(node, store, replace(context, checkpoints=checkpoints), log)
                 memory.release()
             if node.address in ends:  # the last evaluation of a target
                 done += 1
                 report(_progress(job.plan, done, store, job.selection))
 
 
-def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
+def execute_stage(node: Node, store: Store, context: Any, log: Path) -> None:
     """Makes one stage, unless another trial finishes it first; the first worker claims and publishes."""
     from trainables.modeling import memory
     from trainables.stages import run
@@ -145,7 +151,7 @@ def run_node(node: Node, store: Store, context: Any, log: Path) -> None:
     memory.reset_peak()
     before = memory.resident()
     with ExitStack() as stack:
-        folder = wait_together(comm, lambda: str(stack.enter_context(store.claim(node.address)) or ""))
+        folder = wait_and_broadcast(comm, lambda: str(stack.enter_context(store.claim(node.address)) or ""))
         if folder:
             summary = run(node.config, _start_of(node, store, comm.is_first), Path(folder), context)
             if comm.is_first:
@@ -223,7 +229,7 @@ def tune_trial(config: dict[str, Any], *, storage: str) -> None:
     """
     from ray import tune
 
-    job: Job = config["job"]
+    job: TrialJob = config["job"]
     has, retries = Store(Path(job.home), job.store).has, 0
 
     def fit(lost: int) -> None:
@@ -237,10 +243,10 @@ def tune_trial(config: dict[str, Any], *, storage: str) -> None:
             raise
 
     try:
-        if alone(job.workers, job.gpu) or not missing(job.plan, has):
+        if runs_in_process(job.workers, job.gpu) or not missing(job.plan, has):
             run_stages(job, tune.report)
         else:
-            through_losses(fit, lambda: len(missing(job.plan, has)), lambda: _has_room(job))
+            retry_on_worker_loss(fit, lambda: len(missing(job.plan, has)), lambda: _has_room(job))
     except Exception as error:  # whatever it was becomes the trial's recorded reason; nothing is decided here
         reason, trace = explain(error)
         failed = {"failed": reason, "traceback": trace, "retries": retries}
@@ -259,7 +265,7 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def _trainer(job: Job, storage: str, lost: int) -> Any:
+def _trainer(job: TrialJob, storage: str, lost: int) -> Any:
     """The trainer of one attempt; its name is new each time, because Train takes up the state of a run of the same name."""
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -287,20 +293,20 @@ def _trainer(job: Job, storage: str, lost: int) -> Any:
     )
 
 
-def resources_of(job: Job) -> dict[str, float]:
+def resources_of(job: TrialJob) -> dict[str, float]:
     """What one worker asks Ray for."""
     asked: dict[str, float] = {"CPU": job.cpus, "GPU": 1} if job.gpu else {"CPU": job.cpus}
     return asked | ({"memory": job.memory} if job.memory else {})
 
 
-def own_share(job: Job) -> Any:
+def own_share(job: TrialJob) -> Any:
     """What the trial's own process asks Ray for: where a group of workers does the work, it only waits."""
     from ray import tune
 
-    return tune.PlacementGroupFactory([resources_of(job) if alone(job.workers, job.gpu) else DRIVER_SHARE])
+    return tune.PlacementGroupFactory([resources_of(job) if runs_in_process(job.workers, job.gpu) else DRIVER_SHARE])
 
 
-def _has_room(job: Job) -> bool:
+def _has_room(job: TrialJob) -> bool:
     """Whether the nodes that are alive could hold the trial's workers, were they idle."""
     places = (min(int(node.get(name, 0) // share) for name, share in resources_of(job).items()) for node in _nodes())
     return sum(places) >= job.workers
@@ -317,13 +323,13 @@ def explain(error: BaseException) -> tuple[str, str]:
         inner = inner.cause  # type: ignore[attr-defined]
     notes = [note for note in getattr(inner, "__notes__", []) if note.startswith("Traceback")]
     trace = notes[-1] if notes else "".join(traceback.format_exception(inner))
-    lines = [line for line in told(str(inner)).strip().split("\n") if line.strip()]
+    lines = [line for line in sanitize(str(inner)).strip().split("\n") if line.strip()]
     kind = type(inner).__name__
     if is_out_of_memory(inner):
         kind = "OutOfMemory"
     elif is_full(inner):
         kind = "DiskFull"
-    return f"{kind}: {lines[-1] if lines else 'no message'}", told(trace)
+    return f"{kind}: {lines[-1] if lines else 'no message'}", sanitize(trace)
 
 
 def _machine(context: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainables.training.distributed import Comm
+    from trainables.training.distributed import ProcessGroup
 
 # So many losses in a row, without a stage finished between them, are no accident.
 MAX_LOST = 5
@@ -82,7 +82,7 @@ def _gone(part: BaseException) -> bool:
     return isinstance(part, RuntimeError) and not is_own and any(words in str(part) for words in PEER_LOST)
 
 
-def through_losses(
+def retry_on_worker_loss(
     fit: Callable[[int], object],
     left: Callable[[], int],
     has_room: Callable[[], bool],
@@ -142,7 +142,7 @@ def _line(error: BaseException) -> str:
     return f"{type(inner).__name__}: {lines[0] if lines else 'no message'}"
 
 
-def wait_together(comm: Comm, wait: Callable[[], str]) -> str:
+def wait_and_broadcast(comm: ProcessGroup, wait: Callable[[], str]) -> str:
     """What `wait` returns on the first worker, on every worker.
 
     It may take as long as another trial needs for a stage. A collective that nobody answers may not: the first worker waits

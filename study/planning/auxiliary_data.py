@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from trainables.catalogue import DATASETS, dataset
-from trainables.configs import AlignFit, TaskFit
+from trainables.configs import AlignmentConfig, TaskTraining
 from trainables.errors import BadInput, unknown
 from trainables.objectives import ALL, Align, Robust
 from trainables.profiles import Profile
@@ -15,7 +15,7 @@ from trainables.training.synonyms import address as address_of_words
 from trainables.training.synonyms import synonyms_of
 
 
-def trained_in(source: Source, name: str, languages: Iterable[str]) -> tuple[tuple[str, str], ...]:
+def training_rows(source: Source, name: str, languages: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """(dataset, language) of a training set's rows: its own where it has the language, else its translated twin's."""
     known = training_languages(source, name)
     for language in languages:
@@ -31,8 +31,8 @@ def training_languages(source: Source, name: str) -> dict[str, str]:
 
 
 def align_fit(
-    source: Source, align: Align | None, phase: str, tasks: tuple[TaskFit, ...], alone: bool = False
-) -> AlignFit | None:
+    source: Source, align: Align | None, phase: str, tasks: tuple[TaskTraining, ...], alone: bool = False
+) -> AlignmentConfig | None:
     """What a phase aligns beside these tasks; BadInput where no parallel rows are known for them, or not these."""
     if not align or align.phase != phase:
         return None
@@ -52,7 +52,7 @@ def align_fit(
             raise unknown(f"language to align {d.name!r} on", language, known)
     if not languages:
         raise BadInput(f"source {source.spec!r} has no translations of {d.name!r} to align on")
-    return AlignFit(
+    return AlignmentConfig(
         data=d.name,
         languages=languages,
         weight=align.weight,
@@ -62,9 +62,9 @@ def align_fit(
     )
 
 
-def exchanged(
-    source: Source, task: TaskFit, robust: Robust | None, profile: Profile, phase: str, known: dict[str, str]
-) -> TaskFit:
+def with_synonym_augmentation(
+    source: Source, task: TaskTraining, robust: Robust | None, profile: Profile, phase: str, known: dict[str, str]
+) -> TaskTraining:
     """The task with the copies of its rows in which words are exchanged; BadInput where that cannot be.
 
     `known` keeps the hash of each file's words, which are read once.
@@ -84,7 +84,7 @@ def exchanged(
     return replace(task, copies=robust.copies or profile.copies_of(task.name), synonyms=known[path])
 
 
-def aligned_rows(align: AlignFit | None) -> list[tuple[str, str, str]]:
+def aligned_rows(align: AlignmentConfig | None) -> list[tuple[str, str, str]]:
     """(dataset, language, split) of what is aligned."""
     if align is None:
         return []

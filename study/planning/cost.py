@@ -17,14 +17,14 @@ from study.planning.plan import Node, Plan
 from study.planning.throughput import Speed, tokenizer_of
 from trainables.catalogue import POOLED, RETRIEVAL, Dataset, dataset
 from trainables.configs import (
-    Cut,
+    EncodingConfig,
     Evaluate,
     Intermediate,
+    LayerSweep,
     Pretrain,
     StageConfig,
-    Sweep,
     Target,
-    TaskFit,
+    TaskTraining,
     rows_used,
     steps_of,
 )
@@ -189,7 +189,7 @@ class Workload:
     tokenizer: Any
     unknown: set[str] = field(default_factory=set)
     assumed: set[str] = field(default_factory=set)
-    seen: dict[tuple[str, str, Cut], dict[str, _Row]] = field(default_factory=dict)
+    seen: dict[tuple[str, str, EncodingConfig], dict[str, _Row]] = field(default_factory=dict)
 
     def work(self, config: StageConfig) -> Work:
         """Count what a stage does."""
@@ -201,7 +201,7 @@ class Workload:
 
     def _pretrain(self, config: Pretrain) -> Work:
         shape = Size(**config.shape)  # type: ignore[arg-type]
-        cut, steps = Cut(max_length=shape.max_length), max(20, round(config.scale * shape.steps))
+        cut, steps = EncodingConfig(max_length=shape.max_length), max(20, round(config.scale * shape.steps))
         tokens = self._train_rows("mlm", config.text_languages, cut, config.scale).mean
         if config.pairs and shape.pair_frac:
             side = fmean(self._train_rows(name, (language,), cut, 1.0).mean for name, language in config.pairs)
@@ -218,7 +218,9 @@ class Workload:
         text, lines = 0.0, 0
         if mlm := config.mlm:
             each = math.ceil(math.ceil(mlm.sentences * config.scale) / len(mlm.languages))
-            found = self._train_rows("mlm", mlm.languages, Cut(max_length=mlm.max_length), config.scale, each)
+            found = self._train_rows(
+                "mlm", mlm.languages, EncodingConfig(max_length=mlm.max_length), config.scale, each
+            )
             text, lines = mlm.batch * found.mean, max(1, found.examples)
         limit, share, within = mixture(config, sizes, lines)
         items = {task.name: (counts[task.name].items, task.epochs, task.batch) for task in config.tasks}
@@ -245,7 +247,7 @@ class Workload:
         return work
 
     def _phase(
-        self, config: Intermediate | Target, tasks: Sequence[TaskFit], steps: int, of_tasks: float, tokens: float
+        self, config: Intermediate | Target, tasks: Sequence[TaskTraining], steps: int, of_tasks: float, tokens: float
     ) -> Work:
         """Training on `tokens` in each of the `of_tasks` steps that are not masked LM's, and its dev evaluations."""
         fit = config.fit
@@ -253,7 +255,9 @@ class Workload:
             tokens *= (robust.steps + 1 + (robust.weight < 1)) if robust.weight else 1
         if align := fit.align:
             languages = align.languages if dataset(align.data).kind == "bitext" else ("en", *align.languages)
-            side = self._train_rows(align.data, languages, Cut(max_length=align.max_length), config.scale).mean
+            side = self._train_rows(
+                align.data, languages, EncodingConfig(max_length=align.max_length), config.scale
+            ).mean
             tokens = (0.0 if align.alone else tokens) + 2 * align.batch * side
         read, rows = 0.0, 0
         for task in tasks:
@@ -264,9 +268,9 @@ class Workload:
         times = math.ceil(steps / fit.steps_per_eval(steps))
         return Work(steps, of_tasks * tokens, read=times * read, rows=times * rows)
 
-    def _scores(self, config: Evaluate | Sweep) -> Work:
+    def _scores(self, config: Evaluate | LayerSweep) -> Work:
         """Retrieval stops at its layer; mining reads the dev pools too."""
-        d, share, cut = dataset(config.target), 1.0, Cut(max_length=config.max_length)
+        d, share, cut = dataset(config.target), 1.0, EncodingConfig(max_length=config.max_length)
         parts = [(d.name, language, split) for language, split in config.languages]
         if d.kind == "mining":
             parts += [(d.name, language, "validation") for language, _ in config.languages]
@@ -280,17 +284,17 @@ class Workload:
         count = self.count(parts, cut, config.scale)
         return Work(read=share * count.tokens, rows=count.examples)
 
-    def _of_task(self, task: TaskFit, scale: float) -> _Count:
+    def _of_task(self, task: TaskTraining, scale: float) -> _Count:
         found = self.count([(name, language, "train") for name, language in task.trained_on], task.cut, scale)
         copies = task.copies or 1
         return _Count(copies * found.examples, copies * found.items, copies * found.tokens)
 
     def _train_rows(
-        self, name: str, languages: Sequence[str], cut: Cut, scale: float, first: int | None = None
+        self, name: str, languages: Sequence[str], cut: EncodingConfig, scale: float, first: int | None = None
     ) -> _Count:
         return self.count([(name, language, "train") for language in languages], cut, scale, first)
 
-    def count(self, parts: Sequence[Part], cut: Cut, scale: float, first: int | None = None) -> _Count:
+    def count(self, parts: Sequence[Part], cut: EncodingConfig, scale: float, first: int | None = None) -> _Count:
         """Add up what a stage uses of some splits at this scale, or of the first rows of each."""
         examples = items = tokens = 0.0
         for name, language, split in parts:
@@ -315,7 +319,7 @@ class Workload:
             return 0
         return rows_used(scale, rows, split)
 
-    def _sample(self, d: Dataset, language: str, split: str, cut: Cut) -> _Row:
+    def _sample(self, d: Dataset, language: str, split: str, cut: EncodingConfig) -> _Row:
         """What a row becomes in the mean; the first few languages stand for the others."""
         if self.tokenizer is None:
             return _Row()
@@ -324,7 +328,7 @@ class Workload:
             seen[language] = self._look(d, language, split, cut)
         return seen.get(language) or _Row(*(fmean(values) for values in zip(*seen.values(), strict=True)))
 
-    def _look(self, d: Dataset, language: str, split: str, cut: Cut) -> _Row:
+    def _look(self, d: Dataset, language: str, split: str, cut: EncodingConfig) -> _Row:
         assumed = _Row(tokens=float(min(cut.max_length, ASSUMED.get(d.kind, ASSUMED_OF_OTHERS))))
         if d.kind in POOLED:
             return assumed

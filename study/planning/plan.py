@@ -8,22 +8,22 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
-from study.planning.auxiliary_data import align_fit, aligned_rows, exchanged, trained_in
+from study.planning.auxiliary_data import align_fit, aligned_rows, training_rows, with_synonym_augmentation
 from study.planning.encoder_weights import Weights
 from trainables.catalogue import DATASETS, RETRIEVAL, TAGGED, Dataset, dataset
 from trainables.configs import (
-    AlignFit,
-    Curve,
-    Cut,
+    AlignmentConfig,
+    CurveConfig,
+    EncodingConfig,
     Evaluate,
-    FitConfig,
     Intermediate,
+    LayerSweep,
     Mlm,
     Pretrain,
     StageConfig,
-    Sweep,
     Target,
-    TaskFit,
+    TaskTraining,
+    TrainingConfig,
     identity,
 )
 from trainables.errors import BadInput
@@ -65,9 +65,9 @@ class Plan:
 
     def sweeps(self) -> dict[str, list[str]]:
         """target -> address of its layer sweep for every seed."""
-        return self._addresses(Sweep)
+        return self._addresses(LayerSweep)
 
-    def _addresses(self, kind: type[Evaluate] | type[Sweep]) -> dict[str, list[str]]:
+    def _addresses(self, kind: type[Evaluate] | type[LayerSweep]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for node in self.nodes:
             if isinstance(node.config, kind):
@@ -172,7 +172,8 @@ class Planner:
         if len(tasks) > 1:
             tasks = tuple(replace(task, epochs=profile.mixture_epochs) for task in tasks)
         tasks = tuple(
-            exchanged(self.source, task, recipe.robust, profile, "intermediate", self._synonyms) for task in tasks
+            with_synonym_augmentation(self.source, task, recipe.robust, profile, "intermediate", self._synonyms)
+            for task in tasks
         )
         rows = self._with_dev([row for task in tasks for row in task.trained_on])
         mlm = None
@@ -224,9 +225,9 @@ class Planner:
         profile = PROFILES[recipe.profile]
         task = _task_fit(profile, train_on, recipe, target=True)
         if recipe.train_languages:
-            task = replace(task, rows=trained_in(self.source, train_on, recipe.train_languages))
+            task = replace(task, rows=training_rows(self.source, train_on, recipe.train_languages))
         if not alone:
-            task = exchanged(self.source, task, recipe.robust, profile, "target", self._synonyms)
+            task = with_synonym_augmentation(self.source, task, recipe.robust, profile, "target", self._synonyms)
         aligned = align_fit(self.source, align, "target", (task,), alone)
         rows = [row for row in self._with_dev(task.trained_on) if not alone or row[2] == "train"]
         return Target(
@@ -237,7 +238,7 @@ class Planner:
             data=self._data([*rows, *aligned_rows(aligned)]),
         )
 
-    def _curve(self, recipe: Recipe, train_on: str) -> Curve | None:
+    def _curve(self, recipe: Recipe, train_on: str) -> CurveConfig | None:
         """English train and dev rows and every scored language of all targets that are trained on this set."""
         if not recipe.curve:
             return None
@@ -247,7 +248,7 @@ class Planner:
             rows += [(name, "en", split)] if name else []
             rows += [(d.name, *pair) for pair in scored_languages(self.source, d)]
         cut = _scored_cut(PROFILES[recipe.profile], recipe, dataset(train_on))
-        return Curve(points=recipe.curve, cut=cut, data=self._data(rows))
+        return CurveConfig(points=recipe.curve, cut=cut, data=self._data(rows))
 
     def _evaluate(self, recipe: Recipe, d: Dataset) -> Evaluate:
         profile = PROFILES[recipe.profile]
@@ -275,25 +276,25 @@ class Planner:
         )
 
 
-def _sweep(config: Evaluate) -> Sweep:
+def _sweep(config: Evaluate) -> LayerSweep:
     """The sweep over the layers of what an evaluation reads at one."""
     shared = ("target", "languages", "max_length", "scale", "pooling", "direction", "data")
-    return Sweep(**{name: getattr(config, name) for name in shared})
+    return LayerSweep(**{name: getattr(config, name) for name in shared})
 
 
-def _scored_cut(profile: Profile, recipe: Recipe, d: Dataset) -> Cut:
+def _scored_cut(profile: Profile, recipe: Recipe, d: Dataset) -> EncodingConfig:
     """How rows are cut when they are scored."""
     lengths = {"span": profile.span_max_length, **dict.fromkeys(RETRIEVAL, profile.retrieval_max_length)}
-    return Cut(
+    return EncodingConfig(
         max_length=lengths.get(d.kind, profile.eval_max_length),
         doc_stride=profile.doc_stride,
         bare_prefix=recipe.bare_prefix if d.kind in TAGGED else "label",
     )
 
 
-def _task_fit(profile: Profile, task: str, recipe: Recipe, *, target: bool) -> TaskFit:
+def _task_fit(profile: Profile, task: str, recipe: Recipe, *, target: bool) -> TaskTraining:
     fit = profile.fit(task, target=target)
-    return TaskFit(
+    return TaskTraining(
         name=task,
         batch=fit.batch,
         epochs=fit.epochs,
@@ -303,12 +304,12 @@ def _task_fit(profile: Profile, task: str, recipe: Recipe, *, target: bool) -> T
     )
 
 
-def _fit_config(phase: Phase, recipe: Recipe, seed: int, name: str, align: AlignFit | None) -> FitConfig:
+def _fit_config(phase: Phase, recipe: Recipe, seed: int, name: str, align: AlignmentConfig | None) -> TrainingConfig:
     """A rehearsal warms up for its share of the steps, like the phase that it stands for."""
     numbers = {**asdict(phase), "warmup_steps": math.ceil(recipe.scale * phase.warmup_steps)}
     robust = recipe.robust if recipe.robust and recipe.robust.phase == name else None
     robust = None if robust and robust.method == "synonyms" else robust  # which are in the tasks' rows
-    return FitConfig(**numbers, seed=seed, align=align, robust=robust)
+    return TrainingConfig(**numbers, seed=seed, align=align, robust=robust)
 
 
 def scored_languages(source: Source, d: Dataset) -> tuple[tuple[str, str], ...]:
@@ -348,7 +349,7 @@ def missing(plan: Plan, has: Any) -> list[Node]:
     """
     by_address = {node.address: node for node in plan.nodes}
     needed: set[str] = set()
-    waiting = [n.address for n in plan.nodes if isinstance(n.config, Evaluate | Sweep) and not has(n.address)]
+    waiting = [n.address for n in plan.nodes if isinstance(n.config, Evaluate | LayerSweep) and not has(n.address)]
     while waiting:
         address = waiting.pop()
         if address in needed or has(address):

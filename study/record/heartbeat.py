@@ -55,7 +55,7 @@ class _Look(NamedTuple):
     last: float
 
 
-class Beat:
+class Heartbeat:
     """Keeps the file of one trial while the `with` block runs, and removes it afterwards.
 
     The file is for people's eyes: a disk that does not take it stops nothing.
@@ -76,7 +76,7 @@ class Beat:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
 
-    def __enter__(self) -> Beat:
+    def __enter__(self) -> Heartbeat:
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self._thread.start()
@@ -150,7 +150,7 @@ def states(study: Path) -> dict[str, State]:
     return dict(sorted(found.items(), key=lambda item: item[1].started))
 
 
-def settled(trials: Mapping[str, Trial], study: Path) -> dict[str, Trial]:
+def reconcile_status(trials: Mapping[str, Trial], study: Path) -> dict[str, Trial]:
     """The trials as they are now: one that is recorded as running, but shows no life, was stopped."""
     alive, now = states(study), time.time()
     return {
@@ -161,13 +161,13 @@ def settled(trials: Mapping[str, Trial], study: Path) -> dict[str, Trial]:
     }
 
 
-def forget(study: Path, address: str) -> None:
+def remove_state(study: Path, address: str) -> None:
     """Removes what a worker that was killed may have left of a trial that is over."""
     with suppress(OSError):
         file_of(study, address).unlink(missing_ok=True)
 
 
-def clean(study: Path) -> None:
+def remove_stale(study: Path) -> None:
     """Removes what earlier launches left behind when they were killed."""
     for path in (study / "progress").glob("*"):
         with suppress(OSError):

@@ -23,7 +23,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ResolvedSpec:
     """What a study is; a second launch under the same name must agree with all that is in `IDENTITY`."""
 
     space: str
@@ -104,28 +104,28 @@ class Record:
         return (self.folder / "study.json").exists()
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> ResolvedSpec:
         """What the study was launched with; BadInput for an unknown study."""
         if not self.exists:
             raise unknown("study", self.name, studies(self.home))
         values = json.loads((self.folder / "study.json").read_text())
         for key in ("targets", "intermediate", "labelled"):
             values[key] = tuple(values.get(key, ()))
-        return Settings(**values)
+        return ResolvedSpec(**values)
 
-    def check(self, settings: Settings) -> None:
+    def check(self, settings: ResolvedSpec) -> None:
         """Raises BadInput when the name belongs to a study with other settings."""
         if not self.exists:
             return
         old = self.settings
-        for f in fields(Settings):
+        for f in fields(ResolvedSpec):
             was, wanted = getattr(old, f.name), getattr(settings, f.name)
             if f.name in IDENTITY and was != wanted:
                 raise BadInput(
                     f"study {self.name!r} already exists with {f.name} = {was!r}, not {wanted!r}; choose another --name"
                 )
 
-    def open(self, settings: Settings) -> None:
+    def open(self, settings: ResolvedSpec) -> None:
         """Writes the settings (a later launch may raise the number of trials)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f"study.json.{os.getpid()}"
@@ -200,7 +200,7 @@ def studies(home: Path) -> list[str]:
     return sorted(p.parent.name for p in (home / "studies").glob("*/study.json"))
 
 
-def in_order(trials: Mapping[str, Trial]) -> list[Trial]:
+def table_order(trials: Mapping[str, Trial]) -> list[Trial]:
     """As in Phang et al. 2020, Table 2: the baseline, single tasks, mixtures; then the same with masked LM.
 
     After all of these come those with an objective, and last those that saw labels of other languages.

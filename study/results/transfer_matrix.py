@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from search_spaces import space
-from study.record.heartbeat import settled
-from study.record.record import UNFINISHED, Record, Settings, Trial, in_order
+from study.record.heartbeat import reconcile_status
+from study.record.record import UNFINISHED, Record, ResolvedSpec, Trial, table_order
 from study.results.alignment_tables import alignment
 from study.results.layer_sweep import layers
 from study.results.learning_curves import by_epoch
@@ -53,7 +53,7 @@ def build(record: Record, store: Store) -> Report:
     """The report of a study as one dictionary of literals; `study.report --json` prints it."""
     settings = record.settings
     standins, trouble = _standins(settings)
-    trials = in_order(settled(record.trials(), record.folder))
+    trials = table_order(reconcile_status(record.trials(), record.folder))
     scored = {
         t.address: {name: _read(name, t, store) for name in settings.targets if finished(t, name, store)}
         for t in trials
@@ -156,7 +156,7 @@ def _resampled(d: Dataset, address: str, store: Store) -> np.ndarray:
 
 
 def _row(
-    trial: Trial, scored: Mapping[str, Scored], base: Mapping[str, Scored], settings: Settings, store: Store
+    trial: Trial, scored: Mapping[str, Scored], base: Mapping[str, Scored], settings: ResolvedSpec, store: Store
 ) -> dict[str, Any]:
     targets, gains, selections = {}, [], []
     for name, own in scored.items():
@@ -253,7 +253,7 @@ def _language(tag: str) -> dict[str, str]:
     return {"name": language.name, "script": language.script, "family": language.family}
 
 
-def _standins(settings: Settings) -> tuple[list[str], str]:
+def _standins(settings: ResolvedSpec) -> tuple[list[str], str]:
     """Titles of the datasets whose rows stand in for the official ones, and why that cannot be told if it cannot."""
     from trainables.sources import open_source
 
@@ -282,7 +282,7 @@ def _at_chance(trials: Sequence[Trial], scored: Mapping[str, Mapping[str, Scored
     return found
 
 
-def _benchmark(settings: Settings, scored: Mapping[str, Mapping[str, Scored]]) -> list[str]:
+def _benchmark(settings: ResolvedSpec, scored: Mapping[str, Mapping[str, Scored]]) -> list[str]:
     """A note where the average over the targets is XTREME's or XTREME-R's, and what it lacks to be the published one."""
     benchmark = benchmark_of(settings.targets)
     if benchmark is None:
@@ -300,7 +300,7 @@ def _benchmark(settings: Settings, scored: Mapping[str, Mapping[str, Scored]]) -
 
 
 def _notes(
-    settings: Settings,
+    settings: ResolvedSpec,
     trials: Sequence[Trial],
     scored: Mapping[str, Mapping[str, Scored]],
     standins: Sequence[str],

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from search_spaces.space import Domain, Log, Setting, Space, Value
+from search_spaces.space import Domain, Log, Space, SpaceContext, Value
 from study.record.record import Trial
 from trainables.recipe import Recipe
 
@@ -31,7 +31,7 @@ End = tuple[TrialState, float | None]
 FAILED: End = (TrialState.FAIL, None)
 
 
-class _Asked:
+class OptunaSuggest:
     """Suggestions of one Optuna trial."""
 
     def __init__(self, trial: optuna.Trial) -> None:
@@ -77,7 +77,7 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
     def __init__(
         self,
         space: Space,
-        setting: Setting,
+        setting: SpaceContext,
         study: optuna.Study,
         given: Sequence[tuple[Recipe, dict[str, Value]]],
         budget: int,
@@ -125,7 +125,7 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         if params is not None:
             self.study.enqueue_trial(params)
         asked = self.study.ask()
-        recipe = self.space.recipe(_Asked(asked), self.setting)
+        recipe = self.space.recipe(OptunaSuggest(asked), self.setting)
         asked.set_user_attr("recipe", recipe.address)
         return asked, recipe
 
@@ -211,7 +211,7 @@ class EveryTrial(_Restarting, FIFOScheduler):  # type: ignore[misc]
         self.restart = restart
 
 
-class Rungs(_Restarting, AsyncHyperBandScheduler):  # type: ignore[misc]
+class TargetHalving(_Restarting, AsyncHyperBandScheduler):  # type: ignore[misc]
     """Successive halving whose rungs are the targets in order of cost, as far as they have rows to choose by.
 
     The baseline always runs to its end.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from study.sanitize import json_text, redact, told
+from study.sanitize import json_text, redact, sanitize
 from trainables.errors import BadInput, DataError, check_number, check_path, unknown
 
 
@@ -105,13 +105,13 @@ def run_verb(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = 
     except BrokenPipeError:
         sys.exit(1)
     except Exception:  # a fault of ours: its traceback may quote data and the environment
-        print(told(traceback.format_exc()), end="", file=sys.stderr)
+        print(sanitize(traceback.format_exc()), end="", file=sys.stderr)
         sys.exit(1)
 
 
 def one_line(error: Exception) -> str:
     """What an error says, in one line that is safe to print."""
-    return told(" ".join(redact(str(error)).split()))
+    return sanitize(" ".join(redact(str(error)).split()))
 
 
 def print_json(value: Any) -> None:

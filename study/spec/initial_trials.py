@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from search_spaces import space
-from search_spaces.space import Given, Setting, Value
-from study.record.record import Settings
+from search_spaces.space import FixedSuggest, SpaceContext, Value
+from study.record.record import ResolvedSpec
 from trainables.objectives import Align, Robust, from_dict
 from trainables.recipe import Recipe, baseline_of
 
 Row = tuple[Recipe, dict[str, Value]]
 
 
-def setting_of(settings: Settings) -> Setting:
+def context_of(settings: ResolvedSpec) -> SpaceContext:
     """What a search space is told of a study."""
-    return Setting(
+    return SpaceContext(
         encoder=settings.encoder,
         profile=settings.profile,
         targets=settings.targets,
@@ -27,15 +27,15 @@ def setting_of(settings: Settings) -> Setting:
     )
 
 
-def rows_of(settings: Settings) -> list[Row]:
+def initial_trials(settings: ResolvedSpec) -> list[Row]:
     """The published rows, or the one recipe of a file, each with its parameters; the baseline first, none twice."""
     if settings.recipe:
         recipe = Recipe.from_dict(settings.recipe)
         rows: list[Row] = [(baseline_of(recipe), {}), (recipe, {})]
     else:
-        asked, setting = space(settings.space), setting_of(settings)
-        rows = [(asked.recipe(Given(params), setting), params) for params in asked.published(setting)]
-        rows += [(recipe, {}) for recipe in asked.beside(setting)] if settings.grid else []
+        asked, setting = space(settings.space), context_of(settings)
+        rows = [(asked.recipe(FixedSuggest(params), setting), params) for params in asked.published(setting)]
+        rows += [(recipe, {}) for recipe in asked.comparison_rows(setting)] if settings.grid else []
     unique: dict[str, Row] = {}
     for recipe, params in rows:
         unique.setdefault(recipe.address, (recipe, params))

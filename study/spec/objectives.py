@@ -83,13 +83,13 @@ def _without_synonyms(arms: list[Robust], source: Source) -> list[Robust]:
     return arms
 
 
-def labelled(targets: Iterable[str], source: Source) -> tuple[str, ...]:
+def supervised_languages(targets: Iterable[str], source: Source) -> tuple[str, ...]:
     """Languages other than English in which every target that is trained has training rows."""
     having = [training_languages(source, name).keys() - {"en"} for name in _trained(targets)]
     return tuple(sorted(set.intersection(*having))) if having else ()
 
 
-def located(recipe: Recipe) -> Recipe:
+def with_absolute_paths(recipe: Recipe) -> Recipe:
     """The recipe with the whole path of its synonyms, which workers read from folders of their own."""
     if not recipe.robust or not recipe.robust.synonyms:
         return recipe

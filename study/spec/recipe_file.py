@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from study.record.record import Settings
+from study.record.record import ResolvedSpec
 from trainables.errors import BadInput, unknown
 from trainables.hyperparameter_sources import lines, numbers, sources
 from trainables.recipe import Recipe
@@ -18,7 +18,7 @@ from trainables.toml_file import read_toml
 STUDY_KEYS = ("space", "source", "seeds")
 
 
-def best_recipe(rows: Sequence[Mapping[str, Any]], settings: Settings, path: Path) -> dict[str, Any] | None:
+def best_recipe(rows: Sequence[Mapping[str, Any]], settings: ResolvedSpec, path: Path) -> dict[str, Any] | None:
     """The complete row with the highest selection gain (the baseline wins ties); None when no row is complete.
 
     Rows that saw labels of other languages than English are there to compare with, never to be chosen.
@@ -39,7 +39,7 @@ def best_recipe(rows: Sequence[Mapping[str, Any]], settings: Settings, path: Pat
     }
 
 
-def recipe_toml(recipe: Mapping[str, Any], settings: Settings, name: str) -> str:
+def recipe_toml(recipe: Mapping[str, Any], settings: ResolvedSpec, name: str) -> str:
     """The file that `study.launch --recipe` reads; comments say where each number of it comes from."""
     study = {"space": settings.space, "source": settings.source, "seeds": settings.seeds}
     line = "".join(c for c in " ".join(name.split()) if c.isprintable())  # TOML takes no control characters

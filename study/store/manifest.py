@@ -47,7 +47,7 @@ def is_intact(folder: Path) -> bool:
         return False
 
 
-def copied(source: BinaryIO, to: BinaryIO) -> list[int | str]:
+def copy_and_hash(source: BinaryIO, to: BinaryIO) -> list[int | str]:
     """Copies a stream to its end and returns the size and SHA-256 of what went by."""
     size, digest = 0, hashlib.sha256()
     while block := source.read(BLOCK_BYTES):

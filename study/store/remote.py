@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from study.store.lease import Watch, beating, is_dead, new_owner
-from study.store.manifest import Files, copied, read_done
+from study.store.manifest import Files, copy_and_hash, read_done
 from trainables.errors import BadInput
 
 SETTLE_S = 1.0  # between asking for a lease and looking who else asked: longer than a write takes to be listed
@@ -102,7 +102,7 @@ class Remote:
             for name, sums in read_done(content).items():
                 (work / name).parent.mkdir(parents=True, exist_ok=True)
                 with self._open(f"{_version(address, content)}/{name}") as source, open(work / name, "wb") as to:
-                    if copied(source, to) != sums:
+                    if copy_and_hash(source, to) != sums:
                         raise ValueError(f"{name} is damaged")
         except (ValueError, FileNotFoundError):
             self._set_aside(address, content)
@@ -126,7 +126,7 @@ class Remote:
         content = (folder / "DONE").read_bytes()
         for name, sums in read_done(content).items():
             with open(folder / name, "rb") as source, self._create(f"{_version(address, content)}/{name}") as to:
-                if copied(source, to) != sums:
+                if copy_and_hash(source, to) != sums:
                     raise OSError(f"{folder / name} changed while it was copied")
         self._write(_done(address), content)
 

@@ -16,12 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from study.record.heartbeat import settled
+from study.record.heartbeat import reconcile_status
 from study.record.record import Record, Trial
 from study.report import plain, write_files
 from study.results import learning_curves as epochs
 from study.results.transfer_matrix import code_version, curves
-from study.sanitize import told
+from study.sanitize import sanitize
 from study.spec.recipe_file import recipe_toml
 from study.store.store import Store
 from trainables.catalogue import dataset
@@ -212,7 +212,7 @@ class Writer:
                 view = view or MlflowView(uri, record, store)
                 view.write_trial(trial)
             except Exception as error:  # a view may fail in any way; the study goes on and says so at its end
-                said = told(str(error)).splitlines()  # a server's address may hold a password
+                said = sanitize(str(error)).splitlines()  # a server's address may hold a password
                 self.error = f"{type(error).__name__}: {said[0] if said else ''}"
 
 
@@ -224,7 +224,7 @@ def sync(uri: str, record: Record, store: Store, report: Mapping[str, Any], fold
     """
     view = MlflowView(uri, record, store)
     rows = {row["address"]: row for row in report["matrix"]}
-    for trial in settled(record.trials(), record.folder).values():
+    for trial in reconcile_status(record.trials(), record.folder).values():
         row = rows.get(trial.address, {})
         gains = {f"{t}/gain": v["gain"] for t, v in row.get("targets", {}).items() if v["gain"] is not None}
         gains |= {key: row[key] for key in ("gain", "selection") if row.get(key) is not None}

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.catalogue import RETRIEVAL, Dataset, dataset
-from trainables.configs import Cut, Evaluate, Sweep
+from trainables.configs import EncodingConfig, Evaluate, LayerSweep
 from trainables.context import Context, encoder_folder
 from trainables.encoding.formats import encode, sides
 from trainables.errors import DataError
@@ -77,7 +77,7 @@ def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[
     return {"steps": 0}
 
 
-def sweep(config: Sweep, init: Path, out: Path, context: Context) -> dict[str, Any]:
+def sweep(config: LayerSweep, init: Path, out: Path, context: Context) -> dict[str, Any]:
     """Accuracy of sentence retrieval at every layer, 0 being the embeddings; writes `layers.json`: language -> [layers]."""
     d, data = dataset(config.target), _data(config, init, context)
     reader = _Reader.of(init, data, context, config.pooling, config.max_length)
@@ -101,7 +101,7 @@ def score_rows(
     d: Dataset,
     language: str,
     split: str,
-    cut: Cut,
+    cut: EncodingConfig,
     data: Data,
     context: Context,
     first: int | None = None,
@@ -184,7 +184,7 @@ def _mined(reader: _Reader, d: Dataset, language: str, split: str) -> list[Candi
     return mine(*sides)
 
 
-def _data(config: Evaluate | Sweep, init: Path, context: Context) -> Data:
+def _data(config: Evaluate | LayerSweep, init: Path, context: Context) -> Data:
     tokenizer = load_tokenizer(encoder_folder(init))
     return Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale, config.data)
 

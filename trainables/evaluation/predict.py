@@ -14,10 +14,10 @@ from trainables.modeling.memory import MAX_TOKENS
 from trainables.modeling.model import Net
 from trainables.recipe import Pooling
 from trainables.training.batch import Batch, collate, item_lengths
-from trainables.training.loop import Machine
+from trainables.training.loop import Device
 
 
-def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Machine) -> np.ndarray:
+def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Device) -> np.ndarray:
     """The outputs of `task` for every item, the same on every worker.
 
     Returns:
@@ -54,7 +54,7 @@ def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Machine
 
 
 def embed(
-    net: Net, encoded: Encoded, layers: Sequence[int], pad_id: int, machine: Machine, pooling: Pooling = "mean"
+    net: Net, encoded: Encoded, layers: Sequence[int], pad_id: int, machine: Device, pooling: Pooling = "mean"
 ) -> np.ndarray:
     """Sentence vectors float32 [layers, items, width], from `hidden_states[layer]` of each of `layers`.
 
@@ -87,7 +87,7 @@ def retrieval_layer(num_layers: int) -> int:
     return {24: 14, 12: 8}.get(num_layers, max(1, round(num_layers * 2 / 3)))
 
 
-def _shares(encoded: Encoded, pad_id: int, machine: Machine) -> Iterator[tuple[np.ndarray, Batch]]:
+def _shares(encoded: Encoded, pad_id: int, machine: Device) -> Iterator[tuple[np.ndarray, Batch]]:
     lengths = item_lengths(encoded)
     order = np.argsort(lengths, kind="stable")
     lengths = lengths[order]
@@ -107,7 +107,7 @@ def _token_places(encoded: Encoded, items: np.ndarray) -> np.ndarray:
     return np.concatenate([np.arange(encoded.starts[i], encoded.starts[i + 1]) for i in items])
 
 
-def _fill(out: np.ndarray, mine: list[tuple[np.ndarray, np.ndarray]], machine: Machine) -> np.ndarray:
+def _fill(out: np.ndarray, mine: list[tuple[np.ndarray, np.ndarray]], machine: Device) -> np.ndarray:
     for results in machine.comm.gather(mine):
         for places, values in results:
             out[places] = values

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from trainables.catalogue import Dataset, dataset
-from trainables.configs import AlignFit, Cut
+from trainables.configs import AlignmentConfig, EncodingConfig
 from trainables.encoding.formats import Encoded, encode, sides
 from trainables.errors import DataError
 from trainables.examples import Bitext
@@ -22,7 +22,7 @@ class Row(NamedTuple):
     second: int | None
 
 
-def pairs_of(align: AlignFit, data: Data) -> Encoded:
+def pairs_of(align: AlignmentConfig, data: Data) -> Encoded:
     """All pairs, one after another: rows 2i and 2i + 1 are a translation and its English original.
 
     They are framed as their own task frames them, so that a pair of sentences is one row; of an utterance that is cut into
@@ -31,7 +31,7 @@ def pairs_of(align: AlignFit, data: Data) -> Encoded:
     Raises:
         DataError: no id of a language stands in the English rows.
     """
-    d, cut = dataset(align.data), Cut(max_length=align.max_length)
+    d, cut = dataset(align.data), EncodingConfig(max_length=align.max_length)
     if d.kind == "bitext":
         return _interleaved([row for language in align.languages for row in _both_sides(d, language, cut, data)])
     english = _rows(data.encoded(d, "en", "train", cut))
@@ -47,7 +47,7 @@ def pairs_of(align: AlignFit, data: Data) -> Encoded:
     return _interleaved(rows)
 
 
-def _both_sides(d: Dataset, language: str, cut: Cut, data: Data) -> Iterator[Row]:
+def _both_sides(d: Dataset, language: str, cut: EncodingConfig, data: Data) -> Iterator[Row]:
     """The rows of sentences that stand with their English originals in one file."""
     pairs = cast("list[Bitext]", data.examples(d, language, "train"))
     own, english = (_rows(encode("text", side, data.tokenizer, max_length=cut.max_length)) for side in sides(pairs))

@@ -23,7 +23,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from trainables.training.distributed import Comm
+from trainables.training.distributed import ProcessGroup
 
 KEPT = 2  # the newest may be damaged by what interrupted the phase
 WRITING_FRAC = 0.05  # at most this share of the time goes into writing, however large the state is
@@ -52,7 +52,7 @@ class Checkpoints:
     """
 
     def __init__(
-        self, folder: Path | None, comm: Comm, every: float = 60.0, stop: Callable[[], bool] = lambda: False
+        self, folder: Path | None, comm: ProcessGroup, every: float = 60.0, stop: Callable[[], bool] = lambda: False
     ) -> None:
         """`folder` None: no checkpoints. `every`: seconds between two of them. `stop`: whether the phase has to stop."""
         self.comm, self.every, self.stop = comm, every, stop

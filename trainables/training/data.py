@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from trainables.catalogue import POOLED, Dataset
-from trainables.configs import Cut, rows_used
+from trainables.configs import EncodingConfig, rows_used
 from trainables.encoding.formats import Encoded, encode
 from trainables.errors import DataError
 from trainables.examples import Example, Labelled
 from trainables.recipe import digest
 from trainables.sources import Source
-from trainables.training.distributed import Comm
+from trainables.training.distributed import ProcessGroup
 from trainables.training.synonyms import address, copies_of, synonyms_of
 
 FORMAT_VERSION = 3  # counts up when encoding changes its meaning
@@ -27,7 +27,7 @@ FORMAT_VERSION = 3  # counts up when encoding changes its meaning
 
 @dataclass(frozen=True)
 class Exchange:
-    """Which training rows are changed how: see `configs.TaskFit`; `path` is the file of the words, "" the source's own."""
+    """Which training rows are changed how: see `configs.TaskTraining`; `path` is the file of the words, "" the source's own."""
 
     copies: int
     synonyms: str
@@ -41,7 +41,7 @@ class Data:
     source: Source
     cache: Path
     tokenizer: Any
-    comm: Comm
+    comm: ProcessGroup
     scale: float
     fingerprints: Mapping[str, str]  # "dataset/language/split" -> content hash, from the stage's config
 
@@ -62,7 +62,7 @@ class Data:
         d: Dataset,
         language: str,
         split: str,
-        cut: Cut,
+        cut: EncodingConfig,
         *,
         labels: Sequence[str] = (),
         first: int | None = None,
@@ -105,7 +105,7 @@ class Data:
             raise DataError(f"synonyms {where!r}: they are not those that the study was planned with")
         return copies_of([row for row in rows if isinstance(row, Labelled)], synonyms, exchange.copies)
 
-    def _encode(self, d: Dataset, examples: Sequence[Example], cut: Cut, labels: Sequence[str]) -> Encoded:
+    def _encode(self, d: Dataset, examples: Sequence[Example], cut: EncodingConfig, labels: Sequence[str]) -> Encoded:
         return encode(
             d.kind,
             examples,
@@ -122,7 +122,7 @@ class Data:
         return rows_used(self.scale, self.source.num_rows(d, language, split), split)
 
 
-def joined(parts: Sequence[Encoded]) -> Encoded:
+def concat(parts: Sequence[Encoded]) -> Encoded:
     """The rows of several splits of one kind, one after another."""
     if len(parts) == 1:
         return parts[0]

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 
-class Comm:
+class ProcessGroup:
     """This worker's place in the group; one worker outside torch.distributed."""
 
     def __init__(self) -> None:

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.configs import FitConfig
+from trainables.configs import TrainingConfig
 from trainables.encoding.formats import Encoded
 from trainables.errors import is_out_of_memory
 from trainables.modeling.memory import Shape, trim_heap
 from trainables.modeling.model import Net
 from trainables.training.batch import Batch, collate
 from trainables.training.checkpoint import Checkpoints, Stopped
-from trainables.training.distributed import Comm
+from trainables.training.distributed import ProcessGroup
 from trainables.training.robust import Changes, changed_loss
 from trainables.training.schedule import Schedule, generator, mask_tokens, rate_of
 
@@ -60,7 +60,7 @@ class NonFiniteLoss(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Probe:
+class MidTrainingEvaluation:
     """What is scored after some steps and only noted: `scores` gives "dataset/language/split" -> metric -> percent.
 
     `rows`: the encoded rows that are scored, one split at a time.
@@ -72,14 +72,14 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Machine:
+class Device:
     """Where training runs: the device, this worker's place in the group, whether it has to stop, and a memory budget.
 
     `tokens_frac` is the share of the usual tokens that go through the model at once, below 1 where memory ran out before.
     """
 
     device: torch.device
-    comm: Comm
+    comm: ProcessGroup
     stop: Callable[[], bool] = lambda: False
     tokens_frac: float = 1.0
 
@@ -99,14 +99,14 @@ def fit(
     net: Net,
     data: Mapping[str, Encoded],
     schedule: Schedule,
-    config: FitConfig,
+    config: TrainingConfig,
     tokenizer: Any,
-    machine: Machine,
+    machine: Device,
     dev_score: Callable[[], float] | None,
     watch: Callable[[int, int, float, int], None],
     checkpoints: Checkpoints,
     aligned: Encoded | None = None,
-    probe: Probe | None = None,
+    probe: MidTrainingEvaluation | None = None,
 ) -> History:
     """Trains `net` through `schedule` and leaves it with its best weights, or its last where `config.keep` says so.
 
@@ -167,8 +167,8 @@ class Evaluations:
     """What is scored after which steps: dev rows, whose best weights stay, and the points of a curve."""
 
     dev_score: Callable[[], float] | None
-    probe: Probe | None
-    config: FitConfig
+    probe: MidTrainingEvaluation | None
+    config: TrainingConfig
     steps: int
 
     def __call__(self, done: int, net: Net, history: History, checkpoints: Checkpoints) -> None:
@@ -193,7 +193,7 @@ class Losses:
     """The losses of the steps since the last look, still on the device."""
 
     history: History
-    machine: Machine
+    machine: Device
     pending: list[torch.Tensor] = field(default_factory=list)
 
     def look(self) -> float | None:
@@ -220,7 +220,7 @@ class Cadence:
     The first worker's clock decides for all, once a look, so that no step waits for an agreement.
     """
 
-    def __init__(self, first: int, comm: Comm) -> None:
+    def __init__(self, first: int, comm: ProcessGroup) -> None:
         self.comm, self.at, self.next, self.looked = comm, first, first + 1, time.monotonic()
 
     def is_due(self, done: int) -> bool:
@@ -234,7 +234,7 @@ class Cadence:
 
 
 def begin_step(
-    net: Net, optimizer: torch.optim.Optimizer, config: FitConfig, step: int, steps: int, machine: Machine
+    net: Net, optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int, steps: int, machine: Device
 ) -> None:
     """Training mode, the step's own dropout on this worker, whatever was drawn before it, and its learning rate."""
     net.train()
@@ -247,7 +247,7 @@ def losses_of(
     step: int,
     data: Mapping[str, Encoded],
     schedule: Schedule,
-    config: FitConfig,
+    config: TrainingConfig,
     tokenizer: Any,
     special: np.ndarray,
     aligned: Encoded | None,
@@ -258,8 +258,8 @@ def losses_of(
     if data[task].kind == "text":
         return [Loss(task, mask_batch(batch, special, tokenizer, generator(config.seed, "mask", step), config.mask))]
     found = [Loss(task, batch, changes=Changes(config.robust, config.seed, step) if config.robust else None)]
-    if aligned is not None and schedule.beside is not None and config.align:
-        pairs = collate(aligned, schedule.beside[step], tokenizer.pad_token_id)
+    if aligned is not None and schedule.alignment_batches is not None and config.align:
+        pairs = collate(aligned, schedule.alignment_batches[step], tokenizer.pad_token_id)
         found = found[: not config.align.alone] + [Loss(task, pairs, config.align.weight, aligns=True)]
     return found
 
@@ -277,7 +277,7 @@ class Loss:
     aligns: bool = False
     changes: Changes | None = None
 
-    def parts(self, net: Net, machine: Machine, tokens: int) -> Iterator[torch.Tensor]:
+    def parts(self, net: Net, machine: Device, tokens: int) -> Iterator[torch.Tensor]:
         """This worker's part of the term, in pieces of at most so many padded tokens."""
         comm, device = machine.comm, machine.device
         noise = self.changes.noise(comm.rank, device) if self.changes else None
@@ -303,7 +303,7 @@ class TokenBudget:
     """How many padded tokens go through the model at once; halved once in a phase, when the memory does not hold them."""
 
     shape: Shape
-    machine: Machine
+    machine: Device
     halved: bool = False
 
     def tokens(self, length: int, *, text: bool) -> int:
@@ -322,7 +322,7 @@ def train_step(
     losses: Sequence[Loss],
     optimizer: torch.optim.Optimizer,
     clip: float,
-    machine: Machine,
+    machine: Device,
     budget: TokenBudget,
 ) -> torch.Tensor:
     """One optimiser step on the sum of the losses; returns this worker's part of it, still on the device."""
@@ -357,7 +357,7 @@ def clip_gradients(parameters: Sequence[torch.nn.Parameter], clip: float, table:
     torch.nn.utils.clip_grads_with_norm_(parameters, clip, torch.stack(norms).norm().float())
 
 
-def _gradients(net: Net, losses: Sequence[Loss], machine: Machine, budget: TokenBudget) -> torch.Tensor:
+def _gradients(net: Net, losses: Sequence[Loss], machine: Device, budget: TokenBudget) -> torch.Tensor:
     """Adds up the gradients of this worker's share of the batches, piece by piece; returns its part of the mean losses."""
     total = torch.zeros((), device=machine.device)
     for term in losses:
@@ -368,7 +368,7 @@ def _gradients(net: Net, losses: Sequence[Loss], machine: Machine, budget: Token
     return total
 
 
-def make_optimizer(net: Net, config: FitConfig, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(net: Net, config: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
     """The optimizer that the phase names, fused where there is such; no weight decay on vectors (biases and LayerNorm)."""
     decayed = [p for p in net.parameters() if p.dim() > 1]
     plain = [p for p in net.parameters() if p.dim() <= 1]
@@ -400,7 +400,7 @@ def mask_batch(
     return replace(batch, tokens=tokens, labels=labels, count=int(chosen.sum()))
 
 
-def check_losses(pending: list[torch.Tensor], history: History, machine: Machine) -> list[float]:
+def check_losses(pending: list[torch.Tensor], history: History, machine: Device) -> list[float]:
     """The global loss of each pending step; raises NonFiniteLoss at the first that is not finite."""
     if not pending:
         return []

@@ -32,7 +32,11 @@ def changed_loss(
     """
     if not robust.weight:
         return net.loss(task, batch, rows_per_item)
-    delta = worst(net, task, batch, rows_per_item, robust) if robust.steps else drawn(net, batch, robust, noise)
+    delta = (
+        pgd_perturbation(net, task, batch, rows_per_item, robust)
+        if robust.steps
+        else random_perturbation(net, batch, robust, noise)
+    )
     if robust.weight == 1:
         return net.loss(task, batch, rows_per_item, delta)
     with _same_masks(delta):
@@ -40,7 +44,7 @@ def changed_loss(
     return (1 - robust.weight) * net.loss(task, batch, rows_per_item) + robust.weight * changed
 
 
-def worst(net: Net, task: str, batch: Mapping[str, Tensor], rows_per_item: int, robust: Robust) -> Tensor:
+def pgd_perturbation(net: Net, task: str, batch: Mapping[str, Tensor], rows_per_item: int, robust: Robust) -> Tensor:
     """float32 [B, L, width]: what `robust.steps` steps of ascent from 0 add to the word embeddings; 0 on padding.
 
     Gradients are taken with respect to the change alone, so those of the parameters stay as they are.
@@ -56,7 +60,7 @@ def worst(net: Net, task: str, batch: Mapping[str, Tensor], rows_per_item: int, 
     return delta
 
 
-def drawn(net: Net, batch: Mapping[str, Tensor], robust: Robust, noise: torch.Generator) -> Tensor:
+def random_perturbation(net: Net, batch: Mapping[str, Tensor], robust: Robust, noise: torch.Generator) -> Tensor:
     """float32 [B, L, width]: for each token a change that is uniform in the ball; 0 on padding."""
     like = torch.zeros_like(net.embedded(batch["tokens"]).detach(), dtype=torch.float32)
     if robust.norm == "linf":

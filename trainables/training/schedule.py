@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainables.configs import FitConfig, Intermediate
+from trainables.configs import Intermediate, TrainingConfig
 
 # Batches inside one window are sorted by length: 64 of them waste little padding and still see the data shuffled.
 WINDOW_BATCHES = 64
@@ -70,14 +70,14 @@ class Schedule:
         task: int [steps], index into `names`, one task per optimiser step.
         items: per task int [times drawn, batch], the item numbers of its k-th batch.
         nth: int [steps], how often the task of step s was drawn before s.
-        beside: int [steps, pairs] of what is aligned at every step, whatever its task; None where nothing is.
+        alignment_batches: int [steps, pairs] of what is aligned at every step, whatever its task; None where nothing is.
     """
 
     names: tuple[str, ...]
     task: np.ndarray
     items: Mapping[str, np.ndarray]
     nth: np.ndarray
-    beside: np.ndarray | None = None
+    alignment_batches: np.ndarray | None = None
 
     @property
     def steps(self) -> int:
@@ -105,9 +105,9 @@ def make_schedule(
     probabilities: Mapping[str, float],
     steps: int,
     seed: int,
-    beside: Stream | None = None,
+    alignment: Stream | None = None,
 ) -> Schedule:
-    """The schedule of `steps` optimiser steps over the tasks of `streams`; `beside` has a batch in each of them."""
+    """The schedule of `steps` optimiser steps over the tasks of `streams`; `alignment` has a batch in each of them."""
     names = tuple(sorted(streams))
     task = draw_tasks([probabilities[n] for n in names], steps, seed)
     nth = np.zeros(steps, dtype=np.int64)
@@ -116,7 +116,7 @@ def make_schedule(
         steps_of_task = np.flatnonzero(task == index)
         nth[steps_of_task] = np.arange(len(steps_of_task))
         items[name] = batches(streams[name], len(steps_of_task), seed, name)
-    pairs = None if beside is None else batches(beside, steps, seed, "align")
+    pairs = None if alignment is None else batches(alignment, steps, seed, "align")
     return Schedule(names, task, items, nth, pairs)
 
 
@@ -201,7 +201,7 @@ def mixture(config: Intermediate, sizes: Mapping[str, int], lines: int) -> tuple
     return limit, share, mixing_probabilities(sizes, limit or max(sizes.values()))
 
 
-def rate_of(config: FitConfig, step: int, steps: int) -> float:
+def rate_of(config: TrainingConfig, step: int, steps: int) -> float:
     """Compute the learning rate of a step, counted from 0."""
     if config.rates == "one_cycle":
         return one_cycle(step, steps, config.lr)

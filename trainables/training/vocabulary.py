@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.configs import FitConfig
+from trainables.configs import TrainingConfig
 from trainables.modeling.model import LeanEmbedding, Net
 from trainables.training.schedule import rate_of
 
@@ -63,12 +63,12 @@ def trim(net: Net, texts: Iterable[np.ndarray]) -> Trimmed | None:
     return Trimmed(net, whole, used, tied)
 
 
-def is_exact(config: FitConfig) -> bool:
+def is_exact(config: TrainingConfig) -> bool:
     """Whether the optimizer leaves rows without a gradient alone but for decay: Adam's weight decay is part of the gradient."""
     return config.optimizer == "adamw" or not config.weight_decay
 
 
-def decay_of(config: FitConfig, done: int, steps: int) -> float:
+def decay_of(config: TrainingConfig, done: int, steps: int) -> float:
     """What AdamW's weight decay has multiplied a row without a gradient with, after `done` of `steps` steps."""
     if config.optimizer != "adamw":
         return 1.0
