@@ -18,11 +18,12 @@ from statistics import fmean
 from typing import Any
 
 from study.hardware import usable_cpus
-from study.launch import parser, settings_of
+from study.launch import parser
 from study.planning.cost import Cost, Workload, cost_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from study.planning.throughput import measure_speed, tokenizer_of
+from study.spec.cli_parser import spec_of
 from study.spec.initial_trials import initial_trials
 
 POCKET = "--intermediate mnli,squad,ccg,cola,mlm --targets tatoeba,panx,udpos,xquad,xnli"
@@ -68,7 +69,7 @@ def main() -> int:
 
 def estimated(options: Sequence[str]) -> tuple[Cost, dict[str, list[float]]]:
     """The cost of a launch into an empty home, and by label the seconds of its stages."""
-    settings, source = settings_of(parser().parse_args(options))
+    settings, source = spec_of(parser().parse_args(options)).resolve()
     planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
     plans = [planner.plan(recipe, settings.seeds) for recipe, _ in initial_trials(settings)]
     nodes = {node.address: node for plan in plans for node in plan.nodes}

@@ -210,7 +210,7 @@ def figures(report: dict[str, Any], ranks: dict[str, list[tuple[str, ...]]], cla
 
 def markdown(report: dict[str, Any], ranks: dict[str, list[tuple[str, ...]]], claims: list[Claim]) -> str:
     """The results for a reader."""
-    from study.report import cells as texts
+    from study.results.writers import cells as texts
 
     titles = [t["title"] for t in report["targets"]]
     lines = [f"# Pocket data: the default study over {report['seeds']} seeds", "", report["headline"], ""]

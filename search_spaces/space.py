@@ -87,6 +87,7 @@ class Space:
         pocket_tasks: the same on the pocket data, with "mlm" where masked LM is mixed in; () = as elsewhere.
         curve: at how many points of a target's training scores are noted unless a launch says otherwise.
         aligns, robust: objectives that it asks about by itself; a launch may name others.
+        name: of a space that is given as a value; a file's is that of the file.
     """
 
     question: str
@@ -101,6 +102,7 @@ class Space:
     curve: int = 0
     aligns: bool = False
     robust: tuple[Robust, ...] = ()
+    name: str = ""
 
 
 # Numbers of robust training that are searched; 0 copies are the profile's number for each data set.

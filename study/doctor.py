@@ -5,28 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from study.diagnostics.datasets import SPLITS, Finding, check_data
+from study.diagnostics.datasets import check_data
 from study.diagnostics.environment import Check, check_all
+from study.diagnostics.tables import print_checks, print_findings
 from study.sanitize import SafeConsole
 from study.spec.cli_parser import Parser, home_of, names_of, print_json, run_verb
 from trainables.catalogue import DATASETS, dataset
 from trainables.errors import BadInput
 from trainables.sources import open_source
-
-COLOURS = {
-    "ok": "green",
-    "warning": "yellow",
-    "partial": "green",
-    "stand-in": "yellow",
-    "differs": "yellow",
-    "broken": "red",
-    "absent": "dim",
-}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,19 +47,8 @@ def _installation(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"checks": [check.to_dict() for check in found]})
     else:
-        _print_checks(found, SafeConsole(highlight=False))
+        print_checks(found, SafeConsole(highlight=False))
     return 1 if any(check.state == "broken" for check in found) else 0
-
-
-def _print_checks(found: Sequence[Check], console: Console) -> None:
-    grid = Table.grid(padding=(0, 2))
-    for column in ("state", "name", "said"):
-        grid.add_column(column, overflow="fold")
-    for check in found:
-        grid.add_row(f"[{COLOURS[check.state]}]{check.state}[/]", check.name, escape(check.said))
-        if check.mend:
-            grid.add_row("", "", f"[bold]mend:[/] {escape(check.mend)}")
-    console.print(grid)
 
 
 def _data(options: argparse.Namespace) -> int:
@@ -85,66 +60,8 @@ def _data(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"source": source.spec, "unread": list(unread), "datasets": [f.to_dict() for f in found]})
     else:
-        _print(found, unread, SafeConsole(highlight=False))
+        print_findings(found, unread, SafeConsole(highlight=False))
     return 1 if any(f.state == "broken" for f in found) else 0
-
-
-def _print(found: Sequence[Finding], unread: Sequence[str], console: Console) -> None:
-    table = Table("dataset", box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("train", "dev", "test", "languages"):
-        table.add_column(column, justify="right")
-    table.add_column("state")
-    for f in found:
-        if f.state != "absent":
-            table.add_row(
-                f.name, *(_sum(f, split) for split in SPLITS), _languages(f), f"[{COLOURS[f.state]}]{f.state}[/]"
-            )
-    if table.row_count:
-        console.print(table)
-    for f in found:
-        for problem in f.problems:
-            console.print(f"[{COLOURS[f.state]}]{f.name}[/]: {escape(problem)}")
-        if f.left_out:
-            console.print(
-                f"[dim]{f.name}: {f.left_out:,} of {f.left_out + (f.examples or 0):,} rows left out by rule[/]"
-            )
-    _print_absent([f for f in found if f.state == "absent"], console)
-    if unread:
-        console.print(f"\nthere, but of no dataset of the catalogue: {escape(', '.join(unread))}")
-    if any(f.state != "absent" and not f.read for f in found):
-        console.print("\n[dim]Only lists and cards of the hub were looked at; --read reads the rows too.[/]")
-
-
-def _print_absent(found: Sequence[Finding], console: Console) -> None:
-    """What is not there and what brings it; datasets that want the same share a line."""
-    names: dict[str, list[str]] = {}
-    for f in found:
-        names.setdefault(f.advice, []).append(f.name)
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(max_width=26)
-    grid.add_column(style="dim")
-    for advice, wanting in names.items():
-        grid.add_row(", ".join(wanting), escape(advice))
-    if names:
-        console.print("absent, and what brings it", style="bold")
-        console.print(grid)
-
-
-def _languages(f: Finding) -> str:
-    """How many of the published languages are there, and how many others."""
-    there = {language for split in f.rows.values() for language in split}
-    extra = len(there - set(dataset(f.name).configs))
-    own = len(there) - extra
-    return f"{own}{f' of {own + len(f.missing)}' if f.missing else ''}{f' +{extra}' if extra else ''}"
-
-
-def _sum(f: Finding, split: str) -> str:
-    """Rows of a split over all languages; "?" where some are not known without a download."""
-    rows = f.rows.get(split)
-    if not rows:
-        return "-"
-    known = [n for n in rows.values() if n is not None]
-    return f"{sum(known):,}" if len(known) == len(rows) else "?"
 
 
 if __name__ == "__main__":

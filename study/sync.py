@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from study.record.record import Record
-from study.report import write_report
+from study.api import Study
+from study.results.writers import write_report
 from study.sanitize import escape_control_characters, redact
-from study.spec.cli_parser import Parser, home_of, print_json, run_verb
-from study.store.store import Store
+from study.spec.cli_parser import Parser, print_json, run_verb
 
 
 def main(argv: Sequence[str]) -> int:
@@ -17,20 +16,18 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("name", help="the study")
     parser.add_argument("--mlflow-uri", help="MLflow server or store (default: a SQLite file in the home)")
     options = parser.parse_args(argv)
-    home = home_of(options)
-    record = Record(home, options.name)
-    settings = record.settings
+    study = Study.open(options.name, home=options.home)
 
     from study.tracking.mlflow import default_uri, sync
 
-    uri = options.mlflow_uri or default_uri(home)
+    uri = options.mlflow_uri or default_uri(study.home)
     shown = redact(uri)
-    store = Store(home, settings.store)
-    runs = sync(uri, record, store, write_report(record, store), record.folder / "report")
+    report = write_report(study.record, study.store)
+    runs = sync(uri, study.record, study.store, report, study.record.folder / "report")
     if options.json:
-        print_json({"study": record.name, "uri": shown, "runs": len(runs)})
+        print_json({"study": study.name, "uri": shown, "runs": len(runs)})
     else:
-        print(f"{len(runs)} runs of {record.name} are up to date at {escape_control_characters(shown)}")
+        print(f"{len(runs)} runs of {study.name} are up to date at {escape_control_characters(shown)}")
     return 0
 
 

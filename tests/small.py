@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from study.launch import parser, settings_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from study.planning.rows_check import mark_checked
 from study.spec.initial_trials import initial_trials
+from tests.builders import resolved
 from trainables import pocket
 from trainables.configs import StageConfig
 from trainables.context import Watch
@@ -62,7 +62,7 @@ def stages_of(source: Source, encoder: str, **recipe: Any) -> dict[str, StageCon
 
 def as_checked(home: Path, *argv: str) -> None:
     """Makes a home believe that the rows of a launch were found sound, as if they had been changed since."""
-    settings, source = settings_of(parser().parse_args(argv))
+    settings, source = resolved(*argv)
     planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
     mark_checked(source, [planner.plan(recipe, settings.seeds) for recipe, _ in initial_trials(settings)], home)
 

@@ -18,11 +18,11 @@ from safetensors.torch import load_file
 from search_spaces import space
 from search_spaces.space import FixedSuggest, SpaceContext
 from study.launch import main as launch
-from study.launch import parser, settings_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from study.results.alignment_tables import aligned_rows, alignment, lines
 from study.resume import main as resume
+from tests.builders import resolved
 from tests.small import assert_same_weights, files_of, run_stage, small_source, stages_of
 from tests.test_checkpoint import interrupted, whole
 from trainables.catalogue import dataset
@@ -271,8 +271,7 @@ def test_a_combined_recipe_round_trips_and_is_named() -> None:
 
 
 def test_the_space_asks_for_each_language_and_all_and_has_rows_to_compare_with() -> None:
-    options = parser().parse_args(["--space", "xero_align"])
-    settings, _ = settings_of(options)
+    settings, _ = resolved("--space", "xero_align")
     others = ["de", "es", "hi", "ru", "sw", "tr", "zh"]
     assert settings.targets == ("massive",) and list(settings.labelled) == others
     assert [arm["languages"] for arm in settings.objectives["align"]] == [*([tag] for tag in others), ["all"]]
@@ -281,7 +280,9 @@ def test_the_space_asks_for_each_language_and_all_and_has_rows_to_compare_with()
         labelled=("de",), align=(Align(languages=("de",)), ON_ALL),
     )  # fmt: skip
     found = space("xero_align")
-    rows = [found.recipe(FixedSuggest(params), setting) for params in found.published(setting)] + found.comparison_rows(setting)
+    rows = [found.recipe(FixedSuggest(params), setting) for params in found.published(setting)] + found.comparison_rows(
+        setting
+    )
     assert [title(row, {}) for row in rows] == [
         "no intermediate task", "aligned on de", "aligned on all", "labels in de", "labels in en+de",
         "aligned first, on all", "aligned last, on all",

@@ -169,10 +169,10 @@ def test_a_recipe_leaves_no_room_for_options_that_it_holds(refused: Callable[...
 
 
 def test_a_name_belongs_to_one_study(refused: Callable[..., str], home: Path) -> None:
-    from study.launch import parser, settings_of
     from study.record.record import Record
+    from tests.builders import resolved
 
-    settings, _ = settings_of(parser().parse_args([*LAUNCH[1:], "--scale", "0.5"]))
+    settings, _ = resolved(*LAUNCH[1:], "--scale", "0.5")
     Record(home, "mine").open(settings)
     file = home / "studies" / "mine" / "study.json"
     line = refused(*LAUNCH, "--name", "mine", "--scale", "0.25")
@@ -185,10 +185,10 @@ def test_a_name_belongs_to_one_study(refused: Callable[..., str], home: Path) ->
 
 
 def test_a_language_that_was_not_scored_is_refused(refused: Callable[..., str], home: Path) -> None:
-    from study.launch import parser, settings_of
     from study.record.record import Record
+    from tests.builders import resolved
 
-    Record(home, "mine").open(settings_of(parser().parse_args([*LAUNCH[1:]]))[0])
+    Record(home, "mine").open(resolved(*LAUNCH[1:])[0])
     assert "unknown language 'dee' (allowed: none)" in refused("report", "mine", "--languages", "dee")
 
 
@@ -284,10 +284,10 @@ def test_a_broken_row_stops_the_stage_and_names_where(tmp_path: Path, encoder: W
 def test_how_encoders_are_read_is_part_of_every_recipe_unless_it_is_as_published() -> None:
     from search_spaces import space
     from search_spaces.space import FixedSuggest, SpaceContext
-    from study.launch import parser, settings_of
+    from tests.builders import resolved
 
     options = ["--layer", "2", "--pooling", "mean", "--bare-prefix", "drop"]
-    settings, _ = settings_of(parser().parse_args([*LAUNCH[1:], *options]))
+    settings, _ = resolved(*LAUNCH[1:], *options)
     assert settings.reading == {"layer": 2, "bare_prefix": "drop"}  # the mean is the published pooling
     s = settings
     setting = SpaceContext(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from study.launch import DEFAULT_TARGETS
+from study.spec.resolve import DEFAULT_TARGETS
 from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
 from trainables.catalogue.common import XTREME
 from trainables.errors import BadInput

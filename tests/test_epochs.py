@@ -15,12 +15,14 @@ import pytest
 
 from dashboards.page import render
 from study.launch import main as launch
-from study.record.record import Record, ResolvedSpec, Trial
-from study.report import main, markdown, write_files
+from study.record.record import Record, Trial
+from study.report import main
 from study.results import learning_curves as epochs
 from study.results.published import compare, footnotes
 from study.results.statistics import paired
 from study.results.transfer_matrix import build
+from study.results.writers import markdown, write_files
+from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from study.tracking.mlflow import curve_points
 from trainables.catalogue import dataset

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from study.launch import parser, settings_of
 from study.planning.plan import scored_languages
-from study.record.record import Record, ResolvedSpec
-from study.score import score
+from study.record.record import Record
 from study.spec.recipe_file import recipe_toml
+from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from study.xtreme.layout import TASKS, known_languages
+from study.xtreme.scoring import score
+from tests.builders import resolved
 from tests.test_real_data import HUB
 from tests.test_study import rows, verb
 from trainables.catalogue import DATASETS, dataset
@@ -53,7 +54,7 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     home = Path(tmp_path_factory.mktemp("home"))
     own = ["--source", request.param, "--encoder", "pretrain:nano", "--scale", SCALE]
     everything = ["--space", "intermediate_tasks", "--targets", "all", "--intermediate", "all", *own]
-    settings, source = settings_of(parser().parse_args(everything))
+    settings, source = resolved(*everything)
     tasks = ",".join(settings.intermediate)
     glue = [d.name for d in DATASETS.values() if "glue" in d.roles and "en" in source.languages(d, "train")]
     mixed = tuple(dict.fromkeys([*settings.intermediate, *glue]))

@@ -16,12 +16,13 @@ import pytest
 
 from study import gc, launch, resume
 from study.execution.monitor import TITLES, Progress
+from study.execution.retention import Budget, GcResult, RetentionPolicy, collect
 from study.execution.trial import TrialJob, run_stages
-from study.gc import Budget, RetentionPolicy, collect
 from study.planning.plan import Node, Plan, Planner, missing
-from study.record.record import Record, ResolvedSpec, Trial
+from study.record.record import Record, Trial
 from study.results.transfer_matrix import build, curves
 from study.spec.initial_trials import initial_trials
+from study.spec.study_spec import ResolvedSpec
 from study.store.disk_usage import LEFT_S, Disk, parse_size, scratch, size_of
 from study.store.store import LEASE_S, Store
 from trainables.catalogue import dataset
@@ -105,7 +106,7 @@ class Home:
             if fresh.has(p.parts[-3])
         }
 
-    def collect(self, **options: Any) -> gc.GcResult:
+    def collect(self, **options: Any) -> GcResult:
         return collect(self.path, RetentionPolicy(self.path, options.pop("keep_best", 1)), **options)
 
 

@@ -21,7 +21,8 @@ from study.execution.trial import TrialJob, run_stages
 from study.planning.plan import Plan, Planner
 from study.record import heartbeat as beat
 from study.record.heartbeat import Heartbeat, State, file_of, mean_seconds, remove_stale, remove_state, states
-from study.record.record import Record, ResolvedSpec
+from study.record.record import Record
+from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from tests.small import small_source
 from trainables.recipe import Recipe

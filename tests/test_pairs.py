@@ -18,7 +18,7 @@ from dashboards.scale import Scale, scale
 from dashboards.square import Square, draw
 from study.diagnostics.datasets import check_data
 from study.planning.plan import selection_rows
-from study.report import pair_rows, write_files
+from study.results.writers import pair_rows, write_files
 from tests.small import run_stage, stages_of
 from tests.test_dashboards import Page, report
 from tests.test_sources import NLI, mirror, nli, write

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from study.planning.plan import Planner
-from study.record.record import ResolvedSpec
 from study.spec.recipe_file import recipe_toml
+from study.spec.study_spec import ResolvedSpec
 from trainables.catalogue import DATASETS
 from trainables.configs import Intermediate, Target, steps_of
 from trainables.hyperparameter_sources import lines, numbers, sources

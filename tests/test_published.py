@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from study import report as verb
-from study.record.record import Record, ResolvedSpec
+from study.record.record import Record
 from study.results.alignment_tables import alignment
 from study.results.alignment_tables import lines as aligned_lines
 from study.results.published import FOLDER, average, compare, footnotes, mean, names, parse, read, texts
+from study.results.writers import markdown
 from study.spec.cli_parser import run_verb
+from study.spec.study_spec import ResolvedSpec
 from trainables.errors import BadInput, DataError
 from trainables.recipe import Recipe
 
@@ -253,7 +255,10 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         mlm=False, seeds=1, scale=1.0, selection="english_dev", trials=0, grid=True,
     )  # fmt: skip
     Record(tmp_path, "by-hand").open(settings)
-    monkeypatch.setattr(verb, "build", lambda *_: report_of(("xnli", "pawsx", "udpos", "panx", "xquad", "tatoeba")))
+    monkeypatch.setattr(
+        "study.results.transfer_matrix.build",
+        lambda *_: report_of(("xnli", "pawsx", "udpos", "panx", "xquad", "tatoeba")),
+    )
     return ["by-hand", "--home", str(tmp_path)]
 
 
@@ -268,7 +273,7 @@ def test_the_verb_shows_both_in_text_markdown_and_json(
     assert verb.main([*study, "--compare", "phang2020", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["published"]["name"] == "phang2020" and len(report["published"]["rows"]) == 4
-    text = verb.markdown(report)
+    text = markdown(report)
     assert "## Beside phang2020" in text and "| published | -1.4 | +0.7 |" in text
     assert verb.main(study) == 0
     assert "published" not in capsys.readouterr().out

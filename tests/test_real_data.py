@@ -12,13 +12,14 @@ import pytest
 
 from study import submission
 from study.execution.trial import TrialJob, run_stages
-from study.launch import parser, settings_of
 from study.planning.plan import Plan, Planner, scored_languages
-from study.record.record import Record, ResolvedSpec, Trial
+from study.record.record import Record, Trial
 from study.results.statistics import read_scores
-from study.score import score
+from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from study.xtreme.layout import VERSIONS, Version
+from study.xtreme.scoring import score
+from tests.builders import resolved
 from trainables.catalogue import dataset
 from trainables.configs import MIN_SCORED_ROWS, Evaluate
 from trainables.recipe import Recipe
@@ -45,7 +46,7 @@ OTHERS = ("bucc2018", "sib200", "xcopa", "xsid", "mtod", "arcd", "klue_nli")
 @pytest.fixture(scope="module")
 def real() -> tuple[ResolvedSpec, Source]:
     options = ["--space", "intermediate_tasks", "--source", f"mirror:{HUB}", "--encoder", "pretrain:nano"]
-    return settings_of(parser().parse_args([*options, "--scale", str(SCALE)]))
+    return resolved(*options, "--scale", str(SCALE))
 
 
 def found(target: str) -> list[Path]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from study.record.record import IDENTITY, Record, ResolvedSpec, Trial, studies
+from study.record.record import Record, Trial, studies
+from study.spec.study_spec import IDENTITY, ResolvedSpec
 from trainables.errors import BadInput
 from trainables.recipe import Recipe
 

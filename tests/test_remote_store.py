@@ -11,17 +11,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from study import launch
+from study.api import Study
 from study.execution.trial import TrialJob, run_stages
 from study.planning.encoder_weights import Weights
 from study.planning.plan import Planner
-from study.record.record import Record, ResolvedSpec
+from study.record.record import Record
+from study.spec.study_spec import ResolvedSpec, StudySpec
 from study.store import remote as remote_module
 from study.store import store as store_module
 from study.store.lease import new_owner
@@ -402,15 +403,18 @@ SETTINGS: dict[str, Any] = {
 def test_the_url_is_kept_with_the_study_and_credentials_are_nowhere(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = Record(tmp_path / "home", "first")
-    none = launch.parser().parse_args([])
-    assert launch._store(none, record) == ""
+    def study(**given: str) -> Study:
+        spec = StudySpec(space="intermediate_tasks", targets=("xnli",), intermediate=("mnli",))
+        return Study.create(spec, name="first", home=tmp_path / "home", **given)
+
+    assert study().spec.store == "" and study(store=url).spec.store == url
     monkeypatch.setenv("STEPSTONE_STORE", url)
-    assert launch._store(none, record) == url
-    record.open(ResolvedSpec(**SETTINGS, store=url))
+    found = study()
+    assert found.spec.store == url
+    found.record.open(found.spec)
     monkeypatch.delenv("STEPSTONE_STORE")
-    assert record.settings.store == url and launch._store(none, record) == url
-    assert ResolvedSpec(**SETTINGS).default_name == record.settings.default_name, (
+    assert found.record.settings.store == url and study().spec.store == url
+    assert replace(found.spec, store="").default_name == found.spec.default_name, (
         "where stages are is not what a study is"
     )
     make(Store(tmp_path / "home", url))

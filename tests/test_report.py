@@ -18,10 +18,12 @@ import pytest
 
 from study import report as verb
 from study.execution.monitor import TITLES
-from study.record.record import Record, ResolvedSpec, Trial
+from study.record.record import Record, Trial
 from study.results.transfer_matrix import build
+from study.results.writers import write_report
 from study.spec.cli_parser import run_verb
 from study.spec.recipe_file import read_recipe
+from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from trainables.recipe import Recipe, digest, title
 
@@ -277,7 +279,7 @@ def test_the_files_say_the_same(home: Home, report: dict[str, Any], tmp_path: Pa
 
 def test_the_best_recipe_can_be_run_again_from_its_file(home: Home) -> None:
     record, _ = home
-    found = verb.write_report(*home)["best"]
+    found = write_report(*home)["best"]
     path = record.folder / "report" / "best.toml"
     assert found["command"] == f"python -m study.launch --recipe {path}" and path.read_text() == found["toml"]
     recipe, study = read_recipe(str(path))
@@ -343,7 +345,7 @@ def test_hostile_text_stays_text(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_without_a_baseline_nothing_is_called_best(tmp_path: Path) -> None:
     record, store = make(tmp_path)
     record.add_trial(replace(add(record, store, BASE), status="failed", evaluations={}, reason="killed"))
-    report = verb.write_report(record, store)
+    report = write_report(record, store)
     assert report["best"] is None and "baseline" in report["headline"]
     assert row(report, MNLI)["gain"] is None and row(report, MNLI)["average"] is not None
 
@@ -352,7 +354,7 @@ def test_a_damaged_score_leaves_a_gap(tmp_path: Path) -> None:
     record, store = make(tmp_path)
     address = record.trials()[SQUAD.address].evaluations["xnli"][0]
     (store.folder(address) / "scores.parquet").write_bytes(b"")
-    report = verb.write_report(record, Store(tmp_path))
+    report = write_report(record, Store(tmp_path))
     found = row(report, SQUAD)
     assert list(found["targets"]) == ["tatoeba", "panx", "xquad"] and found["gain"] is found["average"] is None
     assert report["best"]["address"] == MNLI.address
@@ -361,7 +363,7 @@ def test_a_damaged_score_leaves_a_gap(tmp_path: Path) -> None:
 def test_a_study_without_trials_has_a_report(tmp_path: Path) -> None:
     record = Record(tmp_path, "empty")
     record.open(SETTINGS)
-    report = verb.write_report(record, Store(tmp_path))
+    report = write_report(record, Store(tmp_path))
     assert (report["matrix"], report["best"]) == ([], None) and report["baseline"]["status"] == "missing"
     assert not (record.folder / "report" / "best.toml").exists()
 
@@ -403,6 +405,6 @@ def test_with_an_oracle_the_best_is_what_is_reported_best(tmp_path: Path) -> Non
 
 def test_a_report_outlives_its_source(tmp_path: Path) -> None:
     """The folder of a mirror may be gone when a study is looked at again."""
-    report = verb.write_report(*make(tmp_path, replace(SETTINGS, source="mirror:/not/there/any/more")))
+    report = write_report(*make(tmp_path, replace(SETTINGS, source="mirror:/not/there/any/more")))
     assert report["best"]["address"] == SQUAD.address and not report["pocket"]
     assert any("/not/there/any/more" in note for note in report["notes"])

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from search_spaces import names, space
-from study.launch import parser, settings_of
 from study.planning import rows_check
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Plan, Planner
@@ -21,6 +20,7 @@ from study.planning.rows_check import FILE, check_rows, needed_by
 from study.record.record import Record
 from study.spec.cli_parser import run_verb
 from study.spec.initial_trials import initial_trials
+from tests.builders import resolved
 from tests.test_schemas import write_parquet
 from trainables import pocket
 from trainables.catalogue import DATASETS, Dataset, dataset
@@ -77,7 +77,7 @@ def on_mirror(home: Path, mirror: Path, refused: Callable[..., str]) -> Callable
 
 
 def plans_of(*argv: str) -> tuple[Source, list[Plan]]:
-    settings, source = settings_of(parser().parse_args(argv))
+    settings, source = resolved(*argv)
     planner = Planner(source, resolve(settings.encoder))
     return source, [planner.plan(recipe, settings.seeds) for recipe, _ in initial_trials(settings)]
 
@@ -186,7 +186,7 @@ def test_what_must_be_downloaded_is_not_looked_at_by_a_dry_run(home: Path, monke
 
 def test_resume_refuses_too(home: Path, mirror: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.execution.driver.start_ray", lambda address: pytest.fail("Ray was started"))
-    settings, _ = settings_of(parser().parse_args([*LAUNCH, "--source", f"mirror:{mirror}", "--targets", "xnli"]))
+    settings, _ = resolved(*LAUNCH, "--source", f"mirror:{mirror}", "--targets", "xnli")
     Record(home, "mine").open(settings)
     replaced(mirror / "facebook/xnli/de/test.parquet", "label", [7] * 80)
     with pytest.raises(SystemExit, match="2"):
@@ -220,13 +220,13 @@ def test_all_of_pocket_passes(home: Path) -> None:
 
 
 def test_the_bare_command_on_pocket_is_a_small_study() -> None:
-    settings, _ = settings_of(parser().parse_args(["--space", "intermediate_tasks"]))
+    settings, _ = resolved("--space", "intermediate_tasks")
     assert settings.targets == ("tatoeba", "panx", "udpos", "xquad", "xnli")
     assert (settings.intermediate, settings.mlm) == (("mnli", "squad", "ccg", "cola"), True)
     assert settings.default_name.startswith("intermediate_tasks-pocket-pocket-")
-    one, _ = settings_of(parser().parse_args(["--space", "intermediate_tasks", "--targets", "xnli"]))
+    one, _ = resolved("--space", "intermediate_tasks", "--targets", "xnli")
     assert (one.targets, one.intermediate) == (("xnli",), settings.intermediate)
-    named, _ = settings_of(parser().parse_args(["--space", "intermediate_tasks", "--intermediate", "qqp"]))
+    named, _ = resolved("--space", "intermediate_tasks", "--intermediate", "qqp")
     assert (named.targets, named.intermediate, named.mlm) == (settings.targets, ("qqp",), False)
 
 
@@ -239,9 +239,9 @@ def test_what_a_space_names_for_pocket_is_there(name: str) -> None:
 
 def test_all_can_be_named_beside_others(mirror: Path) -> None:
     options = ["--space", "intermediate_tasks", "--intermediate", "all,cola"]
-    settings, _ = settings_of(parser().parse_args(options))
+    settings, _ = resolved(*options)
     assert settings.intermediate[-1] == "cola" and settings.intermediate[:2] == ("anli_plus", "mnli") and settings.mlm
     own = ["--source", f"mirror:{mirror}", "--encoder", "pretrain:nano"]
-    few, _ = settings_of(parser().parse_args([*LAUNCH[:2], *own, "--targets", "all", "--intermediate", "all"]))
+    few, _ = resolved(*LAUNCH[:2], *own, "--targets", "all", "--intermediate", "all")
     assert set(few.targets) == {"xnli", "xnli_pairs", "mlqa", "udpos"}
     assert set(few.intermediate) == {"mnli", "squad"} and few.mlm

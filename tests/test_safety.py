@@ -16,15 +16,15 @@ import pytest
 from study.execution.live_display import table as live_table
 from study.execution.monitor import Progress
 from study.execution.trial import explain
-from study.launch import parser, settings_of
 from study.planning.encoder_weights import Weights, resolve
 from study.record.record import Record
-from study.report import markdown, plain, write_files, write_report
+from study.results.writers import markdown, plain, write_files, write_report
 from study.sanitize import SafeConsole, escape_control_characters, json_text, redact, sanitize, spreadsheet_cell
-from study.score import score
 from study.spec.cli_parser import run_verb
 from study.store.store import Store
 from study.tracking.mlflow import Writer, default_uri, sync
+from study.xtreme.scoring import score
+from tests.builders import resolved
 from trainables.errors import BadInput, DataError
 from trainables.recipe import Recipe
 
@@ -211,7 +211,7 @@ def test_a_password_in_a_url_is_hidden(url: str, shown: str) -> None:
 
 @pytest.fixture
 def study(tmp_path: Path) -> tuple[Record, Store]:
-    settings, _ = settings_of(parser().parse_args(["--space", "intermediate_tasks", "--encoder", "pretrain:nano"]))
+    settings, _ = resolved("--space", "intermediate_tasks", "--encoder", "pretrain:nano")
     record = Record(tmp_path, "mine")
     record.open(settings)
     return record, Store(tmp_path)

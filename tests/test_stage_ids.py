@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from study.launch import parser, settings_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Node, Planner
 from study.spec.initial_trials import initial_trials
+from tests.builders import resolved
 from trainables.recipe import Recipe, digest
 from trainables.sources import open_source
 
@@ -63,7 +63,7 @@ MIRRORS = {"mirror": "mirror:{}", "mirror, then pocket": "mirror:{}+pocket"}
 
 def launched(options: str) -> Iterator[tuple[Recipe, Node]]:
     """Every stage of every row that a launch with these options would run."""
-    settings, source = settings_of(parser().parse_args(options.split()))
+    settings, source = resolved(*options.split())
     planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
     for recipe, _ in initial_trials(settings):
         for node in planner.plan(recipe, settings.seeds).nodes:

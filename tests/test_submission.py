@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study import score as scoring
 from study import submission as verb
-from study.record.record import Record, ResolvedSpec, Trial
+from study.record.record import Record, Trial
+from study.results import submission as written
 from study.results.transfer_matrix import build
 from study.spec.cli_parser import run_verb
+from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
+from study.xtreme import scoring
 from study.xtreme.layout import TASKS, Version
 from trainables.catalogue import dataset
 from trainables.evaluation.metrics import chunk_counts, mlqa_scores, squad_scores
@@ -194,8 +196,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, world: Any) -> Path:
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, world: Any) -> None:
     """The study's best recipe is SQuAD's; what the report finds it to be is looked at in a test of its own."""
-    monkeypatch.setattr(verb, "_source", lambda spec: world)
-    monkeypatch.setattr(verb, "build", lambda record, store: {"best": {"address": SQUAD.address}})
+    monkeypatch.setattr(written, "_source", lambda spec: world)
+    monkeypatch.setattr(written, "build", lambda record, store: {"best": {"address": SQUAD.address}})
 
 
 def run(home: Path, out: Path, *options: str) -> int:
@@ -262,7 +264,7 @@ def test_scoring_the_files_gives_the_numbers_of_the_report(
 def test_mined_pairs_and_rankings(tmp_path: Path, world: Any) -> None:
     record = make(tmp_path / "home", world, ("bucc2018", "mewslix"))
     store, out, labels = Store(tmp_path / "home"), tmp_path / "out", tmp_path / "labels"
-    found = verb.write(record, store, out, labels)
+    found = written.write(record, store, out, labels)
     assert {t: entry["recipe"] for t, entry in found["targets"].items()} == {"bucc2018": "SQuAD", "mewslix": "SQuAD"}
     assert (out / "bucc2018/test-de.tsv").read_text().startswith("de-0\ten-none\nde-1\ten-1\n")
     assert json.loads((labels / "mewslix/test-de.json").read_text())["de-1"] == ["en-2", "en-3"]
@@ -277,22 +279,22 @@ def test_mined_pairs_and_rankings(tmp_path: Path, world: Any) -> None:
 def test_a_target_without_dev_rows_takes_the_best_recipe_of_the_report(
     tmp_path: Path, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verb, "build", build)
+    monkeypatch.setattr(written, "build", build)
     record = make(tmp_path / "home", world, ("tatoeba", "xnli", "pawsx"))
     store = Store(tmp_path / "home")
     best = build(record, store)["best"]
     assert best["address"] == MNLI.address  # +5 and 0 against SQuAD's +1 and -1
-    found = verb.write(record, store, tmp_path / "out")
+    found = written.write(record, store, tmp_path / "out")
     assert {t: e["recipe"] for t, e in found["targets"].items()} == {"tatoeba": "MNLI", "xnli": "MNLI", "pawsx": "none"}
 
 
 def test_an_oracle_says_so_and_takes_one_recipe_for_all(
     tmp_path: Path, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verb, "build", build)
+    monkeypatch.setattr(written, "build", build)
     settings = replace(SETTINGS, selection="target_dev", seeds=1)
     record = make(tmp_path / "home", world, ("tatoeba", "xnli"), settings)
-    found = verb.write(record, Store(tmp_path / "home"), tmp_path / "out")
+    found = written.write(record, Store(tmp_path / "home"), tmp_path / "out")
     assert len({entry["recipe"] for entry in found["targets"].values()}) == 1
     assert all("oracle" in entry["chosen_by"] for entry in found["targets"].values())
 
@@ -303,10 +305,10 @@ def test_a_rehearsal_has_the_labels_of_the_rows_that_it_scored(tmp_path: Path, w
     taken = [e.id for e in world.examples(d, "de", "test", 50)]
     whole = predicted("xnli", "de", world, 0)
     rows = [(key, text) for key, text, _ in whole if key in set(taken)]
-    gold = verb._gold(TASKS["xnli"], d, "de", "test", world, 0.5, rows)
+    gold = written._gold(TASKS["xnli"], d, "de", "test", world, 0.5, rows)
     assert len(gold.split()) == 50 < len(whole)
     with pytest.raises(Exception, match="are not those that were scored"):
-        verb._gold(TASKS["xnli"], d, "de", "test", world, 1.0, rows)
+        written._gold(TASKS["xnli"], d, "de", "test", world, 1.0, rows)
 
 
 def test_languages_and_variants_that_have_no_file_are_named(tmp_path: Path, world: Any) -> None:
@@ -321,7 +323,7 @@ def test_languages_and_variants_that_have_no_file_are_named(tmp_path: Path, worl
     record.open(replace(SETTINGS, targets=targets))
     for trial in record.trials().values():
         record.add_trial(replace(trial, evaluations={**trial.evaluations, "tatoeba_r": trial.evaluations["tatoeba"]}))
-    found = verb.write(record, store, tmp_path / "out")
+    found = written.write(record, store, tmp_path / "out")
     assert found["targets"]["xnli"]["languages_left_out"] == ["gsw"]
     assert found["left_out"] == {"tatoeba_r": "tatoeba has its folder"}
     assert list(found["targets"]) == ["tatoeba", "xnli"]

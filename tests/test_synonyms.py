@@ -12,8 +12,9 @@ import pytest
 
 from search_spaces import space
 from search_spaces.space import ROBUST
-from study.launch import parser, settings_of
 from study.spec.objectives import objectives_of
+from study.spec.study_spec import StudySpec
+from tests.builders import resolved
 from tests.small import run_stage, small_source, stages_of
 from trainables.catalogue import dataset
 from trainables.configs import Intermediate, Target, identity
@@ -245,7 +246,7 @@ def test_a_file_that_changed_since_the_plan_stops_the_stage(source: Source, nano
 
 
 def settings(*argv: str) -> Any:
-    return settings_of(parser().parse_args(["--space", "robust_training", "--targets", "xnli", *argv]))[0]
+    return resolved("--space", "robust_training", "--targets", "xnli", *argv)[0]
 
 
 def test_the_command_line_names_methods_and_a_file(tmp_path: Path) -> None:
@@ -264,8 +265,8 @@ def test_a_source_without_synonyms_has_the_other_rows_unless_they_were_asked_for
 ) -> None:
     without: Any = Without(source, ())
     asked = space("robust_training")
-    found = objectives_of(parser().parse_args([]), asked, ("xnli",), without)
+    found = objectives_of(StudySpec(), asked, ("xnli",), without)
     assert [arm["method"] for arm in found["robust"]] == ["adversarial", "random"]
     assert "without the row of synonyms: no synonyms are found" in capsys.readouterr().err
-    found = objectives_of(parser().parse_args(["--robust", "synonyms"]), asked, ("xnli",), without)
+    found = objectives_of(StudySpec(robust=("synonyms",)), asked, ("xnli",), without)
     assert [arm["method"] for arm in found["robust"]] == ["synonyms"]  # the plan will refuse it

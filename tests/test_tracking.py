@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.record.record import Record, ResolvedSpec, Trial
-from study.report import write_report
+from study.record.record import Record, Trial
 from study.results.transfer_matrix import code_version
+from study.results.writers import write_report
+from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from study.tracking.mlflow import Writer, default_uri, sync
 from trainables.catalogue import dataset

@@ -18,27 +18,26 @@ from search_spaces import space
 from search_spaces.space import Value
 from study.execution.graceful_shutdown import STOP
 from study.execution.live_display import live_display
-from study.execution.monitor import TITLES, Progress
+from study.execution.monitor import Progress
 from study.execution.ray_cluster import capacity, restart_trials_killed_for_memory, start_ray, this_machine
+from study.execution.retention import Budget
 from study.execution.trial import TrialJob, own_share, selection_scores, stop_file
 from study.execution.worker_failures import MAX_LOST
-from study.gc import Budget
 from study.planning.cost import Cost, cost_of
 from study.planning.encoder_weights import shape_of
 from study.planning.plan import Plan, Planner, missing, selection_rows
 from study.planning.rows_check import check_rows
 from study.planning.throughput import measure_speed
 from study.record.heartbeat import remove_stale, remove_state
-from study.record.record import UNFINISHED, Record, ResolvedSpec, Trial
-from study.report import print_report, write_report
+from study.record.record import UNFINISHED, Record, Trial
+from study.results.writers import print_report, write_report
 from study.sanitize import SafeConsole, sanitize
 from study.spec.initial_trials import context_of, initial_trials
+from study.spec.study_spec import ResolvedSpec
 from study.store.disk_usage import scratch
 from study.store.store import Store
-from trainables.catalogue import dataset
-from trainables.configs import Evaluate
-from trainables.hyperparameter_sources import lines, numbers, sources
-from trainables.recipe import Recipe, title
+from trainables.catalogue import dataset, registered
+from trainables.recipe import Recipe
 
 MLFLOW_PATIENCE_S, STOPPED_PATIENCE_S = 60.0, 3.0
 
@@ -205,7 +204,9 @@ class StudyDriver:
             self.say(why)
 
         progress.full = partial(stop, "the disk is full: no trial is started any more, and running ones stop")
-        progress.hopeless = lambda reason: stop(f"stopping, since the other trials would fail as well: {sanitize(reason)}")
+        progress.hopeless = lambda reason: stop(
+            f"stopping, since the other trials would fail as well: {sanitize(reason)}"
+        )
         rows, budget = self.todo()
         optuna = open_optuna(self.record.folder, self.record.name)
         searcher = RecipeSearcher(
@@ -269,6 +270,7 @@ class StudyDriver:
             store=self.settings.store,
             checkpoint_every=self.checkpoint_every,
             memory=self.need,
+            datasets=registered(),
         )
 
     def _score(self, trial: Trial) -> float:
@@ -323,53 +325,3 @@ def _length(recipe: Recipe) -> tuple[bool, int, bool]:
     """A key that puts the baseline first and then what trains longest: mixtures, objectives, and masked LM."""
     passes = len(recipe.train_languages) + 2 * bool(recipe.align) + (recipe.robust.steps + 1 if recipe.robust else 0)
     return not recipe.is_baseline, -len(recipe.intermediate) - passes, not recipe.mlm_ratio
-
-
-def dry_run(launch: StudyDriver) -> int:
-    """Prints the plan: the numbers and their origins, recipes, stages, steps, time and memory; starts nothing."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    launch.check(read=False)
-    table = Table("recipe", "stages", "finished", "to train", "to score", title=f"plan of {launch.record.name}")
-    seen: set[str] = set()
-    for recipe, _ in launch.rows():
-        plan = launch.plan(recipe)
-        lacking = [n for n in missing(plan, launch.store.has) if n.address not in seen]
-        seen |= {n.address for n in lacking}
-        scoring = sum(isinstance(n.config, Evaluate) for n in lacking)
-        counts = (len(plan.nodes), len(plan.nodes) - len(lacking), len(lacking) - scoring, scoring)
-        table.add_row(title(recipe, TITLES), *map(str, counts))
-    found = list(dict.fromkeys(n for recipe, _ in launch.rows() for n in numbers(recipe)))
-    cost = launch.cost()
-    if launch.quiet:
-        from study.spec.cli_parser import print_json
-
-        counts_of_all = {"study": launch.record.name, "recipes": len(launch.rows()), "stages_to_run": len(seen)}
-        print_json(
-            {
-                **counts_of_all,
-                "train_steps": cost.train_steps,
-                "scored_rows": cost.scored_rows,
-                "seconds": cost.seconds,
-                "trial_bytes": launch.workers * launch.need or None,
-                "trials_at_once": cost.concurrent,
-                "numbers": [n._asdict() for n in found],
-            }
-        )
-    else:
-        origins = Table(
-            "stage", "numbers", "from", title="where each number comes from", box=SIMPLE_HEAD, pad_edge=False
-        )
-        for line in lines(found):
-            origins.add_row(*map(escape, line))
-        launch.console.print(origins)
-        for cited in sources(found):
-            launch.say(cited)
-        launch.console.print(table)
-        launch.say(cost.text())
-        if launch.need:
-            launch.say(f"a trial needs about {launch.workers * launch.need / 1e9:.1f} GB of memory")
-    sys.stdout.flush()
-    return 0

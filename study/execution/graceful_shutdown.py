@@ -51,6 +51,18 @@ class StopRequest:
                 for number, handler in before.items():
                     signal.signal(number, handler)
 
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Leave the handlers of signals after the block as they were before it, and no grace period that still runs."""
+        before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+        try:
+            yield
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                self.end()
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
     def end(self) -> None:
         """End the grace period: what is left to do is to exit."""
         signal.setitimer(signal.ITIMER_REAL, 0)

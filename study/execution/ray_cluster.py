@@ -35,7 +35,7 @@ RESERVED_BYTES, OBJECT_STORE_BYTES = 1_500_000_000, 150_000_000
 # What a trial's own process asks for, which only waits: a place on Ray's head, whose loss no trial survives anyway.
 DRIVER_SHARE = {"node:__internal_head__": 0.001}
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("study", "trainables", "search_spaces", "dashboards")
+PACKAGES = ("stepstone", "study", "trainables", "search_spaces", "dashboards")
 
 
 @contextmanager

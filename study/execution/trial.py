@@ -29,7 +29,7 @@ from study.record.heartbeat import Heartbeat, file_of
 from study.sanitize import redact, sanitize
 from study.store.disk_full import is_full
 from study.store.store import Store
-from trainables.catalogue import dataset
+from trainables.catalogue import Dataset, dataset, register
 from trainables.configs import all_data
 from trainables.errors import is_out_of_memory
 from trainables.evaluation.scoring import main_score
@@ -53,6 +53,7 @@ class TrialJob:
     store: str = ""  # URL of finished stages, beside the home
     memory: int = 0  # bytes that one worker is estimated to need
     tokens_frac: float = 1.0  # share of the usual tokens that go through the model at once
+    datasets: tuple[Dataset, ...] = ()  # those that the catalogue of this version does not have
 
 
 def with_less_memory(job: TrialJob, most: float) -> TrialJob:
@@ -104,6 +105,8 @@ def run_stages(job: TrialJob, report: Report, device_name: str = "cpu") -> None:
     from trainables.training.distributed import ProcessGroup
     from trainables.training.loop import Device
 
+    for own in job.datasets:
+        register(own)
     device = torch.device(device_name)
     if device.type == "cuda":
         torch.cuda.set_device(device)

@@ -12,61 +12,15 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from study.spec.study_spec import IDENTITY, ResolvedSpec
 from trainables.errors import BadInput, unknown
 from trainables.objectives import ALL
-from trainables.recipe import Recipe, digest
+from trainables.recipe import Recipe
 
 # stopped: was asked to stop or was interrupted before its end; a resume goes on with it.
 Status = Literal["running", "stopped", "complete", "pruned", "failed"]
 UNFINISHED = ("running", "stopped")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResolvedSpec:
-    """What a study is; a second launch under the same name must agree with all that is in `IDENTITY`."""
-
-    space: str
-    source: str
-    encoder: str
-    profile: str
-    targets: tuple[str, ...]
-    intermediate: tuple[str, ...]
-    mlm: bool
-    seeds: int
-    scale: float
-    selection: str
-    trials: int
-    grid: bool
-    recipe: dict[str, Any] | None = None  # a single recipe to run beside the baseline (`--recipe`)
-    reading: dict[str, Any] = field(default_factory=dict)  # recipe keys on how encoders are read, if not as published
-    objectives: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # "align", "robust": what is asked about
-    labelled: tuple[str, ...] = ()  # languages other than English with training rows of every target that is trained
-    sweep_layers: bool = False
-    store: str = ""  # URL where finished stages are kept too (`--store`)
-
-    @property
-    def default_name(self) -> str:
-        """A readable name; a short hash is added where settings differ from what the readable part says."""
-        slug = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.source.split('/')[-1]}-{self.encoder.split('/')[-1]}")
-        slug = slug[:60].strip("-")
-        return f"{self.space}-{slug}-{digest({k: v for k, v in asdict(self).items() if k in IDENTITY})[:6]}"
-
-
-IDENTITY = (
-    "space",
-    "source",
-    "encoder",
-    "profile",
-    "targets",
-    "intermediate",
-    "mlm",
-    "seeds",
-    "scale",
-    "recipe",
-    "reading",
-    "objectives",
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,16 +14,17 @@ import numpy as np
 
 from search_spaces import space
 from study.record.heartbeat import reconcile_status
-from study.record.record import UNFINISHED, Record, ResolvedSpec, Trial, table_order
+from study.record.record import UNFINISHED, Record, Trial, table_order
 from study.results.alignment_tables import alignment
 from study.results.layer_sweep import layers
 from study.results.learning_curves import by_epoch
 from study.results.learning_curves import notes as epoch_notes
 from study.results.statistics import gain_resamples, interval, read_scores, resampled_mean
-from study.score import benchmark_of
 from study.spec.recipe_file import best_recipe
+from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from study.xtreme.layout import tasks_of
+from study.xtreme.scoring import benchmark_of
 from trainables.catalogue import Dataset, dataset
 from trainables.errors import BadInput
 from trainables.evaluation.scoring import main_score

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
+from study.home import home_folder
 from study.sanitize import json_text, redact, sanitize
-from trainables.errors import BadInput, DataError, check_number, check_path, unknown
+from study.spec.study_spec import RunOptions, StudySpec
+from trainables.errors import BadInput, DataError, unknown
+from trainables.objectives import In, Method
+from trainables.profiles import PROFILES
+from trainables.recipe import CHOICES
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,17 +42,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def home_of(options: argparse.Namespace) -> Path:
-    """The absolute home; BadInput when it is not a folder that can be written."""
-    name = options.home or os.environ.get("STEPSTONE_HOME") or ".stepstone"
-    check_path("--home", name)
-    home = Path(os.path.expanduser(name)).resolve()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"home {str(home)!r} cannot be made: {error.strerror}") from error
-    if not os.access(home, os.W_OK):
-        raise BadInput(f"home {str(home)!r} cannot be written")
-    return home
+    """Find the home that `--home` names, see `home_folder`."""
+    return home_folder(options.home)
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
@@ -61,20 +57,66 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-bytes", help="size of the home, such as 20GB: weights that no trial needs make room")
 
 
-def running_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a `Launch` that `add_running` asks for; raises BadInput."""
+def running_of(options: argparse.Namespace) -> RunOptions:
+    """Read what `add_running` asks for; raises BadInput."""
     from study.store.disk_usage import parse_size
 
-    check_number("--workers", options.workers, at_least=1)
-    check_number("--checkpoint-every", options.checkpoint_every, at_least=0)
-    return {
-        "workers": options.workers,
-        "address": options.address,
-        "mlflow_uri": options.mlflow_uri,
-        "quiet": options.json,
-        "checkpoint_every": options.checkpoint_every,
-        "max_bytes": None if options.max_bytes is None else parse_size(options.max_bytes),
-    }
+    return RunOptions(
+        workers=options.workers,
+        address=options.address,
+        mlflow_uri=options.mlflow_uri,
+        quiet=options.json,
+        checkpoint_every=options.checkpoint_every,
+        max_bytes=None if options.max_bytes is None else parse_size(options.max_bytes),
+    )
+
+
+def add_spec(parser: argparse.ArgumentParser) -> None:
+    """Add the options on what a study is asked to do; see `spec_of`."""
+    parser.add_argument("--space", help="which question: a file of search_spaces/ (needed unless --recipe is given)")
+    parser.add_argument("--source", help="where rows come from: pocket, mirror:DIR or hub (default: pocket)")
+    parser.add_argument("--encoder", default=None, help="pocket, pretrain:SIZE, a hub id or a folder (default: pocket)")
+    parser.add_argument(
+        "--targets",
+        help="comma-separated target tasks, or 'all' that the source has (default: the space's or XTREME's)",
+    )
+    parser.add_argument(
+        "--intermediate",
+        help="comma-separated intermediate tasks, with 'mlm' to mix masked LM; 'all' = the catalogue's, with it "
+        "(default: the space's or all; on pocket a few)",
+    )
+    parser.add_argument("--trials", type=int, help="search, with so many trials in all; the published rows come first")
+    parser.add_argument("--grid", action="store_true", help="exactly the published rows (the default without --trials)")
+    parser.add_argument("--recipe", help="run the recipe of a TOML file, beside the baseline")
+    parser.add_argument("--profile", help=f"training numbers: {', '.join(PROFILES)} (default: by encoder)")
+    parser.add_argument("--seeds", type=int, help="seeds per recipe; gains are paired by seed (default: 1)")
+    parser.add_argument("--scale", type=float, help="fraction of all rows and steps, for a rehearsal (default: 1)")
+    parser.add_argument("--layer", type=int, help="hidden state that retrieval reads (default: 14 of 24, 8 of 12)")
+    parser.add_argument("--pooling", choices=CHOICES["pooling"], help="sentence vectors for retrieval (default: mean)")
+    parser.add_argument("--direction", choices=CHOICES["direction"], help="who looks for whom (default: en_to_xx)")
+    parser.add_argument("--bare-prefix", choices=CHOICES["bare_prefix"], help="lone word-boundary pieces in tagging")
+    parser.add_argument(
+        "--curve", type=int, metavar="N", help="score targets at N points of their training (default: by space; 0 = no)"
+    )
+    parser.add_argument(
+        "--align-on",
+        metavar="LANGUAGES",
+        help="align on translations: languages, groups such as de+es, or all; each a row",
+    )
+    parser.add_argument("--align-data", metavar="DATASET", help="whose translations (default: of what is trained)")
+    parser.add_argument("--align-phase", choices=get_args(In), help="whose training is aligned (default: target)")
+    parser.add_argument(
+        "--robust", metavar="METHODS", help=f"robust training: {', '.join(get_args(Method))}; each a row"
+    )
+    parser.add_argument("--synonyms", metavar="FILE", help="for --robust synonyms (default: found in the source)")
+    parser.add_argument("--sweep-layers", action="store_true", help="score retrieval at every layer too, as a report")
+
+
+def spec_of(options: argparse.Namespace) -> StudySpec:
+    """Read what `add_spec` asks for; names are checked when the spec is resolved."""
+    values = {f.name: getattr(options, f.name) for f in fields(StudySpec)}
+    lists = ("targets", "intermediate", "align_on", "robust")
+    return StudySpec(**{**values, **{name: names_of(values[name]) for name in lists}})
 
 
 def names_of(value: str | None) -> tuple[str, ...] | None:

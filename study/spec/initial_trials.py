@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search_spaces import space
 from search_spaces.space import FixedSuggest, SpaceContext, Value
-from study.record.record import ResolvedSpec
+from study.spec.study_spec import ResolvedSpec
 from trainables.objectives import Align, Robust, from_dict
 from trainables.recipe import Recipe, baseline_of
 

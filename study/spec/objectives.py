@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from search_spaces.space import ROBUST, Space
 from study.planning.auxiliary_data import training_languages
-from study.spec.cli_parser import names_of
+from study.spec.study_spec import StudySpec
 from trainables.catalogue import dataset
 from trainables.errors import BadInput, check_path, unknown
-from trainables.objectives import ALL, Align, In, Method, Robust, to_dict
+from trainables.objectives import ALL, Align, Robust, to_dict
 from trainables.recipe import Recipe
 from trainables.sources import Source
 from trainables.training.synonyms import synonyms_of
@@ -22,52 +21,37 @@ from trainables.training.synonyms import synonyms_of
 OPTIONS = ("align_on", "align_data", "align_phase", "robust", "synonyms")
 
 
-def add_objectives(parser: argparse.ArgumentParser) -> None:
-    """The options on objectives."""
-    parser.add_argument(
-        "--align-on",
-        metavar="LANGUAGES",
-        help="align on translations: languages, groups such as de+es, or all; each a row",
-    )
-    parser.add_argument("--align-data", metavar="DATASET", help="whose translations (default: of what is trained)")
-    parser.add_argument("--align-phase", choices=get_args(In), help="whose training is aligned (default: target)")
-    parser.add_argument(
-        "--robust", metavar="METHODS", help=f"robust training: {', '.join(get_args(Method))}; each a row"
-    )
-    parser.add_argument("--synonyms", metavar="FILE", help="for --robust synonyms (default: found in the source)")
-
-
 def objectives_of(
-    options: argparse.Namespace, space: Space, targets: Iterable[str], source: Source
+    spec: StudySpec, space: Space, targets: Iterable[str], source: Source
 ) -> dict[str, list[dict[str, Any]]]:
     """`align` and `robust` as the study's settings hold them; raises BadInput for unknown names.
 
     A space that asks about alignment asks for each language that all targets have translations in, and for all of them.
     """
-    groups: list[tuple[str, ...]] = [tuple(group.split("+")) for group in names_of(options.align_on) or ()]
-    if not groups and (space.aligns or options.align_data or options.align_phase):
-        languages = _translated(targets, options.align_data, source)
+    groups: list[tuple[str, ...]] = [tuple(group.split("+")) for group in spec.align_on or ()]
+    if not groups and (space.aligns or spec.align_data or spec.align_phase):
+        languages = _translated(targets, spec.align_data, source)
         groups = [ALL]
         if space.aligns:
             groups = [*((language,) for language in languages), *groups[: len(languages) - 1]]
-    data = options.align_data or ""
-    phase: In = options.align_phase or "target"
+    data = spec.align_data or ""
+    phase: Any = spec.align_phase or "target"
     found = {"align": [to_dict(Align(languages=group, data=data, phase=phase)) for group in groups]}
-    names = names_of(options.robust)
+    names = spec.robust
     known: dict[str, Robust] = {arm.method: arm for arm in ROBUST}
     for name in names or ():
         if name not in known:
             raise unknown("robust method", name, known)
     arms = list(space.robust) if names is None else [known[name] for name in names]
-    if names is None and not options.synonyms and any(arm.method == "synonyms" for arm in arms):
+    if names is None and not spec.synonyms and any(arm.method == "synonyms" for arm in arms):
         arms = _without_synonyms(arms, source)
-    if options.synonyms:
-        check_path("--synonyms", options.synonyms)
-        if not Path(options.synonyms).is_file():
-            raise BadInput(f"--synonyms: there is no file {options.synonyms!r}")
+    if spec.synonyms:
+        check_path("--synonyms", spec.synonyms)
+        if not Path(spec.synonyms).is_file():
+            raise BadInput(f"--synonyms: there is no file {spec.synonyms!r}")
         if not any(arm.method == "synonyms" for arm in arms):
             raise BadInput("--synonyms is for --robust synonyms, which is not asked about")
-        own = str(Path(options.synonyms).resolve())
+        own = str(Path(spec.synonyms).resolve())
         arms = [replace(arm, synonyms=own) if arm.method == "synonyms" else arm for arm in arms]
     found["robust"] = [to_dict(arm) for arm in arms]
     return {name: values for name, values in found.items() if values}

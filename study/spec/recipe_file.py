@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from study.record.record import ResolvedSpec
+from study.spec.study_spec import ResolvedSpec
 from trainables.errors import BadInput, unknown
 from trainables.hyperparameter_sources import lines, numbers, sources
 from trainables.recipe import Recipe

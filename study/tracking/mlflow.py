@@ -18,9 +18,9 @@ from typing import Any
 
 from study.record.heartbeat import reconcile_status
 from study.record.record import Record, Trial
-from study.report import plain, write_files
 from study.results import learning_curves as epochs
 from study.results.transfer_matrix import code_version, curves
+from study.results.writers import plain, write_files
 from study.sanitize import sanitize
 from study.spec.recipe_file import recipe_toml
 from study.store.store import Store

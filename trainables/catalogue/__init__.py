@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from trainables.catalogue import dialogue, glue, intermediate, others, xtreme, xtreme_r
 from trainables.catalogue.entry import POOLED, RETRIEVAL, TAGGED, Dataset, Kind, Place
-from trainables.errors import unknown
+from trainables.errors import BadInput, unknown
 
-__all__ = ["DATASETS", "POOLED", "RETRIEVAL", "TAGGED", "Dataset", "Kind", "Place", "dataset"]
+__all__ = ["DATASETS", "POOLED", "RETRIEVAL", "TAGGED", "Dataset", "Kind", "Place", "dataset", "register", "registered"]
 
 
 def _index(*groups: tuple[Dataset, ...]) -> dict[str, Dataset]:
@@ -23,9 +23,28 @@ def _index(*groups: tuple[Dataset, ...]) -> dict[str, Dataset]:
     return found
 
 
-DATASETS: Mapping[str, Dataset] = _index(
-    *(family.DATASETS for family in (intermediate, glue, xtreme, xtreme_r, dialogue, others))
-)
+_DATASETS = _index(*(family.DATASETS for family in (intermediate, glue, xtreme, xtreme_r, dialogue, others)))
+DATASETS: Mapping[str, Dataset] = _DATASETS
+_OWN: dict[str, Dataset] = {}  # given as values by this process
+
+
+def register(own: Dataset) -> str:
+    """Add a dataset to the catalogue of this process; returns its name.
+
+    Raises:
+        BadInput: the catalogue has another dataset of this name.
+    """
+    if _DATASETS.get(own.name) is own:
+        return own.name
+    if own.name in _DATASETS and own.name not in _OWN:
+        raise BadInput(f"the catalogue has a dataset {own.name!r} already: give yours another name")
+    _DATASETS[own.name] = _OWN[own.name] = own
+    return own.name
+
+
+def registered() -> tuple[Dataset, ...]:
+    """The datasets that `register` added: what the workers of a study must be given."""
+    return tuple(_OWN.values())
 
 
 def dataset(name: str) -> Dataset:
