@@ -17,13 +17,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from study.cli_parser import spec_of
 from study.hardware import usable_cpus
 from study.launch import parser
 from study.planning.cost import Cost, Workload, cost_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from study.planning.throughput import measure_speed, tokenizer_of
-from study.spec.cli_parser import spec_of
 from study.spec.initial_trials import initial_trials
 
 POCKET = "--intermediate mnli,squad,ccg,cola,mlm --targets tatoeba,panx,udpos,xquad,xnli"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from study.spec.cli_parser import run_verb
+from study.cli_parser import run_verb
 from trainables.errors import unknown
 
 VERBS = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from study.cli_parser import Parser, home_of, names_of, print_json, run_verb
 from study.diagnostics.datasets import check_data
 from study.diagnostics.environment import Check, check_all
 from study.diagnostics.tables import print_checks, print_findings
 from study.sanitize import SafeConsole
-from study.spec.cli_parser import Parser, home_of, names_of, print_json, run_verb
 from trainables.catalogue import DATASETS, dataset
 from trainables.errors import BadInput
 from trainables.sources import open_source

@@ -13,11 +13,11 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
+from study.cli_parser import Parser, home_of, names_of, print_json, run_verb
+from study.execution.disk_usage import parse_size
 from study.execution.retention import GcResult, RetentionPolicy, collect, over
 from study.record.record import studies
 from study.sanitize import SafeConsole
-from study.spec.cli_parser import Parser, home_of, names_of, print_json, run_verb
-from study.store.disk_usage import parse_size
 from trainables.errors import check_number, unknown
 
 KINDS = {"leftover": "leftovers", "encoded": "encoded rows", "weights": "weights of stages"}

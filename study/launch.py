@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from study.cli_parser import Parser, add_running, add_spec, print_json, run_verb, running_of, spec_of
 from study.execution.graceful_shutdown import STOP
-from study.spec.cli_parser import Parser, add_running, add_spec, print_json, run_verb, running_of, spec_of
 
 if TYPE_CHECKING:
     from study.api import Study

@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.markup import escape
 
 from study.api import Study
+from study.cli_parser import Parser, names_of, print_json, run_verb
 from study.results.published import compare, names
 from study.results.writers import language_tables, print_comparison, print_report, write_files
 from study.sanitize import SafeConsole
-from study.spec.cli_parser import Parser, names_of, print_json, run_verb
 from trainables.errors import BadInput, check_path, unknown
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from study.cli_parser import Parser, add_running, run_verb, running_of
 from study.execution.graceful_shutdown import STOP
 from study.launch import run
-from study.spec.cli_parser import Parser, add_running, run_verb, running_of
 
 
 def main(argv: Sequence[str]) -> int:

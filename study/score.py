@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from study.cli_parser import Parser, print_json, run_verb
 from study.sanitize import SafeConsole
-from study.spec.cli_parser import Parser, print_json, run_verb
 from study.xtreme.layout import Version
 from study.xtreme.scoring import print_scores, score
 from trainables.errors import unknown

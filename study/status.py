@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from study.api import Study, StudyStatus
+from study.cli_parser import Parser, home_of, print_json, run_verb
 from study.execution.live_display import table
 from study.record.record import studies
 from study.sanitize import SafeConsole
-from study.spec.cli_parser import Parser, home_of, print_json, run_verb
 
 
 def main(argv: Sequence[str]) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.api import Study
+from study.cli_parser import Parser, print_json, run_verb
 from study.results.submission import print_submission, write
 from study.sanitize import SafeConsole
-from study.spec.cli_parser import Parser, print_json, run_verb
 from trainables.errors import BadInput
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from study.api import Study
+from study.cli_parser import Parser, print_json, run_verb
 from study.results.writers import write_report
 from study.sanitize import escape_control_characters, redact
-from study.spec.cli_parser import Parser, print_json, run_verb
 
 
 def main(argv: Sequence[str]) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from study.cli_parser import spec_of
 from study.launch import parser
-from study.spec.cli_parser import spec_of
 from study.spec.study_spec import ResolvedSpec
 from trainables.sources import Source
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from study.cli_parser import run_verb
 from study.execution.ray_cluster import LOOPBACK_ONLY
-from study.spec.cli_parser import run_verb
 from tests.small import quiet, run_stage, small_source, stages_of
 from trainables.sources import Source
 

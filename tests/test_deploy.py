@@ -110,7 +110,7 @@ def test_commands_in_the_files_exist_with_their_options(name: str) -> None:
     assert found or name == "ray-cluster.yaml"
     for verb, rest in found:
         assert verb in VERBS, verb
-        source = "".join((ROOT / "study" / f"{file}.py").read_text() for file in (verb, "spec/cli_parser"))
+        source = "".join((ROOT / "study" / f"{file}.py").read_text() for file in (verb, "cli_parser"))
         common = re.findall(r"common=\((.*)\)", text)  # what the Slurm script gives to both verbs
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", " ".join([rest, *common])):
             assert f'"{option}"' in source, f"study.{verb} {option}"

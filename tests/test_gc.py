@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from study import gc, launch, resume
+from study.execution.disk_usage import LEFT_S, Disk, parse_size, scratch, size_of
 from study.execution.monitor import TITLES, Progress
 from study.execution.retention import Budget, GcResult, RetentionPolicy, collect
 from study.execution.trial import TrialJob, run_stages
@@ -23,7 +24,6 @@ from study.record.record import Record, Trial
 from study.results.transfer_matrix import build, curves
 from study.spec.initial_trials import initial_trials
 from study.spec.study_spec import ResolvedSpec
-from study.store.disk_usage import LEFT_S, Disk, parse_size, scratch, size_of
 from study.store.store import LEASE_S, Store
 from trainables.catalogue import dataset
 from trainables.configs import EncodingConfig

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from study import report as verb
+from study.cli_parser import run_verb
 from study.record.record import Record
 from study.results.alignment_tables import alignment
 from study.results.alignment_tables import lines as aligned_lines
 from study.results.published import FOLDER, average, compare, footnotes, mean, names, parse, read, texts
 from study.results.writers import markdown
-from study.spec.cli_parser import run_verb
 from study.spec.study_spec import ResolvedSpec
 from trainables.errors import BadInput, DataError
 from trainables.recipe import Recipe

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from search_spaces import names, space
+from study.cli_parser import run_verb
 from study.planning import rows_check
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Plan, Planner
 from study.planning.rows_check import FILE, check_rows, needed_by
 from study.record.record import Record
-from study.spec.cli_parser import run_verb
 from study.spec.initial_trials import initial_trials
 from tests.builders import resolved
 from tests.test_schemas import write_parquet

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from study.cli_parser import run_verb
 from study.execution.live_display import table as live_table
 from study.execution.monitor import Progress
 from study.execution.trial import explain
@@ -20,7 +21,6 @@ from study.planning.encoder_weights import Weights, resolve
 from study.record.record import Record
 from study.results.writers import markdown, plain, write_files, write_report
 from study.sanitize import SafeConsole, escape_control_characters, json_text, redact, sanitize, spreadsheet_cell
-from study.spec.cli_parser import run_verb
 from study.store.store import Store
 from study.tracking.mlflow import Writer, default_uri, sync
 from study.xtreme.scoring import score

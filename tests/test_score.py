@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from study import score as verb
-from study.spec.cli_parser import run_verb
+from study.cli_parser import run_verb
 from study.xtreme.layout import TASKS, VERSIONS, Version, groups_of, json_text, squad_text, tasks_of
 from study.xtreme.scoring import TOP, averages, benchmark_of, main_score, score
 from trainables.errors import BadInput

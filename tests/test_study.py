@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from study.cli_parser import run_verb
 from study.planning.plan import scored_languages
 from study.record.record import Record
-from study.spec.cli_parser import run_verb
 from study.spec.recipe_file import read_recipe, recipe_toml
 from study.store.store import Store
 from tests.small import as_checked

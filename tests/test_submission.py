@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from study import submission as verb
+from study.cli_parser import run_verb
 from study.record.record import Record, Trial
 from study.results import submission as written
 from study.results.transfer_matrix import build
-from study.spec.cli_parser import run_verb
 from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from study.xtreme import scoring

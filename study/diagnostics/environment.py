@@ -30,10 +30,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from rich.filesize import decimal
 
+from study.execution.disk_usage import LEFT_S, Disk
 from study.hardware import usable_cpus, usable_memory
 from study.planning.encoder_weights import resolve
 from study.record.record import Record, studies
-from study.store.disk_usage import LEFT_S, Disk
 from trainables.errors import BadInput
 
 State = Literal["ok", "warning", "broken"]

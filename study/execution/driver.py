@@ -16,6 +16,7 @@ import numpy as np
 
 from search_spaces import space
 from search_spaces.space import Value
+from study.execution.disk_usage import scratch
 from study.execution.graceful_shutdown import STOP
 from study.execution.live_display import live_display
 from study.execution.monitor import Progress
@@ -34,7 +35,6 @@ from study.results.writers import print_report, write_report
 from study.sanitize import SafeConsole, sanitize
 from study.spec.initial_trials import context_of, initial_trials
 from study.spec.study_spec import ResolvedSpec
-from study.store.disk_usage import scratch
 from study.store.store import Store
 from trainables.catalogue import dataset, registered
 from trainables.recipe import Recipe

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from rich.filesize import decimal
 
+from study.execution.disk_usage import WEIGHTS, Disk, Item, Use, size_of
 from study.execution.trial import scores_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner, missing
 from study.record.record import Record, Trial, studies
 from study.spec.initial_trials import initial_trials
 from study.spec.study_spec import ResolvedSpec
-from study.store.disk_usage import WEIGHTS, Disk, Item, Use, size_of
 from study.store.store import Store
 from trainables.sources import open_source
 

@@ -59,7 +59,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
 
 def running_of(options: argparse.Namespace) -> RunOptions:
     """Read what `add_running` asks for; raises BadInput."""
-    from study.store.disk_usage import parse_size
+    from study.execution.disk_usage import parse_size
 
     return RunOptions(
         workers=options.workers,
