@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from search_spaces.space import ROBUST, Space
 from study.planning.auxiliary_data import training_languages
 from study.spec.study_spec import StudySpec
 from trainables.catalogue import dataset
 from trainables.errors import BadInput, check_path, unknown
-from trainables.objectives import ALL, Align, Robust, to_dict
+from trainables.objectives import ALL, Align, In, Robust, to_dict
 from trainables.recipe import Recipe
 from trainables.sources import Source
 from trainables.training.synonyms import synonyms_of
@@ -28,6 +28,9 @@ def objectives_of(
 
     A space that asks about alignment asks for each language that all targets have translations in, and for all of them.
     """
+    phase: Any = spec.align_phase or "target"
+    if phase not in get_args(In):
+        raise unknown("--align-phase", phase, get_args(In))
     groups: list[tuple[str, ...]] = [tuple(group.split("+")) for group in spec.align_on or ()]
     if not groups and (space.aligns or spec.align_data or spec.align_phase):
         languages = _translated(targets, spec.align_data, source)
@@ -35,7 +38,6 @@ def objectives_of(
         if space.aligns:
             groups = [*((language,) for language in languages), *groups[: len(languages) - 1]]
     data = spec.align_data or ""
-    phase: Any = spec.align_phase or "target"
     found = {"align": [to_dict(Align(languages=group, data=data, phase=phase)) for group in groups]}
     names = spec.robust
     known: dict[str, Robust] = {arm.method: arm for arm in ROBUST}
