@@ -16,7 +16,7 @@ import pytest
 
 from study import gc, launch, resume
 from study.execution.disk_usage import LEFT_S, Disk, parse_size, scratch, size_of
-from study.execution.monitor import TITLES, Progress
+from study.execution.monitor import Progress
 from study.execution.retention import Budget, GcResult, RetentionPolicy, collect
 from study.execution.trial import TrialJob, run_stages
 from study.planning.plan import Node, Plan, Planner, missing
@@ -25,7 +25,7 @@ from study.results.transfer_matrix import build, curves
 from study.spec.initial_trials import initial_trials
 from study.spec.study_spec import ResolvedSpec
 from study.store.store import LEASE_S, Store
-from trainables.catalogue import dataset
+from trainables.catalogue import TITLES, dataset
 from trainables.configs import EncodingConfig
 from trainables.errors import BadInput
 from trainables.recipe import Recipe, title

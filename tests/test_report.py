@@ -18,13 +18,13 @@ import pytest
 
 from study import report as verb
 from study.cli_parser import run_verb
-from study.execution.monitor import TITLES
 from study.record.record import Record, Trial
 from study.results.transfer_matrix import build
 from study.results.writers import write_report
 from study.spec.recipe_file import read_recipe
 from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
+from trainables.catalogue import TITLES
 from trainables.recipe import Recipe, digest, title
 
 CHECKS = Path(__file__).resolve().parents[2] / "shared" / "checks"

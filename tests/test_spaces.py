@@ -12,7 +12,7 @@ import pytest
 import search_spaces
 from search_spaces import names, space
 from search_spaces.space import ROBUST, Domain, FixedSuggest, Log, SpaceContext
-from study.execution.monitor import TITLES
+from trainables.catalogue import TITLES
 from trainables.errors import BadInput
 from trainables.objectives import Align
 from trainables.profiles import NO_LIMIT, PROFILES

@@ -18,11 +18,10 @@ from study.record.heartbeat import remove_state, states
 from study.record.record import Record, Trial
 from study.sanitize import sanitize
 from study.store.store import Store
-from trainables.catalogue import DATASETS
+from trainables.catalogue import TITLES
 from trainables.recipe import Recipe, title
 
 MAX_ALIKE = 3  # so many failures in a row for one reason are no accident
-TITLES = {name: d.title for name, d in DATASETS.items()}
 
 
 class Progress:

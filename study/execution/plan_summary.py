@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from study.execution.driver import StudyDriver
-from study.execution.monitor import TITLES
 from study.planning.cost import Cost
 from study.planning.plan import missing
 from study.sanitize import sanitize
+from trainables.catalogue import TITLES
 from trainables.configs import Evaluate
 from trainables.hyperparameter_sources import Number, lines, numbers, sources
 from trainables.recipe import title

@@ -49,14 +49,13 @@ def resolve(spec: StudySpec) -> tuple[ResolvedSpec, Source]:
     profile = spec.profile or default_profile(encoder, asked.profile)
     if profile not in PROFILES:
         raise unknown("profile", profile, PROFILES)
+    wanted, given = _names("targets", spec.targets), _names("intermediate", spec.intermediate)
     source = open_source(spec.source or "pocket")
     _check_words(encoder, source)
     pocket = source.spec == "pocket"
     own = asked.pocket_targets if pocket and asked.pocket_targets else asked.targets
-    targets = _targets(
-        _with_all(_names("targets", spec.targets), lambda: _served(source)), source, own or DEFAULT_TARGETS
-    )
-    named = _with_all(_names("intermediate", spec.intermediate), lambda: _all_tasks(source))
+    targets = _targets(_with_all(wanted, lambda: _served(source)), source, own or DEFAULT_TARGETS)
+    named = _with_all(given, lambda: _all_tasks(source))
     if named is None and pocket:
         named = asked.pocket_tasks or None
     tasks, mlm = _tasks(named, source, asked.tasks)

@@ -11,7 +11,19 @@ from trainables.catalogue import dialogue, glue, intermediate, others, xtreme, x
 from trainables.catalogue.entry import POOLED, RETRIEVAL, TAGGED, Dataset, Kind, Place
 from trainables.errors import BadInput, unknown
 
-__all__ = ["DATASETS", "POOLED", "RETRIEVAL", "TAGGED", "Dataset", "Kind", "Place", "dataset", "register", "registered"]
+__all__ = [
+    "DATASETS",
+    "POOLED",
+    "RETRIEVAL",
+    "TAGGED",
+    "TITLES",
+    "Dataset",
+    "Kind",
+    "Place",
+    "dataset",
+    "register",
+    "registered",
+]
 
 
 def _index(*groups: tuple[Dataset, ...]) -> dict[str, Dataset]:
@@ -25,6 +37,8 @@ def _index(*groups: tuple[Dataset, ...]) -> dict[str, Dataset]:
 
 _DATASETS = _index(*(family.DATASETS for family in (intermediate, glue, xtreme, xtreme_r, dialogue, others)))
 DATASETS: Mapping[str, Dataset] = _DATASETS
+_TITLES = {name: d.title for name, d in DATASETS.items()}
+TITLES: Mapping[str, str] = _TITLES  # catalogue name -> the short name that people read
 _OWN: dict[str, Dataset] = {}  # given as values by this process
 
 
@@ -39,6 +53,7 @@ def register(own: Dataset) -> str:
     if own.name in _DATASETS and own.name not in _OWN:
         raise BadInput(f"the catalogue has a dataset {own.name!r} already: give yours another name")
     _DATASETS[own.name] = _OWN[own.name] = own
+    _TITLES[own.name] = own.title
     return own.name
 
 
