@@ -1,13 +1,13 @@
-"""The pocket world: a small controlled multilingual world, made on the spot, that stands in for every dataset.
+"""The pocket world: synthetic multilingual rows for every dataset.
 
-It shows what the tool does on a laptop without a network. Its texts are made up by a program: scores on them say
-nothing about real languages.
+A small controlled world, generated in memory, shows what the tool does on a laptop without a network. A program makes
+up its texts: scores on them are no evidence about real languages.
 
-Languages: `languages.py`. What the tasks share is planted: the answers of the span questions are the roles that the
-finer tags (ccg) and the slots mark, inference and paraphrase pairs turn on one filler of a frame, and the
+Languages: `languages.py`. The skills that tasks share are planted: the answers of the span questions are the roles that
+the finer tags (ccg) and the slots mark, inference and paraphrase pairs turn on one filler of a frame, and the
 multiple-choice tasks ask which verbs, people and venues go with which things.
 
-It stands in for every dataset of the catalogue but `arcd` (Arabic) and `klue_nli` (Korean), of which it has no language,
+It stands in for every dataset of the catalogue but `arcd` (Arabic) and `klue_nli` (Korean), whose languages it lacks,
 and `anli_plus`, `xnli_pairs` and `pawsx_pairs`, which are made of others.
 """
 
@@ -157,10 +157,14 @@ DATASETS: tuple[str, ...] = tuple(_TABLES)
 
 @cache
 def table(dataset: str, language: str, split: str) -> pa.Table | None:
-    """The rows of one dataset, language and split in the hub's columns; None where the pocket world has none.
+    """Return the rows of a dataset, language and split.
 
-    The splits of a pooled dataset are its tables: "pairs_test", "source_test", "target_test".
-    ClassLabel columns are int64 (lists of int64 for tags); label_names() has their names. The same bytes everywhere.
+    Columns are the hub's. The splits of a pooled dataset are its tables: "pairs_test", "source_test", "target_test".
+    ClassLabel columns are int64 (lists of int64 for tags), and `label_names` has their names. The bytes are the same on
+    every machine.
+
+    Returns:
+        The table, or None where the pocket world has no such rows.
     """
     made = _TABLES.get(dataset)
     if made is None or split not in made.splits:
@@ -173,12 +177,15 @@ def table(dataset: str, language: str, split: str) -> pa.Table | None:
 
 
 def label_names(dataset: str) -> dict[str, tuple[str, ...]]:
-    """Column -> ClassLabel names in id order, for the columns that hold label ids."""
+    """Map columns with label ids to ClassLabel names, in id order."""
     made = _TABLES.get(dataset)
     return dict(made.labels or {}) if made else {}
 
 
 def splits(dataset: str) -> dict[str, tuple[str, ...]]:
-    """Split -> languages that have rows; empty for a dataset that the pocket world does not have."""
+    """Map splits to the languages that have rows.
+
+    Empty for a dataset that the pocket world does not have.
+    """
     made = _TABLES.get(dataset)
     return {split: languages for split, (languages, _) in made.splits.items()} if made else {}

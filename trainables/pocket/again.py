@@ -1,4 +1,4 @@
-"""The same rows under another name: the tasks that a second suite shares with the first, in that suite's columns."""
+"""Pocket tables of one suite, repeated in the columns of another."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from trainables.pocket.table import TEXT, WORDS, Row, Table
 
 
 def same_rows(made: Mapping[str, Table]) -> dict[str, Table]:
-    """The tables of XTREME-R's tasks that XTREME has too, of UDPOS with fused words (no word of the pocket world is made
-    of two) and of QNLI as ranking, from the tables that are `made` so far."""
+    """Derive tables from those already made, with the same rows.
+
+    These are the tasks that XTREME-R shares with XTREME, UDPOS with fused words (no word of the pocket world is made of
+    two), and QNLI as ranking.
+    """
     panx, tatoeba = made["panx"], made["tatoeba"]
     return {
         "udpos_r": made["udpos"],
@@ -26,7 +29,7 @@ def same_rows(made: Mapping[str, Table]) -> dict[str, Table]:
 
 
 def _panx_r(language: Language, split: str, n: int) -> list[Row]:
-    """WikiAnn's own copy lists the entities: "LOC: New York"."""
+    """Add the entity list of WikiAnn's own copy: "LOC: New York"."""
     return [{**row, "spans": _entities(row)} for row in tables.panx(language, split, n)]
 
 

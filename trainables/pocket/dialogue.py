@@ -1,6 +1,7 @@
-"""Intents and slots: what an event is about and what is done in it is the intent, who and what fill its roles the slots.
+"""Pocket utterances with intents and slots.
 
-Every dataset has the notation of its own release and frames of its own; rows at equal places are translations.
+The intent is the topic of an event and what is done in it; the slots are the fillers of its roles. Every dataset has
+the notation of its own release and its own frames; rows at equal positions are translations.
 """
 
 from __future__ import annotations
@@ -33,14 +34,17 @@ SLOTS = ("agent", "thing", "recipient", "companion", "place", "time")
 
 
 class Spoken(NamedTuple):
-    """An utterance: what it is about, its sentence, and (first, last + 1 word, role) of its slots in order."""
+    """An utterance with its intent and slots.
+
+    Slots are (first word, last word + 1, role), in order.
+    """
 
     frame: Frame
     sentence: Sentence
     slots: tuple[tuple[int, int, str], ...]
 
     def tags(self) -> list[str]:
-        """A tag for each word: the role in lower case."""
+        """Return one BIO tag per word, with the role in lower case."""
         found = ["O"] * len(self.sentence.tokens)
         for first, end, role in self.slots:
             found[first:end] = [f"B-{role}"] + [f"I-{role}"] * (end - first - 1)
@@ -48,19 +52,28 @@ class Spoken(NamedTuple):
 
 
 def utterances(dataset: str, language: Language, split: str, n: int) -> list[Spoken]:
-    """Statements and questions; what a question asks for fills no slot."""
+    """Make statements and questions.
+
+    The slot that a question asks for is not filled.
+    """
     return [
         _spoken(item.frame, item.say(language), item.asked) for item in tables.items(_frames_of(dataset), split, n, 0.3)
     ]
 
 
 def _frames_of(dataset: str) -> str:
-    """xSID's machine translations are those of its own train set."""
+    """Name the dataset whose frames a dataset uses.
+
+    xSID's machine translations are those of its own train set.
+    """
     return dataset.removesuffix("_parallel")
 
 
 def _spoken(frame: Frame, sentence: Sentence, asked: str | None) -> Spoken:
-    """A slot is what fills the role without function words; a time is the whole phrase ("on Monday")."""
+    """Find the slots of a sentence.
+
+    A slot is the filler of a role without function words; a time is the whole phrase ("on Monday").
+    """
     slots = []
     for role in SLOTS:
         if role in sentence.spans and role != asked:
@@ -72,19 +85,22 @@ def _spoken(frame: Frame, sentence: Sentence, asked: str | None) -> Spoken:
 
 
 def act_intent(frame: Frame) -> str:
-    """What is done: one of seven."""
+    """Return the action of a frame, one of seven."""
     return f"pocket_{ACT[frame.verb]}"
 
 
 def topic_intent(frame: Frame) -> str:
-    """What it is about and what is done, as MTOD and xSID write it."""
+    """Return topic and action as MTOD and xSID write them."""
     return f"{DOMAIN[frame.topic]}/{ACT[frame.verb]}"
 
 
 def _lists(
     dataset: str, intent: Callable[[Frame], str], *, ids: bool = True
 ) -> Callable[[Language, str, int], list[Row]]:
-    """Words and tags as lists, as the files of MultiATIS++, MTOD and xSID are read."""
+    """Write words and tags as lists.
+
+    The files of MultiATIS++, MTOD and xSID are read in this form.
+    """
 
     def rows(language: Language, split: str, n: int) -> list[Row]:
         return [
@@ -101,7 +117,10 @@ def _lists(
 
 
 def _mtop(language: Language, split: str, n: int) -> list[Row]:
-    """Spans of characters. As on the hub, English stands in the columns whose names begin with a space."""
+    """Write MTOP's columns, with slots as character spans.
+
+    As on the hub, English is in the columns whose names begin with a space.
+    """
     rows = []
     for i, spoken in enumerate(utterances("mtop", language, split, n)):
         tokens = spoken.sentence.tokens
@@ -129,7 +148,7 @@ _INTENTS = tuple(f"{scenario}_{act}" for scenario in _SCENARIOS for act in sorte
 
 
 def _massive(language: Language, split: str, n: int) -> list[Row]:
-    """Utterances with "[slot : value]"."""
+    """Write MASSIVE's utterances with "[slot : value]"."""
     rows = []
     for i, spoken in enumerate(utterances("massive", language, split, n)):
         text, frame = spoken.sentence.text, spoken.frame

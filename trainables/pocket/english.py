@@ -1,4 +1,4 @@
-"""English-only rows: multiple choice that needs to know what goes with what, and stories that tell it."""
+"""English multiple choice on world knowledge, and stories that teach it."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def _when(frame: Frame) -> str:
 
 
 def _unlike(rng: Random, topic: str, words: dict[str, tuple[str, ...]], n: int) -> list[str]:
-    """One word of each of n other topics."""
+    """Draw one word from each of n other topics."""
     return [rng.choice(words[t]) for t in rng.sample([t for t in TOPICS if t != topic], n)]
 
 
 def with_verb(rng: Random, topic: str) -> tuple[str, str]:
-    """A thing of a topic and a verb that is made for it."""
+    """Draw a thing of a topic and a verb that fits it."""
     thing = rng.choice([t for t in THINGS[topic] if TYPICAL[t]])
     return thing, rng.choice(TYPICAL[thing])
 
@@ -62,7 +62,7 @@ def _venue(rng: Random, frame: Frame) -> str:
 
 
 def story(rng: Random, frame: Frame) -> str:
-    """A short story with the knowledge that the multiple-choice tasks ask for."""
+    """Write a short story with the knowledge that multiple choice needs."""
     who = person(frame.agent)
     venue = _venue(rng, frame)
     thing, verb = with_verb(rng, frame.topic)
@@ -139,7 +139,10 @@ def _in_city(frame: Frame) -> str:
 
 @cache
 def hellaswag(split: str, n: int) -> tuple[Row, ...]:
-    """The right ending does to the thing what one does with it; the wrong ones take another thing or another verb."""
+    """Make HellaSwag's rows.
+
+    The right ending does to the thing what one does with it; the wrong ones take another thing or another verb.
+    """
     rng = Random(f"hellaswag/{split}")
     made: list[Row] = []
     for frame in frames(rng, split):
@@ -176,7 +179,10 @@ def hellaswag(split: str, n: int) -> tuple[Row, ...]:
 
 @cache
 def cosmos_qa(split: str, n: int) -> tuple[Row, ...]:
-    """Why someone went somewhere, what someone will do next, and who has the thing now."""
+    """Make Cosmos QA's rows.
+
+    Questions ask why someone went somewhere, what someone will do next, and who has the thing now.
+    """
     rng = Random(f"cosmos_qa/{split}")
     made: list[Row] = []
     for frame in frames(rng, split):
@@ -193,7 +199,7 @@ def cosmos_qa(split: str, n: int) -> tuple[Row, ...]:
 
 
 def _reading(rng: Random, frame: Frame) -> tuple[str, str, list[str]]:
-    """Context, question and answers, the right one first."""
+    """Return context, question and answers, the right one first."""
     who, way = person(frame.agent), rng.randrange(3)
     if frame.thing not in VERB_THINGS["lose"]:
         way = 1 if TYPICAL[frame.thing] else 0

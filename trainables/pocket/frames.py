@@ -1,7 +1,8 @@
-"""The pocket world: its concepts, what goes with what, and frames (who did what to which thing, where, when).
+"""Concepts of the pocket world and frames (events) made of them.
 
-A frame is a meaning without a language. Every split has its own frames: a frame's split is a function of its fillers,
-so no frame of one split can turn up in another, whatever the dataset.
+The concepts include what goes with what. A frame is a meaning without a language: who did what to which thing, where
+and when. Every split has its own frames: a frame's split is a function of its fillers, so no frame of one split can
+occur in another, whatever the dataset.
 """
 
 from __future__ import annotations
@@ -129,8 +130,11 @@ ASKABLE = ("agent", "thing", "recipient", "companion", "place", "time")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event. People are "name" or "name surname"; an agent may also be a profession; a place is a city, a venue or
-    "brand org". adjective and number exclude each other."""
+    """One event.
+
+    People are "name" or "name surname"; an agent may also be a profession; a place is a city, a venue or "brand org".
+    adjective and number exclude each other.
+    """
 
     topic: str
     agent: str
@@ -146,35 +150,41 @@ class Frame:
     negated: bool = False
 
     def key(self) -> str:
-        """The fillers as one string: equal keys are equal meanings."""
+        """Join the fillers; equal keys are equal meanings."""
         details = (self.adjective, self.number, self.other, self.recipient, self.companion, self.place, self.time)
         return "|".join((self.agent, self.verb, self.thing, *(d or "" for d in details), str(self.negated)))
 
     def key_without(self, asked: str) -> str:
-        """The key of the question for a slot: equal for frames that differ in its answer only."""
+        """Return the key of the question for a slot.
+
+        It is equal for frames that differ in the answer only.
+        """
         hidden = {asked: "?"}
         if asked == "thing":
             hidden |= {"adjective": "", "number": "", "other": ""}
         return change(self, **hidden).key()
 
     def filler(self, slot: str) -> str | None:
-        """What fills a slot of SLOTS."""
+        """Return the filler of a slot of SLOTS."""
         value: str | None = getattr(self, slot)
         return value
 
 
 def change(frame: Frame, **fillers: str | None) -> Frame:
-    """The same frame with other fillers."""
+    """Return the frame with other fillers."""
     return replace(frame, **fillers)  # type: ignore[arg-type]
 
 
 def negate(frame: Frame) -> Frame:
-    """The frame that says that it did not happen."""
+    """Return the frame's negation."""
     return replace(frame, negated=not frame.negated)
 
 
 def in_split(key: str, split: str) -> bool:
-    """Which split a key belongs to: 70 % train, 15 % validation, 15 % test, the same on every machine."""
+    """Return the split that a key belongs to.
+
+    70 % train, 15 % validation, 15 % test, the same on every machine.
+    """
     part = crc32(key.encode()) % 20
     return split == ("train" if part < 14 else "validation" if part < 17 else "test")
 
@@ -185,7 +195,10 @@ def _person(rng: Random, surname: float = 0.15) -> str:
 
 
 def adjectives_of(thing: str) -> tuple[str, ...]:
-    """Adjectives that suit a thing: only what can be bought has a price, only bodies have a colour."""
+    """List the adjectives that suit a thing.
+
+    Only what can be bought has a price, only bodies have a colour.
+    """
     if thing in _FIXED:
         return ("new", "old") if thing in ("law", "plan", "match", "race", "song", "film") else ("big", "small")
     if thing in ("letter", "report", "contract", "ticket", "passport", "map"):
@@ -203,7 +216,10 @@ def _place(rng: Random, topic: str, people: str) -> str:
 
 
 def sample(rng: Random, topic: str | None = None) -> Frame:
-    """A random frame of a topic (any topic if None); half of them say the verb that the thing is made for."""
+    """Draw a frame of a topic (None = any).
+
+    Half of the frames have the verb that the thing is made for.
+    """
     topic = topic or rng.choice(TOPICS)
     thing = rng.choice(THINGS[topic])
     typical = TYPICAL[thing]
@@ -230,7 +246,7 @@ def sample(rng: Random, topic: str | None = None) -> Frame:
 
 
 def frames(rng: Random, split: str, topic: str | None = None) -> Iterator[Frame]:
-    """Endless distinct frames of one split."""
+    """Generate distinct frames of one split, without end."""
     seen: set[str] = set()
     while True:
         frame = sample(rng, topic)
@@ -241,14 +257,23 @@ def frames(rng: Random, split: str, topic: str | None = None) -> Iterator[Frame]
 
 
 def means_at_least(special: str, general: str) -> bool:
-    """Whether the first filler says all that the second says: the same, a synonym, a kind of it, a fuller name."""
+    """Return whether the first filler implies the second.
+
+    It does when it is the same, a synonym, a kind of it, or a fuller name.
+    """
     return general in (special, SYNONYM.get(special), KIND_OF.get(special)) or special.startswith(general + " ")
 
 
 def relation(premise: Frame, hypothesis: Frame) -> str:
-    """entailment, neutral or contradiction, by comparing fillers; both are taken to speak of the same event.
+    """Derive the NLI label of two frames from their fillers.
 
-    Raises ValueError for pairs outside the small logic that the pairs are made with (a negated premise).
+    Both frames are taken to be about the same event.
+
+    Returns:
+        "entailment", "neutral" or "contradiction".
+
+    Raises:
+        ValueError: the pair is outside the small logic that pairs are made with (a negated premise).
     """
     if premise.negated:
         raise ValueError("a negated premise is not used")
@@ -268,7 +293,7 @@ def relation(premise: Frame, hypothesis: Frame) -> str:
 
 
 def different(rng: Random, slot: str, frame: Frame) -> str:
-    """Another filler for a filled slot, of the same sort, that excludes the old one."""
+    """Draw another filler of the same sort that excludes the old one."""
     old: str = getattr(frame, slot)
 
     def excludes(new: str) -> bool:
@@ -279,7 +304,7 @@ def different(rng: Random, slot: str, frame: Frame) -> str:
 
 
 def refilled(rng: Random, slot: str, frame: Frame) -> Frame:
-    """The frame with another filler of one slot, and without an adjective that does not suit it then."""
+    """Replace one filler, and drop an adjective that no longer suits."""
     found = change(frame, **{slot: different(rng, slot, frame)})
     suits = found.adjective is None or found.adjective in adjectives_of(found.thing)
     return found if suits else change(found, adjective=None)

@@ -1,4 +1,7 @@
-"""GLUE's tasks in English: CoLA, SST-2, STS-B, RTE, MRPC and QNLI; each label follows from the frames behind it."""
+"""Pocket GLUE: CoLA, SST-2, STS-B, RTE, MRPC and QNLI in English.
+
+Each label follows from the frames behind the row.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ _RATED = ("agent", "verb", "thing", "adjective", "number", "recipient", "compani
 
 
 def numbered(rows: list[Row], rng: Random) -> tuple[Row, ...]:
-    """The rows in random order, with their numbers."""
+    """Shuffle the rows and number them."""
     rng.shuffle(rows)
     return tuple({**row, "idx": i} for i, row in enumerate(rows))
 
@@ -45,7 +48,10 @@ def _pair_rows(made: list[Pair], rng: Random) -> tuple[Row, ...]:
 
 @cache
 def cola(split: str, n: int) -> tuple[Row, ...]:
-    """Sentences (1) and sentences with one word or phrase out of its place (0), half and half."""
+    """Make CoLA's rows: acceptable sentences (1) and disordered ones (0).
+
+    Half of the rows have one word or phrase out of its place.
+    """
     rng = Random(f"cola/{split}/order")
     rows = []
     for i, item in enumerate(tables.items("cola", split, n, 0.2, 0.15)):
@@ -56,8 +62,10 @@ def cola(split: str, n: int) -> tuple[Row, ...]:
 
 
 def disordered(rng: Random, sentence: Sentence) -> str:
-    """English words in an order that no English sentence has: a word behind the one that it belongs before ("map a",
-    "Berlin in"), or the verb or its auxiliary at the end."""
+    """Put English words into an order that no sentence has.
+
+    A word moves behind the one that it belongs before ("map a", "Berlin in"), or the verb or its auxiliary to the end.
+    """
     words = [t.text if t.pos == "PROPN" or i else t.text.lower() for i, t in enumerate(sentence.tokens)]
     kinds = [t.pos for t in sentence.tokens]
     places = [i for i, kind in enumerate(kinds[:-2]) if kind in ("DET", "ADP", "PART") and kinds[i + 1] != "PRON"]
@@ -74,8 +82,10 @@ def disordered(rng: Random, sentence: Sentence) -> str:
 
 @cache
 def sst2(split: str, n: int) -> tuple[Row, ...]:
-    """What happened, and how it was: good or bad, or not so. As in the original, in lower case and with spaces around
-    punctuation marks."""
+    """Make SST-2's rows: an event and a judgement, positive or negative.
+
+    As in the original, texts are in lower case with spaces around punctuation marks.
+    """
     rng = Random(f"sst2/{split}")
     rows: list[Row] = []
     for frame in frames(rng, split):
@@ -91,14 +101,17 @@ def sst2(split: str, n: int) -> tuple[Row, ...]:
 
 
 def similarity(one: Frame, other: Frame) -> float:
-    """From 0 to 5: the share of equal fillers (or synonyms) among the slots that either fills."""
+    """Rate two frames from 0 to 5.
+
+    The rating is the share of equal fillers (or synonyms) among the slots that either frame fills.
+    """
     fillers = [(getattr(one, slot), getattr(other, slot)) for slot in _RATED]
     filled = [(a, b) for a, b in fillers if a or b]
     return round(5 * sum(b in (a, SYNONYM.get(a, a)) for a, b in filled) / len(filled), 2)
 
 
 def _changed(rng: Random, frame: Frame, slot: str) -> Frame:
-    """The frame with another filler of one slot, or without it."""
+    """Replace or remove one filler of a frame."""
     if slot == "verb":
         return change(frame, verb=rng.choice(_other_verbs(frame)))
     if slot == "adjective":
@@ -109,7 +122,10 @@ def _changed(rng: Random, frame: Frame, slot: str) -> Frame:
 
 
 def _other_verbs(frame: Frame) -> list[str]:
-    """What else can be done with the thing, to somebody or not as before."""
+    """List other verbs that fit the thing and the recipient.
+
+    A verb fits if it takes a recipient exactly where the frame has one.
+    """
     same = (frame.verb, SYNONYM.get(frame.verb))
     fitting = [v for v in VERBS if frame.thing in VERB_THINGS[v] and (v in TRANSFER) == (frame.verb in TRANSFER)]
     return [v for v in fitting if v not in same] or fitting
@@ -117,7 +133,10 @@ def _other_verbs(frame: Frame) -> list[str]:
 
 @cache
 def rated_pairs(split: str, n: int) -> tuple[tuple[Said, Said], ...]:
-    """Pairs of statements of all six degrees of `similarity`, equally often, rounded."""
+    """Make pairs of statements with rounded `similarity`.
+
+    All six degrees occur equally often.
+    """
     rng = Random(f"stsb/{split}")
     made: list[tuple[Said, Said]] = []
     source = (frame for frame in frames(rng, split) if not frame.other)
@@ -148,7 +167,10 @@ def stsb(split: str, n: int) -> tuple[Row, ...]:
 
 @cache
 def entailments(split: str, n: int) -> tuple[Pair, ...]:
-    """Pairs that entail (0) or do not (1), half and half; of the latter half are neutral."""
+    """Make pairs that entail (0) or do not (1), half and half.
+
+    Of the latter, half are neutral.
+    """
     rng = Random(f"rte/{split}")
     made: list[Pair] = []
     for frame in frames(rng, split):
@@ -166,8 +188,11 @@ def rte(split: str, n: int) -> tuple[Row, ...]:
 
 @cache
 def equivalents(split: str, n: int) -> tuple[Pair, ...]:
-    """Pairs with the same meaning (1), in other words or another order, and pairs that only share most of it (0): one
-    tells more than the other, or one filler is another."""
+    """Make pairs with the same meaning (1) or most of it (0).
+
+    The former differ in words or word order. In the latter one statement has more detail than the other, or one filler
+    is another.
+    """
     rng = Random(f"mrpc/{split}")
     made: list[Pair] = []
     for frame in frames(rng, split):
@@ -193,8 +218,13 @@ def mrpc(split: str, n: int) -> tuple[Row, ...]:
 
 @cache
 def questioned(split: str, n: int) -> tuple[tuple[Frame, str, Frame, bool], ...]:
-    """(frame and slot of a question, a statement, whether it answers): every question once with an answer and once
-    with a statement of nearly the same words that is none."""
+    """Make questions with a statement that answers them or does not.
+
+    Returns:
+        (frame and slot of a question, statement, whether it answers). Every question occurs once with an answer and
+            once
+        with a statement of nearly the same words that is none.
+    """
     rng = Random(f"qnli/{split}")
     made: list[tuple[Frame, str, Frame, bool]] = []
     seen: set[str] = set()

@@ -1,6 +1,6 @@
-"""From a frame and a language to words that know their part of speech, their role in the frame and their place in the text.
+"""Sentences from frames: words with part of speech, role and position.
 
-A language file gives the words and the word order; nothing here knows a language by name.
+A language file gives the words and the word order; no code here depends on a particular language.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ _ENTITY = {"name": "PER", "surname": "PER", "city": "LOC", "brand": "ORG", "org"
 class Language:
     """What a language file declares.
 
-    words: concept -> forms, "|" between forms; which forms is the file's own affair.
-    function: function word -> universal part of speech. These words are trimmed off both ends of a gold span.
-    orders: name -> word order: slots and "=literal" words. Needed: statement, fronted, negated, ask; "ask_<slot>" where
-      asking for a slot differs. The slot "wh" is the question word's; without it the question word stays in its slot.
-      "verb.base" is another form of the verb.
-    question: slot -> question word(s).
-    phrases: frame -> slot -> words. A word is "word" or "word/POS"; without /POS it is looked up in `function`, else it
-      gets the default of its slot.
+    Attributes:
+        words: concept -> forms, "|" between forms; their meaning is up to the language file.
+        function: function word -> universal part of speech. These words are trimmed off both ends of a gold span.
+        orders: name -> word order: slots and "=literal" words. Needed: statement, fronted, negated, ask; "ask_<slot>"
+            where asking for a slot differs. The slot "wh" is the question word's; without it the question word stays in
+            its slot. "verb.base" is another form of the verb.
+        question: slot -> question word(s).
+        phrases: frame -> slot -> words. A word is "word" or "word/POS"; without /POS it is looked up in `function`,
+            else it gets the default of its slot.
     """
 
     code: str
@@ -40,11 +41,11 @@ class Language:
     phrases: Callable[[Frame], Mapping[str, str]]
     space: str = " "
     upper: Mapping[str, str] | None = None  # first letters whose capital is not str.upper's
-    mixed: float = 0.0  # share of its raw text that says some phrases in English: how near it stands to English
+    mixed: float = 0.0  # share of its raw text with some phrases in English: how near it is to English
 
 
 class Token(NamedTuple):
-    """A word or mark of a sentence."""
+    """A word or punctuation mark of a sentence."""
 
     text: str
     pos: str
@@ -59,10 +60,10 @@ class Sentence:
 
     text: str
     tokens: tuple[Token, ...]
-    spans: Mapping[str, tuple[int, int]]  # role -> first and last+1 character of what fills it, without function words
+    spans: Mapping[str, tuple[int, int]]  # role -> first and last + 1 character of its filler, without function words
 
     def answer(self, role: str) -> tuple[int, str]:
-        """Character offset and text of a role's filler."""
+        """Return character offset and text of a role's filler."""
         start, end = self.spans[role]
         return start, self.text[start:end]
 
@@ -70,10 +71,13 @@ class Sentence:
 def say(
     frame: Frame, language: Language, order: str | None = None, *, asked: str | None = None, wh: str | None = None
 ) -> Sentence:
-    """One sentence about a frame.
+    """Express a frame as one sentence.
 
-    Without `asked` a statement: "negated" if the frame is, else the order named ("fronted" needs a time to front).
-    With it the question for that slot; `order` is then a prefix ("fronted "), `wh` another question word.
+    Args:
+        asked: slot to ask for, as a question; without it a statement is made, in the order "negated" if the frame is
+            negated, else in the order named ("fronted" needs a time to front).
+        order: name of the word order; of a question, a prefix ("fronted ").
+        wh: another question word.
     """
     phrases = dict(language.phrases(frame))
     if asked:
@@ -96,7 +100,10 @@ def say(
 
 
 def mixed(language: Language, other: Language, rng: Random) -> Language:
-    """The language as people write who know another one too: some phrases are the other's, word order stays its own."""
+    """Mix phrases of another language into a language.
+
+    This is code-switching: some phrases are the other language's, the word order stays its own.
+    """
 
     def phrases(frame: Frame) -> Mapping[str, str]:
         own, theirs = dict(language.phrases(frame)), other.phrases(frame)
@@ -143,7 +150,7 @@ def _assemble(words: list[tuple[str, str, str]], entities: Mapping[str, str], la
         if opening:
             text = capital(text, language)
         if not opening and text not in _CLOSING:
-            # A script without spaces still sets them off from words in Latin letters.
+            # A script without spaces still separates its words from words in Latin letters by a space.
             sentence += language.space or (" " if text[0].isascii() or sentence[-1].isascii() else "")
         first, last = core.get(role, (-1, -1))
         kind = entities.get(role)
@@ -155,6 +162,6 @@ def _assemble(words: list[tuple[str, str, str]], entities: Mapping[str, str], la
 
 
 def capital(word: str, language: Language) -> str:
-    """The word with a capital first letter, where its script has capitals."""
+    """Capitalise the first letter, where the script has capitals."""
     first = (language.upper or {}).get(word[0], word[0].upper())
     return first + word[1:]

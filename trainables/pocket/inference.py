@@ -1,4 +1,4 @@
-"""More pairs of statements with inference or paraphrase labels: ANLI, SNLI, MNLI's mismatched dev set, PAWS-X with NS."""
+"""More labelled pairs: ANLI, SNLI, mismatched MNLI, PAWS-X with NS."""
 
 from __future__ import annotations
 
@@ -15,27 +15,33 @@ from trainables.pocket.pairs import NLI_LABELS, Pair, Said
 from trainables.pocket.table import ENGLISH_ONLY, IN_ENGLISH, LABEL, NOT_TRAINED, TEXT, Row, Table
 
 _NOT_TRANSLATED = "NS"
-_EVERY = 40  # one sentence in so many was not translated
+_EVERY = 40  # every how many sentences one is not translated
 _ROUNDS = 3
 
 
 def changes(one: Frame, other: Frame) -> int:
-    """How many fillers differ; a negation counts as one."""
+    """Count differing fillers; a negation counts as one."""
     return sum(getattr(one, f.name) != getattr(other, f.name) for f in fields(Frame))
 
 
 def _harder(rng: Random, frame: Frame, label: int) -> Frame:
-    """A second statement at two steps from the first, which may fall back to fewer or to another label."""
+    """Make a second statement two changes away from the first.
+
+    It may fall back to fewer changes or to another label.
+    """
     if label == 0:
         return pairs.entailed(rng, pairs.entailed(rng, frame))
     if label == 1 and rng.random() < 0.5:
-        return negate(pairs.excluded(rng, frame))  # "not in Rome" says nothing about Berlin
+        return negate(pairs.excluded(rng, frame))  # "not in Rome" implies nothing about Berlin
     return pairs.entailed(rng, (pairs.unknown if label == 1 else pairs.excluded)(rng, frame))
 
 
 @cache
 def adversarial(split: str, n: int) -> tuple[Pair, ...]:
-    """n pairs with two changes each, the three labels equally often; a negation may go with any label but entailment."""
+    """Make n pairs with two changes each.
+
+    The three labels occur equally often; a negation may go with any label but entailment.
+    """
     rng = Random(f"anli/{split}")
     made: list[Pair] = []
     for frame in frames(rng, split):
@@ -64,7 +70,10 @@ def _anli(language: Language, split: str, n: int) -> list[Row]:
 
 
 def _mismatched(language: Language, split: str, n: int) -> list[Row]:
-    """A genre that MNLI's training rows lack: premises begin with the time where they tell one."""
+    """Make pairs of a genre that MNLI's training rows lack.
+
+    Premises begin with the time where they have one.
+    """
     return [
         {
             "premise": Said(pair.first.frame, "fronted").text(language),
@@ -76,7 +85,10 @@ def _mismatched(language: Language, split: str, n: int) -> list[Row]:
 
 
 def _with_untranslated(language: Language, split: str, n: int) -> list[Row]:
-    """PAWS-X's rows, of which some have "NS" where a sentence should be in every language but English."""
+    """Make PAWS-X's rows with "NS" in place of some sentences.
+
+    English has none.
+    """
     rows = tables.pawsx(language, split, n)
     if language.code == "en":
         return rows

@@ -1,7 +1,7 @@
-"""German: verb second, adjuncts before the object, "kein" negates the object.
+"""German: verb second, adjuncts before the object, "kein" negates it.
 
-Nouns: gender:singular|plural (accusative = nominative but for the article). Professions: article noun. Verbs: preterite.
-Venues come with their preposition.
+Nouns: gender:singular|plural (accusative = nominative but for the article). Professions: article noun. Verbs:
+preterite. Venues come with their preposition.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _ENDING = {"m": "en", "f": "e", "n": "es"}
 
 
 def noun(thing: str, number: str | None = None, adjective: str | None = None, *, negated: bool = False) -> str:
-    """Accusative: "einen roten Apfel", "keine Karte", "zwei Bälle"."""
+    """Decline in the accusative: "einen roten Apfel", "keine Karte", "zwei Bälle"."""
     gender, _, forms = WORDS[thing].partition(":")
     singular, plural = forms.split("|")
     if number:
@@ -90,7 +90,7 @@ def noun(thing: str, number: str | None = None, adjective: str | None = None, *,
 
 
 def place(ids: str) -> str:
-    """ "in Berlin", "im Hotel", "in der Delta Bank"."""
+    """Return a place phrase: "in Berlin", "im Hotel", "in der Delta Bank"."""
     first, _, org = ids.partition(" ")
     if SORT[first] == "venue":
         return WORDS[first]
@@ -114,7 +114,7 @@ def phrases(f: Frame) -> dict[str, str]:
 
 
 def person(ids: str) -> str:
-    """A name, or "der Arzt"."""
+    """Return a name, or a profession such as "der Arzt"."""
     return " ".join(WORDS[i] for i in ids.split())
 
 

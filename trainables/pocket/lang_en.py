@@ -1,4 +1,7 @@
-"""English: subject verb object, questions with "did". Verbs: past|base; nouns: singular|plural where not just -s."""
+"""English: subject verb object, questions with "did".
+
+Verbs: past|base; nouns: singular|plural where not just -s.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ _AT = ("airport", "station", "stadium", "market", "zoo")
 
 
 def noun(thing: str, number: str | None = None, adjective: str | None = None) -> str:
-    """ "a red apple", "two apples"."""
+    """Return a noun phrase: "a red apple", "two apples"."""
     singular, _, plural = WORDS[thing].partition("|")
     if number:
         return f"{WORDS[number]}/NUM {plural or singular + 's'}"
@@ -80,13 +83,13 @@ def noun(thing: str, number: str | None = None, adjective: str | None = None) ->
 
 
 def person(ids: str) -> str:
-    """A name, or "the doctor"."""
+    """Return a name, or a profession such as "the doctor"."""
     words = " ".join(WORDS[i] for i in ids.split())
     return f"the {words}" if SORT[ids.split()[0]] == "profession" else words
 
 
 def place(ids: str) -> str:
-    """ "in Berlin", "in the hotel", "at Delta Bank"."""
+    """Return a place phrase: "in Berlin", "in the hotel", "at Delta Bank"."""
     words = " ".join(WORDS[i] for i in ids.split())
     in_venue = f"{'at' if ids in _AT else 'in'} the {words}"
     return {"city": f"in {words}", "venue": in_venue}.get(SORT[ids.split()[0]], f"at {words}")

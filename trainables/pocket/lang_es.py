@@ -1,6 +1,7 @@
-"""Spanish: subject verb object, the verb before the subject in questions, adjectives after the noun.
+"""Spanish: subject verb object, inverted questions, adjectives after the noun.
 
-Nouns: gender:singular|plural where not just -s. Professions and venues come with article and preposition. Verbs: preterite.
+Questions put the verb before the subject. Nouns: gender:singular|plural where not just -s. Professions and venues come
+with article and preposition. Verbs: preterite.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ QUESTION = {
 
 
 def noun(thing: str, number: str | None = None, adjective: str | None = None) -> str:
-    """ "una manzana roja", "dos pelotas"."""
+    """Return a noun phrase: "una manzana roja", "dos pelotas"."""
     gender, _, forms = WORDS[thing].partition(":")
     singular, _, plural = forms.partition("|")
     if number:
@@ -83,12 +84,12 @@ def noun(thing: str, number: str | None = None, adjective: str | None = None) ->
 
 
 def person(ids: str) -> str:
-    """A name, or "el doctor"."""
+    """Return a name, or a profession such as "el doctor"."""
     return " ".join(WORDS[i] for i in ids.split())
 
 
 def place(ids: str) -> str:
-    """ "en Berlín", "en el hotel", "en el Banco Delta"."""
+    """Return a place phrase: "en Berlín", "en el Banco Delta"."""
     first, _, org = ids.partition(" ")
     if SORT[first] == "venue":
         return WORDS[first]

@@ -1,7 +1,8 @@
-"""Hindi: the verb comes last and agrees with the thing, "ने" marks the agent, postpositions, question words in place.
+"""Hindi: verb last, "ने" marks the agent, postpositions.
 
-Nouns: gender:singular|plural where they differ. Verbs: the stem, or masculine|feminine|masculine plural|feminine plural.
-Venues come with their postposition. Adjectives: masculine|feminine where they differ.
+The verb agrees with the thing; question words stay in place. Nouns: gender:singular|plural where they differ. Verbs:
+the stem, or masculine|feminine|masculine plural|feminine plural. Venues come with their postposition. Adjectives:
+masculine|feminine where they differ.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ QUESTION = {
 
 
 def noun(thing: str, number: str | None = None, adjective: str | None = None) -> str:
-    """ "एक लाल गेंद", "दो सेब"."""
+    """Return a noun phrase: "एक लाल गेंद", "दो सेब"."""
     gender, _, forms = WORDS[thing].partition(":")
     singular, _, plural = forms.partition("|")
     if number:
@@ -77,7 +78,10 @@ def noun(thing: str, number: str | None = None, adjective: str | None = None) ->
 
 
 def verb(concept: str, thing: str, plural: bool) -> str:
-    """The perfective, which agrees with the thing: "देखा", "देखी", "देखे", "देखीं"."""
+    """Return the perfective: "देखा", "देखी", "देखे", "देखीं".
+
+    It agrees with the thing.
+    """
     stem, *forms = WORDS[concept].split("|")
     column = (2 if plural else 0) + (WORDS[thing][0] == "f")
     if forms:
@@ -87,12 +91,12 @@ def verb(concept: str, thing: str, plural: bool) -> str:
 
 
 def person(ids: str) -> str:
-    """A name or a profession."""
+    """Return a name or a profession."""
     return " ".join(WORDS[i] for i in ids.split())
 
 
 def place(ids: str) -> str:
-    """ "बर्लिन में", "स्टेशन पर", "डेल्टा बैंक में"."""
+    """Return a place phrase: "बर्लिन में", "स्टेशन पर", "डेल्टा बैंक में"."""
     words = " ".join(WORDS[i] for i in ids.split())
     return words if SORT[ids.split()[0]] == "venue" else f"{words} में"
 

@@ -1,8 +1,9 @@
-"""Russian: no articles, free order, past tense agrees with the agent's gender, names and cities take cases.
+"""Russian: no articles, free order, gendered past tense, case endings.
 
-Names: nominative|dative|instrumental. Cities and venues: prepositional, venues with their preposition. Nouns:
-gender:accusative|form after numbers (genitive singular; genitive plural for the animate), gender a = animate masculine,
-b = animate feminine, c = animate neuter. Verbs: masculine|feminine. Adjectives: masculine feminine neuter animate.
+The past tense agrees with the agent's gender; names and cities take cases. Names: nominative|dative|instrumental.
+Cities and venues: prepositional, venues with their preposition. Nouns: gender:accusative|form after numbers (genitive
+singular; genitive plural for the animate), gender a = animate masculine, b = animate feminine, c = animate neuter.
+Verbs: masculine|feminine. Adjectives: masculine feminine neuter animate.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ _COLUMN = {"m": 0, "f": 1, "n": 2, "a": 3, "b": 1, "c": 2}
 
 
 def noun(thing: str, number: str | None = None, adjective: str | None = None) -> str:
-    """Accusative: "красную карту", "два мяча", "двух собак"."""
+    """Decline in the accusative: "красную карту", "два мяча", "двух собак"."""
     gender, _, forms = WORDS[thing].partition(":")
     singular, counted = forms.split("|")
     if number:
@@ -94,12 +95,15 @@ def noun(thing: str, number: str | None = None, adjective: str | None = None) ->
 
 
 def person(ids: str, case: int = 0) -> str:
-    """A name or a profession; case 0 nominative, 1 dative, 2 instrumental (names only; surnames do not decline)."""
+    """Return a name in a case, or a profession.
+
+    Cases: 0 nominative, 1 dative, 2 instrumental (names only; surnames do not decline).
+    """
     return " ".join(WORDS[i].split("|")[case] if SORT[i] == "name" else WORDS[i] for i in ids.split())
 
 
 def place(ids: str) -> str:
-    """ "в Берлине", "на рынке", "в банке Дельта"."""
+    """Return a place phrase: "в Берлине", "на рынке", "в банке Дельта"."""
     first, _, org = ids.partition(" ")
     if SORT[first] == "venue":
         return WORDS[first]

@@ -1,7 +1,8 @@
-"""Swahili: subject verb object, noun classes, the negated past is a form of its own, question words in place.
+"""Swahili: subject verb object, noun classes, question words in place.
 
-Nouns: class:singular|plural where they differ; classes a (animate), 3, 5, 7, 9, 11. Adjectives: the forms for a and 3,
-5, 7, 9. Numbers: the forms for the plurals of a, 3, 5, 7, 9. Verbs: past|negated past; those of giving hold "m" (him, her).
+The negated past is a form of its own. Nouns: class:singular|plural where they differ; classes a (animate), 3, 5, 7, 9,
+11. Adjectives: the forms for a and 3, 5, 7, 9. Numbers: the forms for the plurals of a, 3, 5, 7, 9. Verbs: past|negated
+past; those of giving hold "m" (him, her).
 """
 
 from __future__ import annotations
@@ -82,7 +83,10 @@ _NUMBER = {"a": 0, "3": 1, "5": 2, "7": 3, "9": 4, "11": 4}
 
 
 def noun(thing: str, number: str | None = None, adjective: str | None = None) -> str:
-    """ "tufaha jekundu", "mipira miwili": adjectives and numbers follow and agree."""
+    """Return a noun phrase: "tufaha jekundu", "mipira miwili".
+
+    Adjectives and numbers follow and agree.
+    """
     noun_class, _, forms = WORDS[thing].partition(":")
     singular, _, plural = forms.partition("|")
     if number:
@@ -91,12 +95,12 @@ def noun(thing: str, number: str | None = None, adjective: str | None = None) ->
 
 
 def person(ids: str) -> str:
-    """A name or a profession."""
+    """Return a name or a profession."""
     return " ".join(WORDS[i] for i in ids.split())
 
 
 def place(ids: str) -> str:
-    """ "jijini Berlin", "katika hoteli", "katika Benki ya Delta"."""
+    """Return a place phrase: "jijini Berlin", "katika hoteli", "katika Benki ya Delta"."""
     first, _, org = ids.partition(" ")
     if SORT[first] == "venue":
         return WORDS[first]

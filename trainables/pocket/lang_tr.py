@@ -1,6 +1,7 @@
-"""Turkish: the verb comes last, case endings instead of prepositions, question words stay where the answer would stand.
+"""Turkish: verb last, case endings instead of prepositions.
 
-Names: nominative; the dative follows vowel harmony. Cities, venues and organisations: locative. Verbs: past|negated past.
+Question words stay where the answer would stand. Names: nominative; the dative follows vowel harmony. Cities, venues
+and organisations: locative. Verbs: past|negated past.
 """
 
 from __future__ import annotations
@@ -68,19 +69,22 @@ QUESTION = {
 
 
 def noun(thing: str, number: str | None = None, adjective: str | None = None) -> str:
-    """ "kırmızı bir elma", "iki top"."""
+    """Return a noun phrase: "kırmızı bir elma", "iki top"."""
     if number:
         return f"{WORDS[number]}/NUM {WORDS[thing]}"
     return f"{WORDS[adjective]}/ADJ bir {WORDS[thing]}" if adjective else f"bir {WORDS[thing]}"
 
 
 def person(ids: str) -> str:
-    """A name or a profession."""
+    """Return a name or a profession."""
     return " ".join(WORDS[i] for i in ids.split())
 
 
 def dative(name: str) -> str:
-    """ "Anna'ya", "Peter'e": the vowel follows the last vowel of the name."""
+    """Put a name into the dative: "Anna'ya", "Peter'e".
+
+    The vowel follows the last vowel of the name.
+    """
     last = [letter for letter in name.lower() if letter in "aıoueiöü"][-1]
     buffer = "y" if name[-1] in "aıoueiöü" else ""
     return f"{name}'{buffer}{'a' if last in 'aıou' else 'e'}"

@@ -1,6 +1,6 @@
-"""Chinese (simplified): time and place before the verb, classifiers, "了" after a verb, "没有" negates; no spaces.
+"""Chinese (simplified): time and place before the verb, classifiers, no spaces.
 
-Nouns: classifier:noun. Verbs: the bare verb.
+"了" stands after a verb, "没有" negates. Nouns: classifier:noun. Verbs: the bare verb.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ QUESTION = {
 
 
 def noun(thing: str, number: str | None = None, adjective: str | None = None, *, negated: bool = False) -> str:
-    """ "一 张 红色 的 地图", "两 个 球"; after a negation without "一 张"."""
+    """Return a noun phrase: "一 张 红色 的 地图", "两 个 球".
+
+    After a negation it has no "一 张".
+    """
     classifier, _, word = WORDS[thing].partition(":")
     if number:
         return f"{WORDS[number]}/NUM {classifier} {word}"
@@ -78,12 +81,12 @@ def noun(thing: str, number: str | None = None, adjective: str | None = None, *,
 
 
 def person(ids: str) -> str:
-    """A name ("安娜 · 罗西") or a profession."""
+    """Return a name ("安娜 · 罗西") or a profession."""
     return " · ".join(WORDS[i] for i in ids.split())
 
 
 def place(ids: str) -> str:
-    """ "在 北京", "在 医院", "在 德尔塔 银行"."""
+    """Return a place phrase: "在 北京", "在 医院", "在 德尔塔 银行"."""
     return "在 " + " ".join(WORDS[i] for i in ids.split())
 
 

@@ -1,4 +1,7 @@
-"""The languages of the pocket world. To add one, write its file `lang_<code>.py` and a line here."""
+"""The languages of the pocket world.
+
+To add one, write its file `lang_<code>.py` and a line here.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Pairs of sentences whose label follows from their frames: inference, paraphrase, questions that mean the same.
+"""Sentence pairs labelled by their frames: inference, paraphrase, duplicate questions.
 
-In every pair one thing is different, so that the label hangs on that thing.
+In every pair one thing differs, and the label depends on it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DETAILS = ("adjective", "number", "other", "recipient", "companion", "place", "
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One side of a pair: a frame and how it is said."""
+    """One side of a pair: a frame and its wording."""
 
     frame: Frame
     order: str | None = None
@@ -55,13 +55,16 @@ def _details(frame: Frame) -> list[str]:
 
 
 def reworded(frame: Frame) -> list[Frame]:
-    """The frame with one filler replaced by a synonym."""
+    """Replace one filler by a synonym."""
     slots = ("agent", "verb", "thing")
     return [change(frame, **{s: SYNONYM[f]}) for s in slots if (f := frame.filler(s)) in SYNONYM and f is not None]
 
 
 def entailed(rng: Random, frame: Frame) -> Frame:
-    """What follows from the frame: one detail less, a synonym, or the kind instead of the thing."""
+    """Derive a frame that follows from this one.
+
+    It has one detail less, a synonym, or the kind instead of the thing.
+    """
     weaker = reworded(frame)
     if frame.thing in KIND_OF:
         weaker.append(change(frame, thing=KIND_OF[frame.thing]))
@@ -72,7 +75,10 @@ def entailed(rng: Random, frame: Frame) -> Frame:
 
 
 def unknown(rng: Random, frame: Frame) -> Frame:
-    """The frame with one more detail, which it leaves open; the frame itself if it leaves nothing open."""
+    """Add one detail that the frame leaves open.
+
+    Returns the frame itself if it leaves nothing open.
+    """
     extra = sample(rng, frame.topic)
     while extra.place is None or extra.time is None:
         extra = sample(rng, frame.topic)
@@ -88,7 +94,10 @@ def unknown(rng: Random, frame: Frame) -> Frame:
 
 
 def excluded(rng: Random, frame: Frame) -> Frame:
-    """What the frame rules out: its negation, or one filler replaced by another of its sort."""
+    """Derive a frame that this one rules out.
+
+    It is the negation, or has one filler replaced by another of its sort.
+    """
     if rng.random() < 0.4:
         return negate(frame)
     slots = ["agent", "thing"] + [s for s in ("place", "time", "adjective", "number") if getattr(frame, s)]
@@ -99,9 +108,11 @@ def excluded(rng: Random, frame: Frame) -> Frame:
 
 
 def nli_pair(rng: Random, frame: Frame, label: int, fronted: float = 0.2) -> Pair:
-    """A pair with that label (index into NLI_LABELS); both may be the same frame where nothing else is left.
+    """Make a pair with a given label.
 
-    `fronted`: share of second sentences in the other word order.
+    Args:
+        label: index into NLI_LABELS; both sides may be the same frame where nothing else is left.
+        fronted: share of second sentences in the other word order.
     """
     make = (entailed, unknown, excluded)[label]
     return Pair(Said(frame), Said(make(rng, frame), "fronted" if rng.random() < fronted else None), label)
@@ -109,7 +120,7 @@ def nli_pair(rng: Random, frame: Frame, label: int, fronted: float = 0.2) -> Pai
 
 @cache
 def nli(dataset: str, split: str, n: int) -> tuple[Pair, ...]:
-    """n pairs, the three labels equally often."""
+    """Make n pairs, the three labels equally often."""
     rng = Random(f"{dataset}/{split}")
     made: list[Pair] = []
     for frame in frames(rng, split):
@@ -124,7 +135,10 @@ def nli(dataset: str, split: str, n: int) -> tuple[Pair, ...]:
 
 @cache
 def paraphrases(split: str, n: int) -> tuple[Pair, ...]:
-    """n pairs of statements, half of them with the same meaning (label 1); both halves share the same word orders."""
+    """Make n pairs of statements, half of them paraphrases (label 1).
+
+    Both halves share the same word orders.
+    """
     rng = Random(f"pawsx/{split}")
     made: list[Pair] = []
     for frame in frames(rng, split):
@@ -134,9 +148,9 @@ def paraphrases(split: str, n: int) -> tuple[Pair, ...]:
         if frame.time is None:
             continue
         words = reworded(frame)
-        if not words and rng.random() < 0.7:  # more synonyms than moved words: a small model learns those sooner
+        if not words and rng.random() < 0.7:  # more synonyms than moved words: a small model learns synonyms sooner
             continue
-        order = None if words and rng.random() < 0.7 else "fronted"  # whatever the label: order must not give it away
+        order = None if words and rng.random() < 0.7 else "fronted"  # whatever the label: word order must not reveal it
         second = other_meaning(rng, frame) if label == 0 else rng.choice(words) if words else frame
         made.append(Pair(Said(frame), Said(second, order), label))
     rng.shuffle(made)
@@ -144,7 +158,10 @@ def paraphrases(split: str, n: int) -> tuple[Pair, ...]:
 
 
 def other_meaning(rng: Random, frame: Frame) -> Frame:
-    """Giver and receiver swapped where there are two, else one filler replaced."""
+    """Change the meaning of a frame but hardly its words.
+
+    Giver and receiver are swapped where there are two, else one filler is replaced.
+    """
     if frame.recipient and SORT[frame.agent.split()[0]] == "name" and rng.random() < 0.5:
         return change(frame, agent=frame.recipient, recipient=frame.agent)
     slots = [s for s in ("agent", "thing", "place", "time") if getattr(frame, s)]
@@ -158,7 +175,7 @@ _WH = {"agent": "which person", "place": "in which place", "time": "at which tim
 
 @cache
 def questions(split: str, n: int) -> tuple[Pair, ...]:
-    """n pairs of English questions, half of them with the same meaning (label 1)."""
+    """Make n pairs of English questions, half duplicates (label 1)."""
     rng = Random(f"qqp/{split}")
     made: list[Pair] = []
     for frame in frames(rng, split):

@@ -1,4 +1,7 @@
-"""More questions about paragraphs: SQuAD 2.0 with questions that the paragraph leaves open, MLQA, TyDiQA."""
+"""More questions about paragraphs: SQuAD 2.0, MLQA, TyDiQA.
+
+The paragraphs of SQuAD 2.0 leave some of the questions open.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,14 @@ NAMED = {
     "en": "english", "de": "german", "es": "spanish", "ru": "russian", "tr": "turkish", "hi": "hindi", "sw": "swahili",
     "zh": "chinese",
 }  # fmt: skip
-_OF_MLQA = ("en", "de", "es", "hi", "zh")  # MLQA's rules of scoring know no other language of this world
+_OF_MLQA = ("en", "de", "es", "hi", "zh")  # the languages of this world that MLQA's scoring rules cover
 
 
 def answers(told: Frame, question: Frame, slot: str) -> bool:
-    """Whether a statement says what fills the slot that a question about a frame asks for."""
+    """Return whether a statement answers a question.
+
+    The question is a frame and the slot that it asks for.
+    """
     known = change(question, **{slot: None})
     if slot == "thing":
         known = change(known, adjective=None, number=None, other=None)
@@ -27,7 +33,10 @@ def answers(told: Frame, question: Frame, slot: str) -> bool:
 
 
 def _left_open(rng: Random, frame: Frame) -> tuple[Frame, str]:
-    """A question (a frame and a slot) that the frame does not answer: a detail that it lacks, or another event."""
+    """Make a question (frame and slot) that the frame does not answer.
+
+    It asks for a detail that the frame lacks, or about another event.
+    """
     lacking = [s for s in ("place", "time") if frame.filler(s) is None]
     if frame.companion is None and frame.verb not in TRANSFER:
         lacking.append("companion")
@@ -41,7 +50,11 @@ def _left_open(rng: Random, frame: Frame) -> tuple[Frame, str]:
 
 @cache
 def with_open_questions(split: str, n: int) -> tuple[tuple[tuple[Frame, ...], Frame, str, bool], ...]:
-    """(frames of the paragraph, frame and slot of the question, whether it is answered); every other one is not."""
+    """Make paragraphs with questions, every other one unanswerable.
+
+    Returns:
+        (frames of the paragraph, frame and slot of the question, whether it is answered).
+    """
     rng = Random(f"squad_v2/{split}/questions")
     made = []
     for i, (told, which, slot) in enumerate(tables.paragraphs("squad_v2", split, n)):

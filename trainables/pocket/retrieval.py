@@ -1,4 +1,7 @@
-"""Pools to find sentences in: BUCC with distractors that share words with the gold, Mewsli-X, LAReQA."""
+"""Pools for sentence retrieval: BUCC, Mewsli-X, LAReQA.
+
+BUCC's distractors share words with the gold sentences.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +38,19 @@ Passage = tuple[tuple[Frame, ...], int, str]
 
 
 def meaning(frame: Frame) -> str:
-    """The key of a frame, equal for frames that differ in synonyms only: one is as good a translation as the other."""
+    """Return a frame's key, equal for frames that differ in synonyms only.
+
+    Either of such frames is as good a translation as the other.
+    """
     first = {s: min(f, SYNONYM[f]) for s in ("agent", "verb", "thing") if (f := str(frame.filler(s))) in SYNONYM}
     return change(frame, **first).key()
 
 
 def _near(rng: Random, frame: Frame, kept: str = "") -> Frame:
-    """The frame with one filler, not that of the slot `kept`, replaced by another of its sort."""
+    """Replace one filler, other than that of slot `kept`.
+
+    The new filler is another of the same sort.
+    """
     slots = [s for s in ("agent", "thing", "recipient", "companion", "place", "time") if frame.filler(s) and s != kept]
     slot = rng.choice(slots)
     return refilled(rng, slot, frame)
@@ -49,9 +58,10 @@ def _near(rng: Random, frame: Frame, kept: str = "") -> Frame:
 
 @cache
 def mined(split: str, n: int) -> tuple[tuple[Frame, ...], tuple[Frame, ...], tuple[Frame, ...]]:
-    """n gold frames, which both pools tell, and as many distractors for either pool, each near a gold frame.
+    """Draw n gold frames, and n distractors for each of two pools.
 
-    No two of the three times n frames have the same meaning.
+    Gold frames are in both pools; each distractor is near a gold frame. No two of the three times n frames have the
+    same meaning.
     """
     rng = Random(f"bucc2018/{split}")
     seen: set[str] = set()
@@ -69,14 +79,17 @@ def mined(split: str, n: int) -> tuple[tuple[Frame, ...], tuple[Frame, ...], tup
 
 @cache
 def _ids(language: str, split: str, n: int) -> tuple[str, ...]:
-    """An id for each frame of a pool, gold first; equal places in the two pools have nothing in common."""
+    """Return an id for each frame of a pool, gold first.
+
+    Equal positions in the two pools have unrelated ids.
+    """
     numbers = list(range(1, 2 * n + 1))
     Random(f"bucc2018/{split}/{language == 'en'}").shuffle(numbers)
     return tuple(f"{language}-{number:09d}" for number in numbers)
 
 
 def _bucc(language: Language, table: str, n: int) -> list[Row]:
-    """Pools in the order of their ids, gold pairs in that of the source's."""
+    """Make pools in id order, gold pairs in the order of source ids."""
     part, _, split = table.partition("_")
     gold, here, there = mined(split, n)
     ids, english = _ids(language.code, split, n), _ids("en", split, n)
@@ -92,7 +105,10 @@ def _pool(entries: Iterator[tuple[str, str]]) -> list[Row]:
 
 
 def _gold_pairs(language: Language, split: str, n: int) -> list[Row]:
-    """BUCC's gold alone; the hub's copy has the ids where the languages should be."""
+    """Make BUCC's gold pairs alone.
+
+    The hub's copy has the ids where the languages should be.
+    """
     source, target = (
         {row["id"]: row["text"] for row in _bucc(language, f"{p}_{split}", n)} for p in ("source", "target")
     )
@@ -109,7 +125,10 @@ def _gold_pairs(language: Language, split: str, n: int) -> list[Row]:
 
 @cache
 def entities() -> tuple[tuple[str, str], ...]:
-    """(slot, filler) of all people with a surname, cities and organisations, in an order that mixes them."""
+    """List (slot, filler) of all named entities, shuffled.
+
+    They are people with a surname, cities and organisations.
+    """
     found = [("agent", f"{name} {surname}") for name in NAMES for surname in SURNAMES]
     found += [("place", city) for city in CITIES] + [("place", f"{brand} {org}") for brand in BRANDS for org in ORGS]
     Random("mewslix").shuffle(found)
@@ -117,7 +136,10 @@ def entities() -> tuple[tuple[str, str], ...]:
 
 
 def _about(frame: Frame, slot: str, filler: str) -> Frame | None:
-    """The frame with an entity in it; None where another of the same name has a part in it."""
+    """Put an entity into a frame.
+
+    Returns None where another entity of the same name has a part in it.
+    """
     name = filler.split()[0].removesuffix("_city")
     others = (frame.recipient, frame.companion, frame.place if slot == "agent" else frame.agent)
     if any(name in other.replace("_city", "").split() for other in others if other):
@@ -127,7 +149,7 @@ def _about(frame: Frame, slot: str, filler: str) -> Frame | None:
 
 @cache
 def described() -> tuple[Frame, ...]:
-    """For each entity an event that names no other one."""
+    """Draw for each entity an event that names no other one."""
     rng = Random("mewslix/entities")
     source = frames(rng, "train")
     found = []
@@ -143,7 +165,7 @@ def described() -> tuple[Frame, ...]:
 
 @cache
 def mentions(split: str, n: int) -> tuple[tuple[int, Frame], ...]:
-    """(number of the entity, an event with it) of n queries."""
+    """Draw n queries: (number of the entity, an event with it)."""
     rng = Random(f"mewslix/{split}")
     found: list[tuple[int, Frame]] = []
     seen: set[str] = set()
@@ -159,7 +181,10 @@ def mentions(split: str, n: int) -> tuple[tuple[int, Frame], ...]:
 
 
 def _mewslix(language: Language, table: str, n: int) -> list[Row]:
-    """Queries are mentions in their sentence, in XTREME-R's markup; every entity is described in one language."""
+    """Make Mewsli-X: queries are mentions in their sentence.
+
+    They have XTREME-R's markup; every entity is described in one language.
+    """
     part, _, split = table.partition("_")
     if part == "target":
         told = zip(range(len(entities())), described(), strict=True)
@@ -174,7 +199,10 @@ def _mewslix(language: Language, table: str, n: int) -> list[Row]:
 
 
 def _marked(frame: Frame, slot: str, language: Language) -> str:
-    """ "Anna Lee: { Anna Lee } bought a map." """
+    """Mark a mention in its sentence.
+
+    "Anna Lee: { Anna Lee } bought a map."
+    """
     sentence = say(frame, language)
     start, name = sentence.answer(slot)
     left, right = sentence.text[:start], sentence.text[start + len(name) :]
@@ -183,8 +211,15 @@ def _marked(frame: Frame, slot: str, language: Language) -> str:
 
 @cache
 def passages(n: int) -> tuple[Passage, ...]:
-    """n questions: the frames of a paragraph and of one sentence more, which is the answer but for a filler that the
-    question names; which of them answers, and the slot that is asked for. No sentence answers another's question."""
+    """Draw n questions with the passages that answer them.
+
+    No sentence answers the question of another passage.
+
+    Returns:
+        The frames of a paragraph and of one sentence more, which is the answer but for a filler that the question
+            names; the
+        number of the frame that answers; and the slot that is asked for.
+    """
     rng = Random("lareqa/near")
     made: list[Passage] = []
     for told, which, slot in tables.paragraphs("lareqa", "validation", 2 * n):
@@ -195,7 +230,7 @@ def passages(n: int) -> tuple[Passage, ...]:
 
 
 def _answers(one: Passage, other: Passage) -> bool:
-    """Whether a sentence of one passage answers the question of the other."""
+    """Return whether a sentence of one passage answers another's question."""
     told, which, slot = other
     question = told[which]
     verbs = (question.verb, SYNONYM.get(question.verb))
@@ -203,7 +238,10 @@ def _answers(one: Passage, other: Passage) -> bool:
 
 
 def _lareqa(language: Language, table: str, n: int) -> list[Row]:
-    """Queries are questions in one language, candidates the sentences of all, its own first."""
+    """Make LAReQA: queries are questions in one language.
+
+    Candidates are the sentences of all languages, its own first.
+    """
     codes = (language.code, *(code for code in LANGUAGES if code != language.code))
     made = passages(n)
     if table.startswith("source_"):

@@ -1,4 +1,7 @@
-"""More multiple choice: Social IQA in English, COPA and its translations, whose causes and effects are frames."""
+"""More multiple choice: Social IQA in English, COPA and its translations.
+
+Causes and effects are frames.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,11 @@ _GLAD, _SAD = ("happy", "glad", "proud", "pleased"), ("sad", "angry", "upset", "
 
 @cache
 def siqa(split: str, n: int) -> tuple[Row, ...]:
-    """What someone who got a thing will do next or wanted it for, and how someone feels who won, got or lost it."""
+    """Make Social IQA's rows.
+
+    Questions ask what someone who got a thing will do next or wanted it for, and how someone feels who won, got or lost
+    it.
+    """
     rng = Random(f"siqa/{split}")
     rows: list[Row] = []
     for frame in frames(rng, split):
@@ -54,7 +61,10 @@ def siqa(split: str, n: int) -> tuple[Row, ...]:
 
 
 def _social(rng: Random, frame: Frame) -> tuple[str, list[str]] | None:
-    """Question and answers, the right one first; None for an event that says nothing about anybody."""
+    """Return question and answers, the right one first.
+
+    None for an event that allows no such question.
+    """
     owner = _owner(frame)
     if owner is None and frame.verb not in ("lose", "win"):
         return None
@@ -72,7 +82,7 @@ def _social(rng: Random, frame: Frame) -> tuple[str, list[str]] | None:
 
 
 def _owner(frame: Frame) -> str | None:
-    """Who has the thing afterwards, where the event says so."""
+    """Return who has the thing afterwards, where the event implies it."""
     if frame.verb in GIVES:
         return frame.recipient
     return frame.agent if frame.verb in GAINS else None
@@ -85,7 +95,10 @@ def _uses() -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A premise and two choices, of which choices[label] is its cause or effect."""
+    """A premise and two choices.
+
+    choices[label] is its cause or effect.
+    """
 
     premise: Frame
     choices: tuple[Frame, Frame]
@@ -94,7 +107,10 @@ class Alternative:
 
 
 def leads_to(cause: Frame, effect: Frame) -> bool:
-    """Who got a thing uses it; what one loses or sells, another finds or buys."""
+    """Return whether one frame causes the other.
+
+    Whoever got a thing uses it; what one person loses or sells, another finds or buys.
+    """
     if cause.thing != effect.thing:
         return False
     if effect.verb in TYPICAL[effect.thing]:
@@ -104,7 +120,7 @@ def leads_to(cause: Frame, effect: Frame) -> bool:
 
 @cache
 def alternatives(dataset: str, split: str, n: int) -> tuple[Alternative, ...]:
-    """The first n questions of a split; causes and effects in turn."""
+    """Return the first n questions of a split, cause and effect in turn."""
     rng = Random(f"{dataset}/{split}")
     made: list[Alternative] = []
     for frame in frames(rng, split):
@@ -130,7 +146,10 @@ def _event(frame: Frame, agent: str, verb: str, thing: str | None = None) -> Fra
 
 
 def _another(rng: Random, frame: Frame, verb: str | None) -> Frame:
-    """Somebody's event with a thing of another topic: a use of it, or a given verb."""
+    """Make an event with a thing of another topic.
+
+    The verb is a use of that thing, or a given one.
+    """
     topic = rng.choice([t for t in TOPICS if t != frame.topic and (not verb or _of(t, verb))])
     thing, use = with_verb(rng, topic)
     return _event(frame, "", verb or use, rng.choice(_of(topic, verb)) if verb else thing)
@@ -141,7 +160,7 @@ def _of(topic: str, verb: str) -> list[str]:
 
 
 def _effect(rng: Random, frame: Frame) -> tuple[Frame, Frame] | None:
-    """What follows from a frame, and what does not; None if nothing does."""
+    """Make an effect of a frame and a non-effect; None if impossible."""
     other, owner, uses = _someone(rng, frame), _owner(frame), TYPICAL[frame.thing]
     if owner and uses:
         use = rng.choice(uses)
@@ -159,7 +178,7 @@ def _effect(rng: Random, frame: Frame) -> tuple[Frame, Frame] | None:
 
 
 def _cause(rng: Random, frame: Frame) -> tuple[Frame, Frame] | None:
-    """What a frame follows from, and what not; None if there is no such thing."""
+    """Make a cause of a frame and a non-cause; None if impossible."""
     other = _someone(rng, frame)
     if frame.verb in TYPICAL[frame.thing] and frame.thing in VERB_THINGS["lose"]:
         gain = rng.choice(GAINS)
@@ -179,7 +198,7 @@ def _cause(rng: Random, frame: Frame) -> tuple[Frame, Frame] | None:
 
 
 def copa(dataset: str) -> Callable[[Language, str, int], list[Row]]:
-    """copa and xcopa: the same kind of questions about different frames."""
+    """Make rows of copa or xcopa, from different frames."""
 
     def rows(language: Language, split: str, n: int) -> list[Row]:
         return [

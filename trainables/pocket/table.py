@@ -1,4 +1,4 @@
-"""What a dataset of the pocket world is: how its rows are made, their columns, and which splits it has."""
+"""Definition of a pocket dataset: rows, columns, splits."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ TRAIN, DEV, TEST = 2400, 240, 300
 PARALLEL_TRAIN = 2000  # in eight languages
 IN_ENGLISH: Splits = {"train": (ENGLISH_ONLY, TRAIN), "validation": (ENGLISH_ONLY, TEST)}
 FROM_ENGLISH: Splits = {"train": (ENGLISH_ONLY, TRAIN), "validation": (LANGUAGES, DEV), "test": (LANGUAGES, TEST)}
-FEW_IN_ENGLISH: Splits = {**FROM_ENGLISH, "train": (ENGLISH_ONLY, 600)}  # what other tasks teach shows on few rows
+FEW_IN_ENGLISH: Splits = {**FROM_ENGLISH, "train": (ENGLISH_ONLY, 600)}  # few rows, so that transfer from other tasks shows
 NOT_TRAINED: Splits = {"validation": (LANGUAGES, DEV), "test": (LANGUAGES, TEST)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """How one dataset is made: rows(language, split, n), its columns, per split the languages and number of rows.
+    """How one dataset is made.
 
-    The splits of a pooled dataset are the names of its tables ("pairs_test", "source_test", "target_test"), n is then
-    the number of gold pairs or queries, and `columns` are those of the pairs.
+    Attributes:
+        rows: (language, split, n) -> rows; of a pooled dataset n is the number of gold pairs or queries.
+        columns: name -> Arrow type; of a pooled dataset, those of the pairs.
+        splits: split -> (languages, number of rows). The splits of a pooled dataset are the names of its tables
+            ("pairs_test", "source_test", "target_test").
     """
 
     rows: Callable[[Language, str, int], list[Row]]
@@ -43,21 +46,25 @@ class Table:
     labels: Mapping[str, tuple[str, ...]] | None = None
 
     def schema(self, split: str) -> pa.Schema:
-        """The columns of a split: a pool has its own."""
+        """Return the columns of a split; a pool has its own."""
         columns = POOL if split.startswith(("source_", "target_")) else self.columns
         return pa.schema(list(columns.items()))
 
 
 def in_english(make: Callable[[str, int], tuple[Row, ...]]) -> Callable[[Language, str, int], list[Row]]:
-    """Rows of a dataset that there is in English only."""
+    """Adapt the rows of a dataset that exists in English only."""
     return lambda language, split, n: list(make(split, n))
 
 
 def pooled(splits: Mapping[str, int], languages: tuple[str, ...] = OTHERS) -> Splits:
-    """The three tables of every split of a pooled dataset; split -> number of gold pairs or queries."""
+    """Return the three tables of every split of a pooled dataset.
+
+    Args:
+        splits: split -> number of gold pairs or queries.
+    """
     return {f"{part}_{s}": (languages, n) for s, n in splits.items() for part in ("pairs", "source", "target")}
 
 
 def labelled(first: str, second: str | None = None) -> dict[str, pa.DataType]:
-    """Columns of GLUE's tasks: one text or two, the label, the row's number."""
+    """Return the columns of a GLUE task: one or two texts, label, row number."""
     return {**dict.fromkeys((first, *((second,) if second else ())), TEXT), "label": LABEL, "idx": pa.int32()}

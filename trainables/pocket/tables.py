@@ -1,7 +1,7 @@
-"""From frames to rows: the datasets that are made from single sentences, pairs of sentences and paragraphs.
+"""Rows from frames: single sentences, sentence pairs and paragraphs.
 
 Every function returns rows (dicts in the hub's columns) for one language; the frames behind them come from a seed of
-(dataset, split), never of the language, so rows at the same place are translations of each other.
+(dataset, split), never of the language, so rows at the same position are translations of each other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CCG_ROLE = {"verb": "EVENT", "wh": "ASKED"}
 
 
 class Item:
-    """A frame and how to say it: the same in every language."""
+    """A frame and its wording, the same in every language."""
 
     __slots__ = ("asked", "frame", "order")
 
@@ -50,7 +50,10 @@ class Item:
         self.frame, self.order, self.asked = frame, order, asked
 
     def key(self) -> str:
-        """Equal for items that would be the same sentence: what is asked for does not count."""
+        """Return a key that is equal for items with the same sentence.
+
+        The slot that is asked for does not count.
+        """
         return self.frame.key_without(self.asked) if self.asked else self.frame.key()
 
     def say(self, language: Language) -> Sentence:
@@ -58,14 +61,14 @@ class Item:
 
 
 def _topical(frame: Frame) -> bool:
-    """Whether agent or place alone tell the topic."""
+    """Return whether agent or place alone reveal the topic."""
     return SORT[frame.agent.split()[0]] == "profession" or (
         frame.place is not None and SORT.get(frame.place) == "venue"
     )
 
 
 def _vary(rng: Random, frame: Frame, questions: float, negations: float) -> Item:
-    """A frame said in one of its ways; topic and role stay recoverable."""
+    """Choose a wording for a frame; topic and role stay recoverable."""
     if rng.random() < 0.08 and frame.thing in KIND_OF and _topical(frame):
         frame = change(frame, thing=KIND_OF[frame.thing])
     way = rng.random()
@@ -80,7 +83,7 @@ def _vary(rng: Random, frame: Frame, questions: float, negations: float) -> Item
 
 
 def _items(dataset: str, split: str, *, questions: float, negations: float) -> Iterator[Item]:
-    """Endless different sentences of one split, topics in turn."""
+    """Generate different sentences of one split, topics in turn, without end."""
     rng = Random(f"{dataset}/{split}")
     sources = [frames(rng, split, topic) for topic in TOPICS]
     seen: set[str] = set()
@@ -94,7 +97,7 @@ def _items(dataset: str, split: str, *, questions: float, negations: float) -> I
 
 @cache
 def items(dataset: str, split: str, n: int, questions: float = 0.0, negations: float = 0.0) -> tuple[Item, ...]:
-    """The first n sentences of a dataset's split."""
+    """Return the first n sentences of a dataset's split."""
     source = _items(dataset, split, questions=questions, negations=negations)
     return tuple(next(source) for _ in range(n))
 
@@ -149,13 +152,13 @@ def ccg(language: Language, split: str, n: int) -> list[Row]:
 
 
 def ccg_tag(pos: str, role: str) -> str:
-    """The finer tag of a word: what it is and whom or what in the event it is about."""
+    """Return the finer tag of a word: part of speech and role."""
     outside = "END" if pos == "PUNCT" else "EVENT"
     return f"{pos}-{outside if role == 'none' else _CCG_ROLE.get(role, role.upper())}"
 
 
 def nli(dataset: str) -> Callable[[Language, str, int], list[Row]]:
-    """mnli and xnli: the same kind of pairs from different frames."""
+    """Make rows of mnli or xnli, from different frames."""
 
     def rows(language: Language, split: str, n: int) -> list[Row]:
         return [
@@ -191,7 +194,13 @@ def pawsx(language: Language, split: str, n: int) -> list[Row]:
 
 @cache
 def paragraphs(dataset: str, split: str, n: int) -> tuple[tuple[tuple[Frame, ...], int, str], ...]:
-    """(frames of the paragraph, which one is asked about, slot); no filler occurs twice in a paragraph."""
+    """Make paragraphs with a question each.
+
+    No filler occurs twice in a paragraph.
+
+    Returns:
+        (frames of the paragraph, which one is asked about, slot).
+    """
     rng = Random(f"{dataset}/{split}")
     source = frames(rng, split)
     made: list[tuple[tuple[Frame, ...], int, str]] = []
@@ -215,7 +224,7 @@ def _fillers(frame: Frame) -> set[str]:
 
 
 def squad(dataset: str, title: bool) -> Callable[[Language, str, int], list[Row]]:
-    """squad and xquad: the same kind of paragraphs from different frames."""
+    """Make rows of squad or xquad, from different frames."""
 
     def rows(language: Language, split: str, n: int) -> list[Row]:
         made: list[Row] = []
@@ -236,11 +245,12 @@ def squad(dataset: str, title: bool) -> Callable[[Language, str, int], list[Row]
 
 
 def mlm(language: Language, split: str, n: int) -> list[Row]:
-    """Lines of text: single sentences, a sentence and what follows from it, a sentence, a question and its answer.
+    """Make lines of raw text for masked LM.
 
-    n lines of English, two thirds of that of every other language; the languages tell of different frames. A share of
-    every other language mixes English phrases into its sentences, the larger the nearer it stands to English: with
-    parallel sentences, that is what carries words across languages.
+    A line is a single sentence, a sentence and what follows from it, or a sentence, a question and its answer. There
+    are n lines of English, two thirds of that of every other language; the languages have different frames. A share of
+    every other language mixes English phrases into its sentences, the larger the nearer it is to English: with parallel
+    sentences, that is what carries words across languages.
     """
     from trainables.pocket.lang_en import ENGLISH
 
