@@ -1,4 +1,4 @@
-"""MT-DNN-MultiLingual: multi-task pre-finetuning on GLUE, then intents and slots, zero-shot in other languages."""
+"""MT-DNN-MultiLingual: multi-task pre-finetuning on GLUE before zero-shot intents and slots."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ QNLI = ("qnli_ranking", "qnli")  # ranking as in the paper, and classification a
 SMALL: dict[str, Value] = {"epochs": 0.5, "lr_multiple": 0.3}  # found on pocket data
 
 
-def recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
-    """Which of the tasks, QNLI in which form, mixed how, for how long?"""
+def _recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
+    """Suggest the tasks, the form of QNLI, the mix and the length."""
     tasks = [task for task in _others(setting) if suggest.scientific(f"use.{task}", [False, True])]
     if _has_qnli(setting):
         form = suggest.scientific("qnli", [NONE, *QNLI])
@@ -19,10 +19,13 @@ def recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
     return trained_first(suggest, setting, tuple(tasks))
 
 
-def published(setting: SpaceContext) -> list[dict[str, Value]]:
-    """No pre-finetuning; all tasks, QNLI as ranking; the same with QNLI as classification."""
+def _published(setting: SpaceContext) -> list[dict[str, Value]]:
+    """List the published rows.
+
+    These are: no pre-finetuning; all tasks with QNLI as ranking; the same with QNLI as classification.
+    """
     others, own = _others(setting), as_published(setting.numbers)
-    if setting.profile == "small":  # eight tasks at the rate of one make so small an encoder forget its languages
+    if setting.profile == "small":  # at the full rate, eight tasks make such a small encoder forget its languages
         own |= SMALL
     own |= {"mlm_ratio": 0.0} if setting.mlm else {}
     rows: list[dict[str, Value]] = [dict.fromkeys((f"use.{task}" for task in others), False)]
@@ -44,8 +47,8 @@ def _has_qnli(setting: SpaceContext) -> bool:
 
 SPACE = Space(
     question="Does training on GLUE first speed up and improve zero-shot transfer of intents and slots?",
-    recipe=recipe,
-    published=published,
+    recipe=_recipe,
+    published=_published,
     profile="mtdnn",
     targets=("multiatis", "mtop", "mtod", "massive", "xsid"),
     pocket_targets=("massive",),

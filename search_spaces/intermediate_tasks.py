@@ -6,16 +6,17 @@ from search_spaces.space import Space, SpaceContext, Suggest, Value, arms, as_pu
 from trainables.recipe import Recipe
 
 
-def recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
-    """Which tasks, mixed how, with how much masked LM, for how long?"""
+def _recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
+    """Suggest the tasks, the mix, the share of masked LM and the length."""
     tasks = tuple(task for task in setting.tasks if suggest.scientific(f"use.{task}", [False, True]))
     return trained_first(suggest, setting, tasks)
 
 
-def published(setting: SpaceContext) -> list[dict[str, Value]]:
-    """Table 2's rows: no intermediate task, each task alone, all together; then the same with masked LM.
+def _published(setting: SpaceContext) -> list[dict[str, Value]]:
+    """List the rows of Table 2.
 
-    Where the study asks about objectives too, all of it without one, then with each of them.
+    These are: no intermediate task, each task alone, all tasks; then the same with masked LM. If the study has objectives,
+    all of these without one come first, then with each of them.
     """
     sets: list[tuple[str, ...]] = [(task,) for task in setting.tasks]
     if len(setting.tasks) > 1:
@@ -31,8 +32,8 @@ def published(setting: SpaceContext) -> list[dict[str, Value]]:
 
 SPACE = Space(
     question="Which English tasks, trained first, help zero-shot transfer, in what mix and for how long?",
-    recipe=recipe,
-    published=published,
+    recipe=_recipe,
+    published=_published,
     pocket_targets=("tatoeba", "panx", "udpos", "xquad", "xnli"),
     pocket_tasks=("mnli", "squad", "ccg", "cola", "mlm"),
 )

@@ -1,4 +1,7 @@
-"""Huang et al. 2021: robust training improves zero-shot transfer, as if another language were a small change of the input."""
+"""Huang et al. 2021: robust training improves zero-shot transfer.
+
+The idea is that another language acts like a small change of the input.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ from search_spaces.space import ROBUST, Space, SpaceContext, Suggest, arms, obje
 from trainables.recipe import Recipe
 
 
-def recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
-    """Is the input changed by the worst small change, by a random one, or by synonyms, and how far?"""
+def _recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
+    """Suggest how inputs are perturbed, and how far.
+
+    The perturbation is adversarial, random, or by synonyms.
+    """
     return Recipe(**setting.fixed, **objectives(suggest, setting, has_tasks=False))
 
 
 SPACE = Space(
     question="Does training on changed inputs help zero-shot transfer, and which changes, how large?",
-    recipe=recipe,
+    recipe=_recipe,
     published=arms,  # plain fine-tuning, then each of the three
     profile="robust",
     targets=("xnli", "pawsx", "xnli_pairs", "pawsx_pairs"),

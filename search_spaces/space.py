@@ -1,4 +1,4 @@
-"""What a search space is: a question, a function from suggestions to a recipe, and the published rows."""
+"""Search spaces: a question, a function from suggestions to a recipe, and published rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from trainables.recipe import Recipe
 Value = bool | int | float | str
 NONE = "none"
 
-# What `--robust` and spaces that ask about it begin with. The paper's regions are not known: a search looks for one. A
-# random change of some length meets the direction that matters only by chance, so its region is the larger.
+# Initial values for `--robust` and for spaces that study it. The paper's regions are not known: a search tunes them. A
+# random change of some length matches the direction that matters only by chance, so its region is larger.
 ROBUST = (
     Robust(method="adversarial", eps=0.01, steps=1, step_size=1.0),
     Robust(method="random", eps=0.1),
@@ -25,7 +25,7 @@ ROBUST = (
 
 @dataclass(frozen=True)
 class Log:
-    """A float between two bounds, searched on a log scale."""
+    """Domain of a float between two bounds, on a log scale."""
 
     low: float
     high: float
@@ -35,18 +35,24 @@ Domain = Sequence[Value] | Log
 
 
 class Suggest(Protocol):
-    """Where values come from: a sampler, or a given row."""
+    """Provider of values: a sampler, or a fixed row."""
 
     def scientific(self, name: str, domain: Domain) -> Any:
-        """A value whose effect the study asks about."""
+        """Suggest a value whose effect is the question of the study."""
 
     def nuisance(self, name: str, domain: Domain) -> Any:
-        """A value that must be tuned for a fair comparison, but is not itself the question."""
+        """Suggest a value that is tuned only for a fair comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceContext:
-    """What is fixed for a whole study."""
+    """Values that are fixed for a whole study.
+
+    Attributes:
+        reading: recipe keys on retrieval and on curves.
+        labelled: languages other than English with training rows of every trained target.
+        align, robust: objectives that the study compares with each other and with none.
+    """
 
     encoder: str
     profile: str
@@ -54,40 +60,42 @@ class SpaceContext:
     tasks: tuple[str, ...]
     mlm: bool
     scale: float
-    reading: Mapping[str, Any] = field(default_factory=dict)  # recipe keys on how encoders are read, and on curves
-    labelled: tuple[str, ...] = ()  # languages other than English with training rows of every target that is trained
-    align: tuple[Align, ...] = ()  # objectives that the study asks about, beside none at all
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    labelled: tuple[str, ...] = ()
+    align: tuple[Align, ...] = ()
     robust: tuple[Robust, ...] = ()
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """The keys that every recipe of the study shares."""
+        """Recipe keys that all recipes of the study share."""
         shared = {"encoder": self.encoder, "profile": self.profile, "targets": self.targets, "scale": self.scale}
         return {**shared, **self.reading}
 
     @property
     def numbers(self) -> Profile:
-        """The profile's numbers."""
+        """Hyperparameters of the profile."""
         return PROFILES[self.profile]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """A search space; a module of this package that holds one as `SPACE` can be launched by its file name.
+    """A search space.
+
+    A module of this package with a `SPACE` can be launched by its file name.
 
     Attributes:
-        question: what a study over this space answers, in a sentence.
-        recipe: a define-by-run function: asks for the values it needs and returns the recipe.
+        question: the question that a study over this space answers, in one sentence.
+        recipe: define-by-run function from suggested values to a recipe.
         published: the paper's own rows as parameters for `recipe`, the baseline first.
-        comparison_rows: further rows of the published tables that no search proposes, since they see other data.
-        profile: the training numbers for encoders of full size.
-        targets: what it is asked on unless a launch says otherwise, as far as the source has it; () = XTREME's.
-        pocket_targets: the same on the pocket data, where all of them would take too long for a first look.
-        tasks: the same of intermediate tasks; None = what the catalogue lists as such, () = the space takes none.
-        pocket_tasks: the same on the pocket data, with "mlm" where masked LM is mixed in; () = as elsewhere.
-        curve: at how many points of a target's training scores are noted unless a launch says otherwise.
-        aligns, robust: objectives that it asks about by itself; a launch may name others.
-        name: of a space that is given as a value; a file's is that of the file.
+        comparison_rows: further rows of the published tables, which are not searched since they use other data.
+        profile: name of the set of hyperparameters for encoders of full size.
+        targets: default targets, as far as the source has them; () = XTREME's.
+        pocket_targets: default targets on the pocket data, where all targets would take too long; () = `targets`.
+        tasks: default intermediate tasks; None = those that the catalogue lists, () = the space has none.
+        pocket_tasks: default tasks on the pocket data, with "mlm" to mix in masked LM; () = `tasks`.
+        curve: default number of points of a target's training at which it is scored.
+        aligns, robust: objectives that the space studies by default.
+        name: name of a space that is given as a value; a file's space has the file's name.
     """
 
     question: str
@@ -105,7 +113,7 @@ class Space:
     name: str = ""
 
 
-# Numbers of robust training that are searched; 0 copies are the profile's number for each data set.
+# Searched hyperparameters of robust training; 0 copies = the profile's number for each dataset.
 _ROBUST: Mapping[str, Domain] = {
     "norm": ("l2", "linf"),
     "eps": Log(1e-3, 1.0),
@@ -117,19 +125,22 @@ _ROBUST: Mapping[str, Domain] = {
 
 @dataclass(frozen=True)
 class FixedSuggest:
-    """Suggestions that are given beforehand, as for a published row."""
+    """Fixed suggestions, as for a published row."""
 
     params: Mapping[str, Value]
 
     def scientific(self, name: str, domain: Domain) -> Any:
-        """The given value."""
+        """Return the fixed value."""
         return self.params[name]
 
     nuisance = scientific
 
 
 def trained_first(suggest: Suggest, setting: SpaceContext, tasks: tuple[str, ...]) -> Recipe:
-    """The recipe that trains these tasks first, or none: asks for the mix, masked LM, length and learning rate."""
+    """Build the recipe that trains these tasks first, or none.
+
+    Mix, masked LM, length and learning rate are suggested.
+    """
     numbers = setting.numbers
     beside = objectives(suggest, setting, has_tasks=bool(tasks))
     if not tasks:
@@ -140,7 +151,7 @@ def trained_first(suggest: Suggest, setting: SpaceContext, tasks: tuple[str, ...
         limit = suggest.scientific("mixing_limit", limits(numbers))
     epochs = suggest.nuisance("epochs", [0.25, 0.5, 1.0, 2.0])
     own_lr = numbers.intermediate_lr(mlm=bool(mlm_ratio))
-    # A multiple of the published value, so that with and without masked LM one scale is searched.
+    # A multiple of the published value, so that the same scale is searched with and without masked LM.
     lr = own_lr * suggest.nuisance("lr_multiple", Log(0.3, 3.0))
     return Recipe(
         **setting.fixed,
@@ -154,19 +165,29 @@ def trained_first(suggest: Suggest, setting: SpaceContext, tasks: tuple[str, ...
 
 
 def as_published(numbers: Profile) -> dict[str, Value]:
-    """The parameters of `trained_first` for a published row, but for masked LM."""
+    """Return the parameters of `trained_first` for a published row.
+
+    That of masked LM is not included.
+    """
     return {"mixing_limit": numbers.mixing_limit, "epochs": 1.0, "lr_multiple": 1.0}
 
 
 def limits(numbers: Profile) -> list[int]:
-    """Limits of a mix to try: the published one and smaller ones; below no limit those of Phang et al. 2020."""
+    """List mixing limits to search: the published one and smaller ones.
+
+    If no limit was published, the smaller ones are those of Phang et al. 2020.
+    """
     if numbers.mixing_limit == NO_LIMIT:
         return [NO_LIMIT, 2**17, 2**15]
     return [numbers.mixing_limit // 2**n for n in (0, 2, 4)]
 
 
 def objectives(suggest: Suggest, setting: SpaceContext, *, has_tasks: bool) -> dict[str, Any]:
-    """The recipe keys `align` and `robust`; an objective of the intermediate phase needs one that exists."""
+    """Suggest the recipe keys `align` and `robust`.
+
+    Args:
+        has_tasks: the recipe has an intermediate phase; without it, objectives of that phase are left out.
+    """
     found: dict[str, Any] = {}
     if setting.align:
         arms = {titles(arm, None)[0]: arm for arm in setting.align}
@@ -185,12 +206,18 @@ def objectives(suggest: Suggest, setting: SpaceContext, *, has_tasks: bool) -> d
 
 
 def _searched(robust: Robust) -> list[str]:
-    """The numbers of its method; one step that is shorter than the region is wide is a step in a smaller region."""
+    """List the searched hyperparameters of a method.
+
+    The step size is searched only with several steps: a single shorter step equals a step in a smaller region.
+    """
     return [n for n in _ROBUST if n in robust.parts and (n != "step_size" or robust.steps > 1)]
 
 
 def arms(setting: SpaceContext) -> list[dict[str, Value]]:
-    """Parameters of `objectives` for rows of a grid: none, then each objective by itself with its own numbers."""
+    """List parameters of `objectives` for the rows of a grid.
+
+    The first row has no objective; each of the others has one, with its default hyperparameters.
+    """
     none: dict[str, Value] = {"align": NONE} if setting.align else {}
     none |= {"robust": NONE} if setting.robust else {}
     rows = [none]
@@ -203,5 +230,5 @@ def arms(setting: SpaceContext) -> list[dict[str, Value]]:
 
 
 def _short(value: float) -> float:
-    """Four digits: enough for a number that was drawn, and readable in a name."""
+    """Round to four digits, for readable names."""
     return float(f"{value:.4g}")

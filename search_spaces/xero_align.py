@@ -1,4 +1,4 @@
-"""Gritta and Iacobacci 2021, XeroAlign: drawing translations to their English originals while a task is learned."""
+"""XeroAlign (Gritta and Iacobacci 2021): align translations with English during task training."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from trainables.objectives import ALL
 from trainables.recipe import Recipe
 
 
-def recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
-    """Aligned on which languages, and how strongly?"""
+def _recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
+    """Suggest the languages to align on, and the weight."""
     return Recipe(**setting.fixed, **objectives(suggest, setting, has_tasks=False))
 
 
-def comparison_rows(setting: SpaceContext) -> list[Recipe]:
-    """What alignment is measured against: labels of the language itself, translated labels beside the English ones, and
-    the two orders that the paper found to fail."""
+def _comparison_rows(setting: SpaceContext) -> list[Recipe]:
+    """List recipes to compare alignment with.
+
+    These are: labels of the language itself, translated labels beside the English ones, and the two orders that failed in
+    the paper.
+    """
     found = []
     for align in setting.align:
         (language, *more) = align.languages
@@ -31,12 +34,12 @@ def comparison_rows(setting: SpaceContext) -> list[Recipe]:
 
 SPACE = Space(
     question="How much does aligning translations with English help, on which languages, and against target labels?",
-    recipe=recipe,
+    recipe=_recipe,
     published=arms,  # English labels alone; then aligned on each language by itself, on groups, and on all of them
-    comparison_rows=comparison_rows,
+    comparison_rows=_comparison_rows,
     profile="xeroalign",
     targets=("massive", "xsid", "pawsx"),
-    pocket_targets=("massive",),  # PAWS-X is not learned by so small an encoder
+    pocket_targets=("massive",),  # such a small encoder does not learn PAWS-X
     tasks=(),
     aligns=True,
 )

@@ -1,4 +1,6 @@
-"""The public API of Stepstone. Names are imported when they are first used, so that `import stepstone` is fast.
+"""Public Python API of Stepstone.
+
+Names are imported on first use, so that `import stepstone` is fast.
 
 >>> import stepstone
 >>> spec = stepstone.StudySpec(space="intermediate_tasks", targets=("xnli",), intermediate=("mnli",), scale=0.02)

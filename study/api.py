@@ -1,4 +1,4 @@
-"""A study as an object: what `import stepstone` gives to Python, and what every verb calls."""
+"""Python API of a study, used by `import stepstone` and by all verbs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """Where a study stands: its trials in the order of the tables, and where the running ones are, by recipe id."""
+    """Status of a study.
+
+    Attributes:
+        trials: all trials, in the order of the tables.
+        progress: recipe id -> progress of a running trial.
+    """
 
     study: str
     spec: ResolvedSpec
@@ -39,11 +44,11 @@ class StudyStatus:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Trials by status."""
+        """Number of trials by status."""
         return dict(Counter(trial.status for trial in self.trials))
 
     def to_dict(self) -> dict[str, Any]:
-        """Literals for --json."""
+        """Return literals for --json."""
         names = {trial.address: trial.name for trial in self.trials}
         listed = ("name", "status", "seconds", "reason", "address")
         return {
@@ -56,10 +61,10 @@ class StudyStatus:
 
 
 class Study:
-    """A study in a home: plan it, run it, ask what it found."""
+    """A study in a home: plan it, run it, read its results."""
 
     def __init__(self, record: Record, spec: ResolvedSpec, source: Source | None = None) -> None:
-        """Use `create` or `open` instead."""
+        """Initialise a study; use `create` or `open` instead."""
         self.record, self.spec = record, spec
         self._source = source
 
@@ -72,21 +77,24 @@ class Study:
         home: str | Path | None = None,
         store: str | None = None,
     ) -> Study:
-        """Check a spec and give it a name; nothing is written or started until `run`.
+        """Create a study from a spec, which is checked here.
+
+        Nothing is written or started before `run`.
 
         Args:
-            name: made from the spec where it is None.
-            store: URL where finished stages are kept as well ($STEPSTONE_STORE, or what the study already has).
+            name: name of the study; None = made from the spec.
+            home: folder of all studies and stages; None = $STEPSTONE_HOME, or else ./.stepstone.
+            store: URL where finished stages are stored too; None = $STEPSTONE_STORE, or what the study already has.
 
         Raises:
-            BadInput: whatever is wrong with the spec, or the name belongs to a study with another one.
+            BadInput: the spec is not valid, or the name belongs to a study with another spec.
         """
         folder = home_folder(home)
         resolved, source = spec.resolve()
         weights = resolve_encoder(resolved.encoder)
         by_name = "mlm" in (spec.intermediate or ())
         if weights and not weights.can_mask and spec.recipe is None and not by_name:
-            resolved = replace(resolved, mlm=False)  # nobody asked for it: the default is all that can be done
+            resolved = replace(resolved, mlm=False)  # the encoder cannot do it, and only the default included it
         record = Record(folder, resolved.default_name if name is None else name)
         record.check(resolved)
         url = store or os.environ.get("STEPSTONE_STORE") or (record.settings.store if record.exists else "")
@@ -94,43 +102,57 @@ class Study:
 
     @classmethod
     def open(cls, name: str, *, home: str | Path | None = None) -> Study:
-        """Open a study that was run before; raises BadInput for an unknown name."""
+        """Open an existing study.
+
+        Raises:
+            BadInput: the name is unknown.
+        """
         record = Record(home_folder(home), name)
         return cls(record, record.settings)
 
     @property
     def name(self) -> str:
-        """Its name in the home."""
+        """Name of the study in the home."""
         return self.record.name
 
     @property
     def home(self) -> Path:
-        """The folder of all studies and stages."""
+        """Folder of all studies and stages."""
         return self.record.home
 
     @cached_property
     def source(self) -> Source:
-        """Where its rows come from."""
+        """Source of the study's rows."""
         return self._source or open_source(self.spec.source)
 
     @cached_property
     def store(self) -> Store:
-        """The finished stages of the home."""
+        """Finished stages of the home."""
         return Store(self.home, self.spec.store)
 
     def plan(self, **options: Any) -> PlanSummary:
-        """Say what would run, and how long and in how much memory; options as of `RunOptions`. Starts nothing."""
+        """Plan the study without starting anything.
+
+        Args:
+            options: fields of `RunOptions`.
+
+        Returns:
+            Recipes and stages to run, with an estimate of time and memory.
+        """
         from study.execution.plan_summary import summarize
 
         return summarize(self._driver(RunOptions(**options)))
 
     def run(self, **options: Any) -> dict[str, Any]:
-        """Run what is missing and return the report; options as of `RunOptions`.
+        """Run all missing stages and return the report.
 
-        Ctrl-C and SIGTERM stop it cleanly where this is the main thread; in any other thread signals are left alone.
+        Ctrl-C and SIGTERM stop it cleanly in the main thread; in other threads no signal handler is set.
+
+        Args:
+            options: fields of `RunOptions`.
 
         Raises:
-            BadInput: something is known to be wrong before anything is started.
+            BadInput: a check fails before anything is started.
         """
         driver = self._driver(RunOptions(**options))
         with STOP.restored():
@@ -139,26 +161,32 @@ class Study:
     resume = run
 
     def status(self) -> StudyStatus:
-        """Look at what has run and what runs."""
+        """Read the status of all trials and the progress of running ones."""
         trials = reconcile_status(self.record.trials(), self.record.folder)
         running = {address for address, trial in trials.items() if trial.status == "running"}
         now = {address: state for address, state in states(self.record.folder).items() if address in running}
         return StudyStatus(self.name, self.spec, tuple(table_order(trials)), now)
 
     def report(self) -> dict[str, Any]:
-        """Build the report from what is finished."""
+        """Build the report from finished stages."""
         from study.results.transfer_matrix import build
 
         return build(self.record, self.store)
 
     def to_frame(self) -> pandas.DataFrame:
-        """Every score as a tidy table: one line per recipe, target, language, metric and seed, see `results.frame`."""
+        """Return all scores as a tidy table, see `results.frame`.
+
+        It has one row per recipe, target, language, metric and seed.
+        """
         from study.results.frame import tidy_frame
 
         return tidy_frame(self.record, self.store)
 
     def matrix(self) -> pandas.DataFrame:
-        """The transfer matrix: recipes x targets, the baseline's scores first, then differences from it, in points."""
+        """Return the transfer matrix: recipes x targets, in points.
+
+        The first row has the baseline's scores, the others differences from it.
+        """
         from study.results.frame import matrix_frame
 
         return matrix_frame(self.report())
@@ -171,15 +199,15 @@ class Study:
 
 
 def load(name: str, *, home: str | Path | None = None) -> Study:
-    """Open a study that was run before: `Study.open`."""
+    """Open an existing study, see `Study.open`."""
     return Study.open(name, home=home)
 
 
-def names(home: str | Path | None = None) -> list[str]:
+def study_names(home: str | Path | None = None) -> list[str]:
     """List the studies of a home."""
     return studies(home_folder(home))
 
 
 def is_finished(report: Mapping[str, Any]) -> bool:
-    """Whether no trial of a report is left to run."""
+    """Return whether a report has no unfinished trials."""
     return not any(report["trials"][status] for status in UNFINISHED)

@@ -10,19 +10,19 @@ from trainables.errors import unknown
 
 VERBS = {
     "launch": "run a study",
-    "resume": "go on with a study",
-    "status": "what has run and what runs",
-    "report": "the matrix and the best recipe",
+    "resume": "continue a study",
+    "status": "show finished and running trials",
+    "report": "show the transfer matrix and the best recipe",
     "sync": "bring MLflow up to date",
     "submission": "write the best predictions in XTREME's layout",
     "score": "score a folder in XTREME's layout",
-    "doctor": "check this installation, or what a source of data has",
-    "gc": "what uses the space, and free what nobody needs",
+    "doctor": "check this installation, or a data source",
+    "gc": "show disk usage and free unreferenced weights",
 }
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the verb that the console script was called with."""
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print("usage: stepstone VERB [options]\n")
         print("\n".join(f"  {verb:<10} {does}" for verb, does in VERBS.items()))

@@ -1,4 +1,7 @@
-"""Check this installation and its home, or, with --data, what a source of data has and whether every row can be read."""
+"""Check this installation and its home or, with --data, a data source.
+
+A data source is checked for which datasets it has, and whether every row can be read.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,24 @@ from trainables.sources import open_source
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry point; returns the exit status: 1 if something that is there cannot be read, or does not work."""
+    """Run the verb; return the exit status: 1 if a check finds something broken."""
     parser = Parser("doctor", __doc__)
     parser.add_argument("--data", help="the source to check: pocket, mirror:FOLDER, hub, or A+B")
     parser.add_argument("--datasets", help="only these, comma-separated (default: the whole catalogue)")
-    parser.add_argument("--read", action="store_true", help="download and read rows of the hub too, not only its lists")
-    parser.add_argument("--encoder", help="of the installation: whether this encoder can be had (default: pocket)")
-    parser.add_argument("--address", help="of the installation: whether a Ray cluster answers there")
-    parser.add_argument("--mlflow-uri", help="of the installation: MLflow server or store (default: the home's)")
-    parser.add_argument("--ray", action="store_true", help="of the installation: start Ray, or join --address")
+    parser.add_argument(
+        "--read", action="store_true", help="also download and read rows of the hub, not only its file lists"
+    )
+    parser.add_argument("--encoder", help="installation: check that this encoder is available (default: pocket)")
+    parser.add_argument("--address", help="installation: check that a Ray cluster answers at this address")
+    parser.add_argument("--mlflow-uri", help="installation: MLflow server or store to check (default: the home's)")
+    parser.add_argument("--ray", action="store_true", help="installation: start Ray, or join --address")
     options = parser.parse_args(argv)
     if not (options.data or options.datasets or options.read):
         return _installation(options)
     for name in ("encoder", "address", "mlflow_uri", "ray"):
         if getattr(options, name):
             raise BadInput(
-                f"--{name.replace('_', '-')} checks the installation: leave --data, --datasets and --read out"
+                f"--{name.replace('_', '-')} checks the installation: omit --data, --datasets and --read"
             )
     return _data(options)
 

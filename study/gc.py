@@ -1,7 +1,7 @@
-"""Say what uses the space of a home, and free what nobody needs: weights, leftovers and the cache.
+"""Show the disk usage of a home, and free unreferenced weights, leftovers and the cache.
 
-Metrics, per-example scores, predictions, histories and the record always stay. So do the weights below the best recipes of
-each study, and those that its unfinished trials start from.
+Metrics, per-example scores, predictions, histories and the record always stay. So do the weights of the best recipes of each
+study, and those that its unfinished trials start from.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ KINDS = {"leftover": "leftovers", "encoded": "encoded rows", "weights": "weights
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry point; returns the exit status: 1 where `--max-bytes` cannot be met."""
+    """Run the verb; return the exit status: 1 if `--max-bytes` cannot be met."""
     parser = Parser("gc", __doc__)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be freed, and free nothing")
-    parser.add_argument("--keep-best", type=int, default=1, help="recipes of a study that keep weights (default: 1)")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be freed, and free nothing")
+    parser.add_argument(
+        "--keep-best", type=int, default=1, help="best recipes per study that keep their weights (default: 1)"
+    )
     parser.add_argument("--studies", help="free only weights of these studies, comma-separated (default: all)")
     parser.add_argument("--max-bytes", help="free only until the home is within this size, such as 500MB or 20GB")
     options = parser.parse_args(argv)
@@ -48,8 +50,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _print(done: GcResult, dry_run: bool, console: Console) -> None:
-    table = Table("what", title="what uses the space", show_footer=True)
-    table.columns[0].footer = "together"
+    table = Table("what", title="disk usage", show_footer=True)
+    table.columns[0].footer = "total"
     table.add_column("count", justify="right")
     table.add_column("size", justify="right", footer=decimal(done.before))
     for use in done.uses:
@@ -65,7 +67,7 @@ def _print(done: GcResult, dry_run: bool, console: Console) -> None:
     for use in done.kept:
         console.print(f"[dim]kept: weights {use.what}, {use.count:,} with {decimal(use.bytes)}[/]")
     for note in done.notes:
-        console.print(f"[yellow]{escape(note)}: the weights that it may need stay[/]")
+        console.print(f"[yellow]{escape(note)}: weights that it may need are kept[/]")
     if not done.is_met:
         console.print(f"[yellow]{over(done)}[/]", soft_wrap=True)
 

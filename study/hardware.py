@@ -1,4 +1,4 @@
-"""What of this machine is ours: cores and memory within affinity and control groups, not what the hardware has."""
+"""Usable cores and memory of this machine, within CPU affinity and cgroups."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
-UNLIMITED = 1 << 60  # version 1 of control groups writes a number about as large for no limit
+UNLIMITED = 1 << 60  # cgroups v1 writes a number about this large for no limit
 
 
 def usable_cpus() -> int:
-    """Count the cores that this process may use: its affinity, and the quota of its control groups."""
+    """Count the cores that CPU affinity and cgroup quotas allow."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for folder in _groups("cpu"):
         with suppress(OSError, ValueError):
@@ -27,9 +27,10 @@ def usable_cpus() -> int:
 
 
 def usable_memory() -> int:
-    """Bytes that new processes can take now: what the machine has available, and its control groups allow.
+    """Return the bytes that new processes can use now.
 
-    Pages of files that a group holds count as free: the system takes them back.
+    This is the machine's available memory, within the limits of its cgroups. File cache of a cgroup counts as free, since
+    the system reclaims it.
     """
     free = _available()
     for folder in _groups("memory"):
@@ -37,7 +38,7 @@ def usable_memory() -> int:
             ("memory.max", "memory.current", "inactive_file"),
             ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
         ):
-            with suppress(OSError, ValueError):  # "max" is no number: no limit
+            with suppress(OSError, ValueError):  # "max" is not a number and means no limit
                 allowed = int((folder / limit).read_text())
                 if allowed < UNLIMITED:
                     used = int((folder / usage).read_text())
@@ -47,7 +48,11 @@ def usable_memory() -> int:
 
 
 def killed_for_memory() -> int:
-    """Count the processes that the kernel has killed for want of memory since the machine started; 0 if it does not say."""
+    """Count processes killed by the kernel's out-of-memory killer since boot.
+
+    Returns:
+        0 if the kernel does not report it.
+    """
     with suppress(OSError):
         found = re.search(r"^oom_kill (\d+)$", Path("/proc/vmstat").read_text(), re.MULTILINE)
         return int(found.group(1)) if found else 0
@@ -63,7 +68,7 @@ def _available() -> int:
 
 
 def _groups(controller: str) -> Iterator[Path]:
-    """The control groups of this process and those above them, of both versions, as far as they can be seen."""
+    """Yield the visible cgroups (v1 and v2) of this process, and their parents."""
     lines = []
     with suppress(OSError):
         lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -72,5 +77,5 @@ def _groups(controller: str) -> Iterator[Path]:
         if not names or controller in names.split(","):
             root = CGROUPS / controller if names else CGROUPS
             folder = root / path.lstrip("/")
-            # In a container the path may be the host's: what is mounted at the root is then our own.
+            # In a container the path may be the host's; the container's own cgroup is then mounted at the root.
             yield from (part for part in (folder, *folder.parents) if part.is_relative_to(root) and part.is_dir())

@@ -9,10 +9,13 @@ from trainables.errors import BadInput, check_path
 
 
 def home_folder(name: str | Path | None = None) -> Path:
-    """Find the absolute home: the given folder, else $STEPSTONE_HOME, else ./.stepstone; made where it is missing.
+    """Return the absolute home folder; create it if missing.
+
+    Args:
+        name: the folder; None = $STEPSTONE_HOME, or else ./.stepstone.
 
     Raises:
-        BadInput: it is not a folder that can be written.
+        BadInput: it is not a writable folder.
     """
     given = str(name or os.environ.get("STEPSTONE_HOME") or ".stepstone")
     check_path("--home", given)
@@ -20,7 +23,7 @@ def home_folder(name: str | Path | None = None) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"home {str(home)!r} cannot be made: {error.strerror}") from error
+        raise BadInput(f"home {str(home)!r} cannot be created: {error.strerror}") from error
     if not os.access(home, os.W_OK):
-        raise BadInput(f"home {str(home)!r} cannot be written")
+        raise BadInput(f"home {str(home)!r} is not writable")
     return home

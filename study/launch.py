@@ -1,4 +1,7 @@
-"""Run a study: every recipe of a space from encoder to zero-shot scores, and the report that answers its question."""
+"""Run a study: all recipes of a search space, and the report.
+
+Each recipe is trained from the encoder and scored zero-shot in every language.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def parser() -> Parser:
-    """Make the options of `launch`."""
+    """Make the argument parser of `launch`."""
     made = Parser("launch", __doc__)
     add_spec(made)
     made.add_argument("--name", help="name of the study (default: made from its spec)")
@@ -22,12 +25,12 @@ def parser() -> Parser:
         "--store", metavar="URL", help="share finished stages at s3://, gs:// or file:// (default: $STEPSTONE_STORE)"
     )
     add_running(made)
-    made.add_argument("--dry-run", action="store_true", help="print what would run, and stop")
+    made.add_argument("--dry-run", action="store_true", help="print what would run, and start nothing")
     return made
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry point; returns the exit status."""
+    """Run the verb; return the exit status."""
     STOP.listen()
     options = parser().parse_args(argv)
 
@@ -37,11 +40,11 @@ def main(argv: Sequence[str]) -> int:
     study = Study.create(spec_of(options), name=options.name, home=options.home, store=options.store)
     if options.dry_run:
         return _dry_run(study, running)
-    return run(study, running)
+    return run_and_print(study, running)
 
 
-def run(study: Study, options: RunOptions) -> int:
-    """Run a study and print its report as JSON where that is asked for; returns the exit status."""
+def run_and_print(study: Study, options: RunOptions) -> int:
+    """Run a study, print its report if `--json` is given, return the exit status."""
     from study.execution.driver import exit_status
 
     report = study.run(**vars(options))

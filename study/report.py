@@ -1,4 +1,4 @@
-"""What a study found: the matrix, the best recipe, and the files that hold them."""
+"""Print a study's transfer matrix and best recipe, and write report files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from trainables.errors import BadInput, check_path, unknown
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry point; returns the exit status."""
+    """Run the verb; return the exit status."""
     parser = Parser("report", __doc__)
     parser.add_argument("name", help="the study")
     parser.add_argument("--languages", nargs="?", const="", help="show every language, or only these (comma-separated)")
     parser.add_argument(
-        "--compare", metavar="PAPER", help=f"put a paper's published scores beside ours: {', '.join(names())}"
+        "--compare", metavar="PAPER", help=f"show a paper's published scores beside these: {', '.join(names())}"
     )
-    parser.add_argument("--out", help="folder for Markdown, CSV, JSON, the best recipe as TOML, and the HTML page")
+    parser.add_argument("--out", help="folder to write: Markdown, CSV, JSON, HTML, and the best recipe as TOML")
     options = parser.parse_args(argv)
     report = Study.open(options.name, home=options.home).report()
     if options.compare is not None:

@@ -1,4 +1,4 @@
-"""Go on with a study: what is finished stays, what is missing runs, with the spec it was launched with."""
+"""Continue a study with the spec it was launched with; finished stages are reused."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from study.cli_parser import Parser, add_running, run_verb, running_of
 from study.execution.graceful_shutdown import STOP
-from study.launch import run
+from study.launch import run_and_print
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry point; returns the exit status."""
+    """Run the verb; return the exit status."""
     STOP.listen()
     parser = Parser("resume", __doc__)
     parser.add_argument("name", help="the study")
@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
 
     from study.api import Study
 
-    return run(Study.open(options.name, home=options.home), running)
+    return run_and_print(Study.open(options.name, home=options.home), running)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What has run and what runs: the studies of a home, or the trials of one study."""
+"""Show the studies of a home, or the trials of one study."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from study.sanitize import SafeConsole
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry point; returns the exit status."""
+    """Run the verb; return the exit status."""
     parser = Parser("status", __doc__)
-    parser.add_argument("name", nargs="?", help="the study (default: all of them)")
+    parser.add_argument("name", nargs="?", help="the study (default: all studies)")
     options = parser.parse_args(argv)
     home = home_of(options)
     names = [options.name] if options.name else studies(home)

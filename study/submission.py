@@ -1,4 +1,7 @@
-"""Write a study's predictions in XTREME's submission layout: per target those of its best recipe, first seed."""
+"""Write a study's predictions in XTREME's submission layout.
+
+Per target, they are those of its best recipe and the first seed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from trainables.errors import BadInput
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry point; returns the exit status."""
+    """Run the verb; return the exit status."""
     parser = Parser("submission", __doc__)
     parser.add_argument("name", help="the study")
     parser.add_argument("--out", required=True, help="folder to write; it must be empty or not exist")

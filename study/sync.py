@@ -1,4 +1,4 @@
-"""Bring MLflow up to date with a study's record; running it twice changes nothing."""
+"""Bring MLflow up to date with a study's record; a second run changes nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from study.sanitize import escape_control_characters, redact
 
 
 def main(argv: Sequence[str]) -> int:
-    """Entry point; returns the exit status."""
+    """Run the verb; return the exit status."""
     parser = Parser("sync", __doc__)
     parser.add_argument("name", help="the study")
     parser.add_argument("--mlflow-uri", help="MLflow server or store (default: a SQLite file in the home)")

@@ -241,7 +241,7 @@ def test_labels_of_other_languages_are_read_from_the_set_or_its_translation(nano
     ("align", "said"),
     [
         ({"languages": ["fr"]}, "unknown language to align 'massive' on 'fr'"),
-        ({"languages": ["all"], "data": "mnli"}, "'mnli' holds no translations to align on: set align.data to one of"),
+        ({"languages": ["all"], "data": "mnli"}, "'mnli' holds no translations for alignment: set align.data to one of"),
         ({"languages": ["all"], "data": "masive"}, "did you mean 'massive'"),
         ({"languages": ["de", "de"]}, "align.languages repeat"),
         ({"languages": ["all", "de"]}, "stand beside 'all'"),

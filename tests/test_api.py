@@ -59,7 +59,7 @@ def test_a_spec_has_the_options_of_launch() -> None:
         ({"targets": ("xnly",)}, "did you mean 'xnli'"),
         ({"targets": "xnli"}, "must be a list of names, not the text 'xnli'"),
         ({"targets": ()}, "targets is an empty list"),
-        ({"intermediate": ("mnli", "mnli")}, "names something twice"),
+        ({"intermediate": ("mnli", "mnli")}, "has duplicate names"),
         ({"scale": 2.0}, "--scale"),
         ({"pooling": "men"}, "did you mean 'mean'"),
         ({"align_phase": "targets"}, "did you mean 'target'"),

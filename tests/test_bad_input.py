@@ -77,7 +77,7 @@ def nli(count: int) -> list[dict[str, Any]]:
         ((*LAUNCH, "--trials", "3", "--grid"), "--trials --grid one of them"),
         ((*LAUNCH, "--intermediate", "mlm"), "no task beside 'mlm'"),
         ((*LAUNCH, "--intermediate", ","), "',' empty"),
-        ((*LAUNCH, "--targets", "xnli,xnli"), "'xnli,xnli' twice"),
+        ((*LAUNCH, "--targets", "xnli,xnli"), "'xnli,xnli' duplicate names"),
         (("report",), "name"),
         # names of studies
         ((*LAUNCH, "--name", "../x"), "study name '../x' letters, digits"),
@@ -123,7 +123,7 @@ def test_a_mirror_without_the_wanted_rows_says_what_it_has(refused: Callable[...
     assert "no English training rows of 'qqp' (it has: mnli)" in refused(*launch, "--intermediate", "qqp")
     assert "has no raw text for masked LM" in refused(*launch, "--intermediate", "mnli,mlm")
     assert "encoder 'pretrain:nano' needs raw text" in refused(*launch)
-    assert "encoder 'pocket' knows only the pocket world" in refused(*launch, "--encoder", "pocket")
+    assert "encoder 'pocket' has only the vocabulary of the pocket data" in refused(*launch, "--encoder", "pocket")
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_home_must_be_a_folder_and_out_too(
 ) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    assert f"home '{file}' cannot be made: " in refused(*LAUNCH, "--home", str(file))
-    assert f"home '{file}/x' cannot be made: " in refused("status", "--home", f"{file}/x")
+    assert f"home '{file}' cannot be created: " in refused(*LAUNCH, "--home", str(file))
+    assert f"home '{file}/x' cannot be created: " in refused("status", "--home", f"{file}/x")
 
 
 @pytest.mark.parametrize(

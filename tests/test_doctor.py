@@ -101,7 +101,7 @@ def test_what_is_absent_says_what_brings_it(tmp_path: Path, capsys: pytest.Captu
     assert status == 0
     assert found["xnli"]["advice"] == "on the hub: facebook/xnli"
     assert "LDC2021T04" in found["multiatis"]["advice"] and "train_EN.tsv" in found["multiatis"]["advice"]
-    assert found["anli_plus"]["advice"] == "is made of anli, mnli, snli; bring anli, snli"
+    assert found["anli_plus"]["advice"] == "made of anli, mnli, snli; add anli, snli"
     assert all(f["advice"] for f in found.values() if f["state"] == "absent")
 
 
@@ -121,7 +121,7 @@ def test_counts_of_stand_ins_are_not_compared(tmp_path: Path, capsys: pytest.Cap
     assert (status, found["mnli"]["state"], found["mnli"]["problems"]) == (0, "stand-in", [])
     doctor.main(["--data", f"mirror:{tmp_path}"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "of no dataset of the catalogue: [of_tomorrow] of mirror.toml, local/glue (3 files)" in said
+    assert "not part of any dataset in the catalogue: [of_tomorrow] of mirror.toml, local/glue (3 files)" in said
 
 
 def test_of_the_hub_only_lists_are_read_unless_told(
@@ -311,7 +311,7 @@ def test_encoders_that_cannot_be_had_are_broken(
     [
         ((0, '{"cuda": "12.8", "gpus": [["H100", 80000000000, true]]}'), None, "ok", "1: H100 80.0 GB; CUDA 12.8"),
         ((0, '{"cuda": "12.8", "gpus": [["T4", 16000000000, false]]}'), None, "ok", "T4 16.0 GB without bf16"),
-        ((0, '{"cuda": null, "gpus": []}'), None, "broken", "built without CUDA, sees none"),
+        ((0, '{"cuda": null, "gpus": []}'), None, "broken", "built without CUDA, finds none"),
         ((0, '{"cuda": "12.8", "gpus": []}'), "", "warning", "hidden: CUDA_VISIBLE_DEVICES=''"),
         ((1, "ImportError: libcuda"), None, "broken", "torch does not start: ImportError: libcuda"),
     ],
@@ -342,7 +342,7 @@ def test_a_home_that_cannot_be_used_is_broken_and_says_how(
 ) -> None:
     (tmp_path / "file").write_text("")
     status, found = installation(capsys, tmp_path / "file" / "home")
-    assert status == 1 and "cannot be made" in found["home"]["said"]
+    assert status == 1 and "cannot be created" in found["home"]["said"]
 
     def no_locks(*args: object) -> None:
         raise OSError(37, "No locks available")
@@ -370,7 +370,7 @@ def test_the_installation_and_a_source_are_not_checked_at_once(tmp_path: Path) -
 def test_what_a_check_says_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main(["--home", str(tmp_path), "--encoder", "[red]x"]) == 1
     said = " ".join(capsys.readouterr().out.split())
-    assert "unknown encoder '[red]x'" in said and "mend: give --encoder" in said
+    assert "unknown encoder '[red]x'" in said and "fix: set --encoder" in said
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs the folder of real data beside the repository (../shared/hub)")

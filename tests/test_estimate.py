@@ -148,7 +148,7 @@ def test_finished_stages_do_not_count(source: Source, nano: Path) -> None:
     assert rest.train_steps < cost_of_all(source, plan).train_steps
     nothing = cost_of([plan], missing(plan, lambda _: True), source, SPEED, 2)
     assert (nothing.recipes, nothing.stages, nothing.train_steps, nothing.seconds) == (0, 0, 0, 0.0)
-    assert nothing.text() == "nothing to run: all is finished"
+    assert nothing.text() == "nothing to run: all stages are finished"
 
 
 # --- seconds ---

@@ -20,7 +20,7 @@ from study.spec.recipe_file import recipe_toml
 from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from study.xtreme.layout import TASKS, known_languages
-from study.xtreme.scoring import score
+from study.xtreme.scoring import score_folder
 from tests.builders import resolved
 from tests.test_real_data import HUB
 from tests.test_study import rows, verb
@@ -150,7 +150,7 @@ def test_what_is_submitted_holds_every_target_of_xtreme_and_scores_as_reported(r
             assert (out / TASKS[entry["folder"]].file(tag)).stat().st_size
         assert entry["evaluation"] in trials[entry["address"]].evaluations[target]
     compared = 0
-    for task, scored in score(out, labels, found["version"])["tasks"].items():
+    for task, scored in score_folder(out, labels, found["version"])["tasks"].items():
         reported = store.metrics(found["targets"][task]["evaluation"])["languages"]
         for tag, values in scored["languages"].items():
             shared = values.keys() & reported[tag].keys()

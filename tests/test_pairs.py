@@ -135,7 +135,7 @@ def test_the_doctor_says_what_is_there_and_what_to_bring(small: Path, tmp_path_f
     assert (found.state, found.examples) == ("stand-in", 9 * 30) and "en-fr" in found.missing
     write(tmp_path_factory.getbasetemp() / "lone/facebook/xnli/en/validation.parquet", nli(3), label=NLI)
     (found,) = check_data(mirror(tmp_path_factory.getbasetemp() / "lone"), [XNLI_PAIRS], read_hub=False)
-    assert (found.state, found.advice) == ("absent", "pairs the test rows of xnli: bring those")
+    assert (found.state, found.advice) == ("absent", "pairs the test rows of xnli: add those")
 
 
 # ---- scores ----

@@ -18,7 +18,7 @@ from study.results.statistics import read_scores
 from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from study.xtreme.layout import VERSIONS, Version
-from study.xtreme.scoring import score
+from study.xtreme.scoring import score_folder
 from tests.builders import resolved
 from trainables.catalogue import dataset
 from trainables.configs import MIN_SCORED_ROWS, Evaluate
@@ -152,7 +152,7 @@ def test_what_is_submitted_scores_as_in_the_report(
     )
     out, labels = tmp_path / "out", tmp_path / "out-labels"
     assert submission.main(["real", "--home", str(home), "--out", str(out), "--labels"]) == 0
-    scores, store, compared = score(out, labels, version), Store(home), 0
+    scores, store, compared = score_folder(out, labels, version), Store(home), 0
     for task, found_scores in scores["tasks"].items():
         languages = store.metrics(evaluations[task][0])["languages"]
         for tag, values in found_scores["languages"].items():

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from search_spaces import names, space
+from search_spaces import space, space_names
 from study.cli_parser import run_verb
 from study.planning import rows_check
 from study.planning.encoder_weights import resolve
@@ -230,7 +230,7 @@ def test_the_bare_command_on_pocket_is_a_small_study() -> None:
     assert (named.targets, named.intermediate, named.mlm) == (settings.targets, ("qqp",), False)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", space_names())
 def test_what_a_space_names_for_pocket_is_there(name: str) -> None:
     source = open_source("pocket")
     assert all(source.languages(dataset(t), dataset(t).scored) for t in space(name).pocket_targets)

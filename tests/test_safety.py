@@ -20,10 +20,10 @@ from study.execution.trial import explain
 from study.planning.encoder_weights import Weights, resolve
 from study.record.record import Record
 from study.results.writers import markdown, plain, write_files, write_report
-from study.sanitize import SafeConsole, escape_control_characters, json_text, redact, sanitize, spreadsheet_cell
+from study.sanitize import SafeConsole, escape_control_characters, redact, safe_json, sanitize, spreadsheet_cell
 from study.store.store import Store
 from study.tracking.mlflow import Writer, default_uri, sync
-from study.xtreme.scoring import score
+from study.xtreme.scoring import score_folder
 from tests.builders import resolved
 from trainables.errors import BadInput, DataError
 from trainables.recipe import Recipe
@@ -50,7 +50,7 @@ def test_the_product_never_loads_a_pickle_yaml_or_code() -> None:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
-            if path.name == "checks.py":  # the doctor starts this Python to look at torch and Ray
+            if path.name == "environment.py":  # the doctor starts this Python to look at torch and Ray
                 names = [name for name in names if name != "subprocess"]
             found += [f"{path}: import {name}" for name in names if name.split(".")[0] in forbidden]
             if isinstance(node, ast.Call):
@@ -79,12 +79,12 @@ def checkpoint(folder: Path, **files: Any) -> Path:
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"config": {"auto_map": {"AutoModel": "modeling_x.X"}}}, "config.json asks for Python code of its own"),
-        ({"tokenizer_config": {"auto_map": {"AutoTokenizer": ["t.T", None]}}}, "tokenizer_config.json asks for Python"),
-        ({"config": "[" * 100_000}, "config.json is not JSON that can be read"),
-        ({"config": "[]"}, "config.json is no JSON object"),
-        ({"model__safetensors__index": {"weight_map": {"w": "../../other.safetensors"}}}, "weights that are not in it"),
-        ({"model__safetensors__index": {"weight_map": {"w": "/etc/passwd"}}}, "weights that are not in it"),
+        ({"config": {"auto_map": {"AutoModel": "modeling_x.X"}}}, "config.json requires remote Python code"),
+        ({"tokenizer_config": {"auto_map": {"AutoTokenizer": ["t.T", None]}}}, "tokenizer_config.json requires remote Python"),
+        ({"config": "[" * 100_000}, "config.json is not valid JSON"),
+        ({"config": "[]"}, "config.json is not a JSON object"),
+        ({"model__safetensors__index": {"weight_map": {"w": "../../other.safetensors"}}}, "weight file that is not in"),
+        ({"model__safetensors__index": {"weight_map": {"w": "/etc/passwd"}}}, "weight file that is not in"),
     ],
 )
 def test_a_checkpoint_with_code_or_weights_elsewhere_is_refused(
@@ -105,11 +105,11 @@ def test_what_the_hub_sends_is_checked_too(tmp_path: Path, monkeypatch: pytest.M
 
     folder = checkpoint(tmp_path / "encoder", config={"auto_map": {"AutoModel": "x.X"}})
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
-    with pytest.raises(BadInput, match="encoder 'acme/xlm': config.json asks for Python code"):
+    with pytest.raises(BadInput, match="encoder 'acme/xlm': config.json requires remote Python code"):
         Weights("0" * 64, "hub:acme/xlm@abc").folder()
     info = SimpleNamespace(config={"auto_map": {}} | {"auto_map": {"AutoModel": "x.X"}}, siblings=[], sha="abc")
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: info)
-    with pytest.raises(BadInput, match="config.json asks for Python code"):
+    with pytest.raises(BadInput, match="config.json requires remote Python code"):
         resolve("acme/xlm")
     info.config = None
     info.siblings = [SimpleNamespace(rfilename="pytorch_model.bin")]
@@ -135,7 +135,7 @@ def test_text_cannot_command_a_terminal() -> None:
     assert not {c for c in said if ord(c) < 32} - set("\n\t")
     assert not set("\x7f\x9b\u202e\u2028\ud800") & set(said)
     assert "kept: ñ 漢字 क्\u200dष \\ud800" in said and "\\u202e" in said
-    assert json.loads(json_text({"a": EVIL})) == {"a": EVIL} and "\x9b" not in json_text(EVIL)
+    assert json.loads(safe_json({"a": EVIL})) == {"a": EVIL} and "\x9b" not in safe_json(EVIL)
 
 
 def test_every_console_shows_text_as_it_is() -> None:
@@ -323,12 +323,12 @@ def test_predictions_do_not_lead_out_of_their_folder(tmp_path: Path) -> None:
     for side in ("predictions", "labels"):
         (tmp_path / side / "xnli").mkdir(parents=True)
         (tmp_path / side / "xnli" / "test-de.tsv").write_text("neutral\n")
-    assert score(tmp_path / "predictions", tmp_path / "labels", "xtreme")["tasks"]
+    assert score_folder(tmp_path / "predictions", tmp_path / "labels", "xtreme")["tasks"]
     file = tmp_path / "predictions" / "xnli" / "test-de.tsv"
     file.unlink()
     file.symlink_to(tmp_path / "secret")
-    with pytest.raises(BadInput, match="leads out of the folder") as error:
-        score(tmp_path / "predictions", tmp_path / "labels", "xtreme")
+    with pytest.raises(BadInput, match="is a link to outside the folder") as error:
+        score_folder(tmp_path / "predictions", tmp_path / "labels", "xtreme")
     assert "root:x" not in str(error.value)
 
 

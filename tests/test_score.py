@@ -11,7 +11,7 @@ import pytest
 from study import score as verb
 from study.cli_parser import run_verb
 from study.xtreme.layout import TASKS, VERSIONS, Version, groups_of, json_text, squad_text, tasks_of
-from study.xtreme.scoring import TOP, averages, benchmark_of, main_score, score
+from study.xtreme.scoring import TOP, averages, benchmark_of, score_folder, task_score
 from trainables.errors import BadInput
 from trainables.evaluation.metrics import average_precision, reciprocal_rank
 
@@ -150,7 +150,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("version", ["xtreme", "xtreme-r"])
 def test_every_task_language_and_mean_is_as_worked_out_by_hand(folders: tuple[Path, Path], version: Version) -> None:
-    found = score(*folders, version)
+    found = score_folder(*folders, version)
     names = list(tasks_of(version))
     assert found["version"] == version and list(found["tasks"]) == names and found["absent"] == {}
     for name in names:
@@ -196,7 +196,7 @@ def test_published_rows_have_their_published_average(row: str, average: float, w
     scores = {}
     for name, cell in zip(COLUMNS, row.split(), strict=True):
         metrics = dict(zip(TASKS[name].main, map(float, cell.split("/")), strict=True))
-        scores[name] = main_score(TASKS[name], metrics)
+        scores[name] = task_score(TASKS[name], metrics)
     groups, overall = averages(scores)
     assert overall == pytest.approx(average, abs=within)
     assert groups["qa"] == pytest.approx(sum(scores[n] for n in ("xquad", "mlqa", "tydiqa")) / 3)
@@ -213,7 +213,7 @@ def test_the_average_of_xtreme_r_is_the_plain_mean_of_ten_tasks() -> None:
     scores = {}
     for name, cell in zip(names, cells, strict=True):
         metrics = dict(zip(TASKS[name].main, map(float, cell.split("/")), strict=True))
-        scores[name] = main_score(TASKS[name], metrics)
+        scores[name] = task_score(TASKS[name], metrics)
     groups, overall = averages(scores, "xtreme-r")
     assert overall == pytest.approx(63.1)
     assert groups == pytest.approx({"classification": 70, "tagging": 69, "qa": 193 / 3, "retrieval": 160 / 3})
@@ -247,7 +247,7 @@ def test_three_questions_score_as_published(tmp_path: Path) -> None:
     """EM 33.33, F1 55.56: the third question has no prediction and stays in the denominator."""
     labels = {"xquad/test-en.json": LABELS["xquad/test-en.json"]}
     given: Files = {"xquad/test-en.json": '{"a": "in Paris", "b": "the Eiffel tower"}'}
-    found = score(write(tmp_path / "p", given), write(tmp_path / "l", labels), "xtreme")
+    found = score_folder(write(tmp_path / "p", given), write(tmp_path / "l", labels), "xtreme")
     assert found["tasks"]["xquad"]["metrics"] == pytest.approx({"f1": 55.56, "exact_match": 33.33}, abs=0.005)
 
 
@@ -257,7 +257,7 @@ def run(folders: tuple[Path, Path], *options: str) -> int:
 
 def test_the_verb_prints_the_same_object(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(folders, "--json", "--version", "xtreme-r") == 0
-    assert json.loads(capsys.readouterr().out) == score(*folders, "xtreme-r")
+    assert json.loads(capsys.readouterr().out) == score_folder(*folders, "xtreme-r")
 
 
 def test_people_see_every_score_and_what_is_not_there(
@@ -278,7 +278,7 @@ def test_people_see_every_score_and_what_is_not_there(
         "No overall score", "Not part of xtreme, left out: xcopa.", "examples",
     ):  # fmt: skip
         assert text in said, text
-    found = score(*folders, "xtreme")
+    found = score_folder(*folders, "xtreme")
     assert found["overall"] is None and set(found["groups"]) == {"classification"}
     assert found["absent"]["mlqa"] == "labels, but no predictions" and "udpos" in found["absent"]
 
@@ -286,8 +286,8 @@ def test_people_see_every_score_and_what_is_not_there(
 def test_languages_of_the_other_version_are_named_and_left_out(tmp_path: Path) -> None:
     files: Files = {"udpos/test-en.tsv": "NOUN\n", "udpos/test-pl.tsv": "VERB\n"}
     folders = write(tmp_path / "p", files), write(tmp_path / "l", files)
-    assert score(*folders, "xtreme")["left_out"] == ["udpos/pl"]
-    assert set(score(*folders, "xtreme-r")["tasks"]["udpos"]["languages"]) == {"en", "pl"}
+    assert score_folder(*folders, "xtreme")["left_out"] == ["udpos/pl"]
+    assert set(score_folder(*folders, "xtreme-r")["tasks"]["udpos"]["languages"]) == {"en", "pl"}
 
 
 # What is changed in the predictions, in the labels, and what the one line of the error has to hold.
@@ -314,7 +314,7 @@ REFUSED: list[tuple[Files, Files, list[str]]] = [
     ({"xcopa/test-et.jsonl": '{"label": 0}\n{"label": 2}\n'}, {}, ["test-et.jsonl:2: unknown label '2'"]),
     ({"xcopa/test-et.jsonl": '{"label": 0}\n{"lable": 1}\n'}, {}, ["test-et.jsonl:2: unknown label 'None'"]),
     ({"xcopa/test-et.jsonl": '{"label": 0}\n{"label": 1]\n'}, {}, ["test-et.jsonl:2:12: not JSON"]),
-    ({"xcopa/test-et.jsonl": '{"label": 0}\n{"label": 1, "label": 0}\n'}, {}, ["jsonl:2: key 'label' stands twice"]),
+    ({"xcopa/test-et.jsonl": '{"label": 0}\n{"label": 1, "label": 0}\n'}, {}, ["jsonl:2: key 'label' occurs twice"]),
     ({"udpos/test-en.tsv": "DET\nNOUNN\n"}, {}, ["udpos/test-en.tsv:2: unknown tag 'NOUNN'", "'NOUN'", "ADJ, ADP"]),
     ({"panx/test-en.tsv": "O\nB-MISC\n"}, {}, ["unknown tag 'B-MISC'", "B-LOC"]),
     (
@@ -330,23 +330,23 @@ REFUSED: list[tuple[Files, Files, list[str]]] = [
     ({"udpos/test-en.tsv": "DET\nNOUN\nPROPN\nVERB\n"}, {}, ["4 tags in 1 sentences", "has 6 in 2", "at line 4"]),
     ({"udpos/test-en.tsv": "\n\n\n"}, {}, ["test-en.tsv: the file is empty"]),
     ({"xquad/test-en.json": '{"a": "x",\n "b": }'}, {}, ["xquad/test-en.json:2:7: not JSON"]),
-    ({"xquad/test-en.json": '{"a": "x",\n"b": "y",\n"a": "z"}'}, {}, ["xquad/test-en.json:3: key 'a' stands twice"]),
+    ({"xquad/test-en.json": '{"a": "x",\n"b": "y",\n"a": "z"}'}, {}, ["xquad/test-en.json:3: key 'a' occurs twice"]),
     ({"xquad/test-en.json": '["a"]'}, {}, ["not one JSON object"]),
-    ({"xquad/test-en.json": '{"a": 3}'}, {}, ["the answer of 'a' is no text but 3"]),
+    ({"xquad/test-en.json": '{"a": 3}'}, {}, ["the answer of 'a' is not text but 3"]),
     ({"xquad/test-en.json": "[" * 100_000}, {}, ["not JSON"]),
     ({}, {"xquad/test-en.json": '{"data": [{"paragraphs": [{"qas": [{"id": "a"}]}]}]}'}, ["not SQuAD's JSON", "answers"]),
     ({}, {"xquad/test-en.json": '{"a": "Paris"}'}, ["not SQuAD's JSON", "data"]),
-    ({}, {"xquad/test-en.json": '{"data": []}'}, ["holds no question"]),
+    ({}, {"xquad/test-en.json": '{"data": []}'}, ["has no question"]),
     ({}, {"xquad/test-en.json": answers(a=[])}, ["question 'a' has no answer text"]),
     (
         {},
         {"mlqa/test-de.json": json_text(2 * json.loads(answers(a="x"))["data"])},
-        ["mlqa/test-de.json: question 'a' stands there twice"],
+        ["mlqa/test-de.json: question 'a' occurs twice"],
     ),
     ({"bucc2018/test-de.tsv": "de-1\ten-1\nde-2 en-2\n"}, {}, ["test-de.tsv:2: 'de-2 en-2' is not `source id TAB"]),
     ({"bucc2018/test-de.tsv": "de-1\ten-1\n\nde-2\ten-2\n"}, {}, ["test-de.tsv:2: '' is not `source id TAB"]),
     ({"bucc2018/test-de.tsv": "de-1\ten-1\t0.9\n"}, {}, ["test-de.tsv:1"]),
-    ({}, {"bucc2018/test-de.tsv": "\n"}, ["l/bucc2018/test-de.tsv: holds no gold pair"]),
+    ({}, {"bucc2018/test-de.tsv": "\n"}, ["l/bucc2018/test-de.tsv: has no gold pair"]),
     ({"tatoeba/test-jv.tsv": "0\none\n2\n"}, {}, ["test-jv.tsv:2: 'one' is not an index"]),
     ({"tatoeba/test-jv.tsv": "0\n-1\n2\n"}, {}, ["test-jv.tsv:2: '-1' is not an index"]),
     ({"tatoeba/test-jv.tsv": "0\n1.0\n2\n"}, {}, ["test-jv.tsv:2: '1.0' is not an index"]),
@@ -383,12 +383,12 @@ def test_what_cannot_be_scored_is_one_line_and_exit_2(
 def test_a_task_without_labels_or_without_anything_is_refused(tmp_path: Path) -> None:
     predictions, labels = write(tmp_path / "p", only(PREDICTIONS, "xnli")), write(tmp_path / "l", only(LABELS, "pawsx"))
     with pytest.raises(BadInput, match="predictions without labels"):
-        score(predictions, labels, "xtreme")
+        score_folder(predictions, labels, "xtreme")
     (tmp_path / "none").mkdir()
     with pytest.raises(BadInput, match="no task of xtreme to score"):
-        score(tmp_path / "none", labels, "xtreme")
+        score_folder(tmp_path / "none", labels, "xtreme")
     with pytest.raises(BadInput, match="is not a folder"):
-        score(tmp_path / "nowhere", labels, "xtreme")
+        score_folder(tmp_path / "nowhere", labels, "xtreme")
 
 
 @pytest.mark.parametrize(

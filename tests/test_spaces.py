@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import search_spaces
-from search_spaces import names, space
+from search_spaces import space, space_names
 from search_spaces.space import ROBUST, Domain, FixedSuggest, Log, SpaceContext
 from trainables.catalogue import TITLES
 from trainables.errors import BadInput
@@ -30,7 +30,7 @@ SETTINGS = {
     "one task, no text": replace(SETTING, tasks=("squad",), mlm=False),
     "objectives": replace(SETTING, tasks=("squad",), align=(Align(languages=("all",)),), robust=ROBUST),
 }
-ROOM = pytest.mark.parametrize("name", names())
+ROOM = pytest.mark.parametrize("name", space_names())
 CASES = pytest.mark.parametrize("setting", SETTINGS.values(), ids=list(SETTINGS))
 
 
@@ -208,5 +208,5 @@ SPACE = Space(question="Which one?", recipe=recipe, published=lambda setting: [{
 def test_a_new_space_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "which_one.py").write_text(NEW)
     monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
-    assert "which_one" in names()
+    assert "which_one" in space_names()
     assert [r.intermediate for r in published("which_one", SETTING)] == [(), ("squad",)]

@@ -247,7 +247,7 @@ def test_scoring_the_files_gives_the_numbers_of_the_report(
     assert run(home, tmp_path / "out", "--labels", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["labels"] == str(tmp_path / "out-labels")
-    scored = scoring.score(tmp_path / "out", tmp_path / "out-labels", version)
+    scored = scoring.score_folder(tmp_path / "out", tmp_path / "out-labels", version)
     assert {"xnli", "panx", "udpos", "xquad", "mlqa", "tatoeba"} <= set(scored["tasks"])
     assert ("pawsx" in scored["tasks"], "xcopa" in scored["tasks"]) == (version == "xtreme", version == "xtreme-r")
     store = Store(home)
@@ -271,7 +271,7 @@ def test_mined_pairs_and_rankings(tmp_path: Path, world: Any) -> None:
     cases: tuple[tuple[str, Version, str], ...] = (("bucc2018", "xtreme", "f1"), ("mewslix", "xtreme-r", "mrr"))
     for target, version, metric in cases:
         reported = store.metrics(found["targets"][target]["evaluation"])["languages"]["de"][metric]
-        scored = scoring.score(out, labels, version)["tasks"][target]["languages"]["de"]
+        scored = scoring.score_folder(out, labels, version)["tasks"][target]["languages"]["de"]
         assert scored[metric] == pytest.approx(reported, abs=1e-9) and 0 < reported < 100
     assert found["version"] in ("xtreme", "xtreme-r")
 

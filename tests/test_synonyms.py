@@ -214,7 +214,7 @@ def test_what_is_in_a_file_is_part_of_a_stage_and_its_path_is_not(source: Source
 
 @pytest.mark.parametrize("name", ["panx", "xquad", "xcopa", "mtop"])
 def test_targets_of_other_kinds_are_refused_before_anything_runs(name: str, source: Source, nano: Path) -> None:
-    with pytest.raises(BadInput, match="synonyms are exchanged in sentences and pairs with a label"):
+    with pytest.raises(BadInput, match="synonym augmentation needs labelled sentences or pairs"):
         stages_of(source, str(nano), targets=(name,), robust=FOUND)
 
 
@@ -256,7 +256,7 @@ def test_the_command_line_names_methods_and_a_file(tmp_path: Path) -> None:
     assert only == {"method": "synonyms", "synonyms": path}
     with pytest.raises(BadInput, match="there is no file"):
         settings("--synonyms", str(tmp_path / "none"))
-    with pytest.raises(BadInput, match="which is not asked about"):
+    with pytest.raises(BadInput, match="needs --robust synonyms"):
         settings("--robust", "random", "--synonyms", path)
 
 
@@ -267,6 +267,6 @@ def test_a_source_without_synonyms_has_the_other_rows_unless_they_were_asked_for
     asked = space("robust_training")
     found = objectives_of(StudySpec(), asked, ("xnli",), without)
     assert [arm["method"] for arm in found["robust"]] == ["adversarial", "random"]
-    assert "without the row of synonyms: no synonyms are found" in capsys.readouterr().err
+    assert "skipping the synonyms row: no synonyms are found" in capsys.readouterr().err
     found = objectives_of(StudySpec(robust=("synonyms",)), asked, ("xnli",), without)
     assert [arm["method"] for arm in found["robust"]] == ["synonyms"]  # the plan will refuse it

@@ -1,4 +1,4 @@
-"""What a source has of each dataset, and whether it is what the catalogue expects."""
+"""Check of a source's datasets against the catalogue."""
 
 from __future__ import annotations
 
@@ -16,26 +16,39 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass
 class Finding:
-    """One dataset: `state` is ok, partial (languages are missing), stand-in, differs, broken or absent."""
+    """Result for one dataset.
+
+    Attributes:
+        state: ok, partial (languages are missing), stand-in, differs, broken or absent.
+        read: all rows were read, not only the file lists and dataset cards of the hub.
+        rows: split -> language -> rows as stored.
+        missing: languages of the published set without any rows.
+        left_out: rows excluded by the rules of the dataset: no gold label, no words, unequal lengths.
+        examples: examples made from the rows that were read; None = nothing was read.
+    """
 
     name: str
     title: str
     state: str = "ok"
-    read: bool = True  # every row was read, not only lists and cards of the hub
-    rows: dict[str, dict[str, int | None]] = field(default_factory=dict)  # split -> language -> rows as stored
-    missing: list[str] = field(default_factory=list)  # languages of the published set without any rows
-    left_out: int = 0  # rows that the rules of the dataset leave out: no gold label, no words, unequal lengths
-    examples: int | None = None  # what the rows that were read became; None: nothing was read
+    read: bool = True
+    rows: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    left_out: int = 0
+    examples: int | None = None
     problems: list[str] = field(default_factory=list)
     origin: str = ""
     advice: str = ""
 
     def to_dict(self) -> dict[str, Any]:
+        """Return literals for --json."""
         return asdict(self)
 
 
 def check_data(source: Source, datasets: Iterable[Dataset], *, read_hub: bool) -> list[Finding]:
-    """A finding for each dataset. Every row is read, but of the hub only lists and cards unless `read_hub`."""
+    """Check each dataset of a source.
+
+    All rows are read. Of the hub, only file lists and dataset cards are read, unless `read_hub`.
+    """
     return [_check(source, d, read=read_hub or "hub" not in source.comes_from(d)) for d in datasets]
 
 
@@ -80,7 +93,7 @@ def _check_split(
         found.problems.append(f"{where} has {rows:,} rows, not {expected:,}")
     check_language(d, language, split)
     if not read:
-        source.origin(d, language, split)  # raises where the files are not all there
+        source.origin(d, language, split)  # raises if a file is missing
         return
     source.check_labels(d, language, split)
     examples = len(source.examples(d, language, split)) if rows else 0
@@ -97,14 +110,14 @@ def _check_split(
 
 
 def _advice(source: Source, d: Dataset) -> str:
-    """What brings rows of a dataset that a source lacks."""
+    """Explain how to add rows of a dataset that a source lacks."""
     if source.spec == "pocket":
-        return "the pocket world has none: use another source"
+        return "not in the pocket data: use another source"
     if d.crosses:
-        return f"pairs the {d.scored} rows of {d.crosses}: bring those"
+        return f"pairs the {d.scored} rows of {d.crosses}: add those"
     if d.of:
         lacking = [part for part in d.of if not source.languages(dataset(part), "train")]
-        return f"is made of {', '.join(d.of)}; bring {', '.join(lacking) or 'their splits'}"
+        return f"made of {', '.join(d.of)}; add {', '.join(lacking) or 'their splits'}"
     if d.bring:
         return f"put into a mirror: {d.bring}"
     return f"on the hub: {d.hub}"

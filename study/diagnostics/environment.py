@@ -1,4 +1,4 @@
-"""Checks of the machine and the home that a study needs; each ends in one line and, where something is wrong, what mends it."""
+"""Checks of the machine and the home; each gives one line and, if needed, a fix."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ GB = 10**9
 LOW_DISK, NO_DISK = 10 * GB, GB // 2  # a large encoder's stage has 2.2 GB
 LOW_MEMORY, LOW_SHM = 4 * GB, GB // 2
 SKEW_S = 5.0
-LOOK_S = 5.0  # for anything that answers over the network
+LOOK_S = 5.0  # timeout of network requests
 PROCESS_S = 120.0  # for torch or Ray to start on a busy machine
 
 GPU_CODE = """
@@ -65,7 +65,12 @@ print(json.dumps({"resources": dict(resources), "answer": answer}))
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found; `mend` is a command or a step, empty where all is well."""
+    """Result of one check.
+
+    Attributes:
+        said: the result in one line.
+        mend: how to fix it: a command or a step; "" if nothing is wrong.
+    """
 
     name: str
     state: State
@@ -73,14 +78,14 @@ class Check:
     mend: str = ""
 
     def to_dict(self) -> dict[str, str]:
-        """Literals for --json."""
+        """Return literals for --json."""
         return asdict(self)
 
 
 def check_all(
     home: Path, *, encoder: str = "pocket", address: str | None = None, mlflow_uri: str | None = None, ray: bool = False
 ) -> list[Check]:
-    """Every check; one that fails in a way nobody thought of is broken, and the others go on."""
+    """Run all checks; an unexpected error in one counts as broken."""
     asked: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("python", check_versions),
         ("ray", lambda: [check_ray(address, start=ray)]),
@@ -101,12 +106,15 @@ def check_all(
 
 
 def check_versions() -> list[Check]:
-    """Python and the libraries against what the project asks for; libraries that fit share a line."""
+    """Compare Python and libraries with the project's requirements.
+
+    All libraries that meet them share one line.
+    """
     wanted, python = _requirements()
     own = platform.python_version()
     right = SpecifierSet(python).contains(own)
     mend = "" if right else f"make a virtual environment with Python {python}"
-    found = [Check("python", "ok" if right else "broken", f"Python {own}, wanted {python}", mend)]
+    found = [Check("python", "ok" if right else "broken", f"Python {own}, required {python}", mend)]
     fit = []
     for wish in wanted:
         try:
@@ -116,14 +124,17 @@ def check_versions() -> list[Check]:
         if wish.specifier.contains(have, prereleases=True) if have else False:
             fit.append(f"{wish.name} {have}")
             continue
-        said = f"{wish.name} {have or 'is not installed'}, wanted {wish.specifier}"
+        said = f"{wish.name} {have or 'is not installed'}, required {wish.specifier}"
         found.append(Check("libraries", "broken", said, f"pip install {shlex.quote(str(wish).split(';')[0])}"))
     shown = [text for text in fit if text.split()[0] in ("torch", "ray", "transformers", "optuna", "mlflow")]
-    return [*found, Check("libraries", "ok", f"{len(fit)} of {len(wanted)} as wanted: {', '.join(shown)}")]
+    return [*found, Check("libraries", "ok", f"{len(fit)} of {len(wanted)} as required: {', '.join(shown)}")]
 
 
 def _requirements() -> tuple[list[Requirement], str]:
-    """What the project needs, from its pyproject.toml or, where it is installed without one, from its metadata."""
+    """Read the project's requirements, and the required Python.
+
+    They are in pyproject.toml, or in the metadata of an installation without it.
+    """
     file = ROOT / "pyproject.toml"
     if file.exists():
         project = tomllib.loads(file.read_text())["project"]
@@ -133,7 +144,11 @@ def _requirements() -> tuple[list[Requirement], str]:
 
 
 def check_ray(address: str | None, *, start: bool) -> Check:
-    """Whether Ray can start here, or answers at its address; by its ports, and with `start` by a task that it runs."""
+    """Check that Ray can start here, or answers at its address.
+
+    Args:
+        start: start or join Ray and run a task; False checks the ports only.
+    """
     if start:
         return _run_ray(address)
     if not address:
@@ -142,23 +157,23 @@ def check_ray(address: str | None, *, start: bool) -> Check:
                 one.bind(("127.0.0.1", 0))
             except OSError as error:
                 said = f"no port of 127.0.0.1 can be bound: {error.strerror}"
-                return Check("ray", "broken", said, "look at the firewall and at the limits of the container")
-        return Check("ray", "ok", "ports of 127.0.0.1 can be bound (--ray starts one, to be sure)")
+                return Check("ray", "broken", said, "check the firewall and the limits of the container")
+        return Check("ray", "ok", "ports of 127.0.0.1 can be bound (--ray starts Ray to check it fully)")
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdigit():
-        return Check("ray", "ok", f"{address!r} was not looked at (--ray joins it)")
+        return Check("ray", "ok", f"{address!r} was not checked (--ray joins it)")
     try:
         socket.create_connection((host, int(port)), LOOK_S).close()
     except OSError as error:
         return Check("ray", "broken", f"nothing answers at {address!r}: {error}", "ray start --head, on that machine")
-    return Check("ray", "ok", f"something listens at {address!r} (--ray joins it)")
+    return Check("ray", "ok", f"the port of {address!r} is open (--ray joins it)")
 
 
 def _run_ray(address: str | None) -> Check:
     code, said = _python(RAY_CODE, address or "")
     if code:
         return Check(
-            "ray", "broken", said, "ray stop, then again; a busy machine may need longer" if not address else ""
+            "ray", "broken", said, "ray stop, then try again; a busy machine may need longer" if not address else ""
         )
     resources = json.loads(said)["resources"]
     shown = ", ".join(f"{int(resources.get(kind, 0))} {kind}" for kind in ("CPU", "GPU"))
@@ -166,7 +181,10 @@ def _run_ray(address: str | None) -> Check:
 
 
 def check_gpus() -> Check:
-    """What torch sees of the GPUs that the machine has; torch is loaded in another process, and only where there are some."""
+    """Check that torch can use the machine's GPUs.
+
+    torch is loaded in another process, and only if there are GPUs.
+    """
     there = [p for p in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", p.name)]
     if not there and not shutil.which("nvidia-smi"):
         return Check("gpu", "ok", "this machine has none: trials train on CPUs")
@@ -180,14 +198,14 @@ def check_gpus() -> Check:
         if hidden is not None:
             return Check("gpu", "warning", f"hidden: CUDA_VISIBLE_DEVICES={hidden!r}", "unset CUDA_VISIBLE_DEVICES")
         build = f"built for CUDA {found['cuda']}" if found["cuda"] else "built without CUDA"
-        mend = "install the driver that this torch needs, or the torch build of your driver: pytorch.org/get-started"
-        return Check("gpu", "broken", f"the machine has GPUs, and torch, {build}, sees none", mend)
+        mend = "install the driver that this torch needs, or a torch build for your driver: pytorch.org/get-started"
+        return Check("gpu", "broken", f"the machine has GPUs, but torch, {build}, finds none", mend)
     said = ", ".join(f"{name} {decimal(memory)}{'' if bf16 else ' without bf16'}" for name, memory, bf16 in gpus)
     return Check("gpu", "ok", f"{len(gpus)}: {said}; CUDA {found['cuda']}")
 
 
 def check_memory() -> Check:
-    """Cores that this process may use, and memory that is free."""
+    """Check the usable cores and the free memory."""
     cores, free = usable_cpus(), usable_memory()
     said = f"{cores} cores, {decimal(free)} of memory free"
     if free < LOW_MEMORY:
@@ -196,10 +214,13 @@ def check_memory() -> Check:
 
 
 def check_shm() -> Check:
-    """Ray's object store lives in /dev/shm; where that is small, on disk."""
+    """Check the free space of /dev/shm.
+
+    Ray's object store is there, or on disk if /dev/shm is too small.
+    """
     folder = Path("/dev/shm")
     if not folder.is_dir():
-        return Check("shared memory", "ok", "no /dev/shm: Ray keeps its objects elsewhere")
+        return Check("shared memory", "ok", "no /dev/shm: Ray stores its objects elsewhere")
     free = shutil.disk_usage(folder).free
     said = f"{decimal(free)} free in /dev/shm"
     return (
@@ -210,7 +231,10 @@ def check_shm() -> Check:
 
 
 def check_home(home: Path) -> Check:
-    """Tries what the store and the record rely on: exclusive create, rename of a folder, a lock, and the clock."""
+    """Check the file operations that store and record rely on.
+
+    These are exclusive create, rename of a folder, file locks, and the clock.
+    """
     mend = "choose another --home; on NFS, version 4 with its lock service"
     step = "be written"
     try:
@@ -243,7 +267,7 @@ def check_home(home: Path) -> Check:
 
 
 def check_room(home: Path) -> Check:
-    """Free disk in the home."""
+    """Check the free disk space of the home."""
     free = shutil.disk_usage(home).free
     state: State = "broken" if free < NO_DISK else "warning" if free < LOW_DISK else "ok"
     mend = "" if state == "ok" else f"python -m study.gc --home {shlex.quote(str(home))}, or choose another --home"
@@ -251,7 +275,7 @@ def check_room(home: Path) -> Check:
 
 
 def check_leftovers(home: Path) -> Check:
-    """Stages that were found damaged, leases of dead workers, and what else killed processes left."""
+    """Find damaged stages, stale leases and other leftovers of killed processes."""
     disk = Disk(home)
     left = disk.leftovers()
     if not left:
@@ -268,7 +292,7 @@ def check_leftovers(home: Path) -> Check:
 
 
 def check_studies(home: Path) -> Check:
-    """Whether every study's settings and record can be read."""
+    """Check that all studies' settings and records are readable."""
     names = studies(home)
     for name in names:
         try:
@@ -281,7 +305,10 @@ def check_studies(home: Path) -> Check:
 
 
 def check_optuna(home: Path) -> Check:
-    """Whether every study's journal is lines of JSON; only its last line may be half-written."""
+    """Check that all Optuna journals are lines of JSON.
+
+    Only the last line may be half-written.
+    """
     journals = sorted((home / "studies").glob("*/optuna.journal"))
     for path in journals:
         lines = path.read_bytes().splitlines()
@@ -290,48 +317,54 @@ def check_optuna(home: Path) -> Check:
                 json.loads(line)
             except ValueError:
                 mend = (
-                    f"rm {shlex.quote(str(path))}; python -m study.resume {path.parent.name} writes it from the record"
+                    f"rm {shlex.quote(str(path))}; python -m study.resume {path.parent.name} rebuilds it from the record"
                 )
-                return Check("optuna", "broken", f"line {number} of {path} is no JSON", mend)
+                return Check("optuna", "broken", f"line {number} of {path} is not JSON", mend)
     return Check("optuna", "ok", f"{len(journals)} journals, all can be read")
 
 
 def check_mlflow(uri: str) -> Check:
-    """Whether the store opens (read-only) or the server says that it is well; MLflow itself is not loaded."""
+    """Check that the MLflow store opens (read-only) or the server is healthy.
+
+    MLflow itself is not loaded.
+    """
     scheme, shown = urlsplit(uri).scheme, _without_user(uri)
     if scheme in ("http", "https"):
         try:
             with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=LOOK_S) as answer:
                 answer.read(100)
         except (OSError, ValueError) as error:
-            mend = "start it; studies go on without it, and python -m study.sync NAME brings it up to date"
+            mend = "start it; studies run without it, and python -m study.sync NAME brings it up to date"
             return Check("mlflow", "broken", f"{shown} does not answer: {getattr(error, 'reason', error)}", mend)
-        return Check("mlflow", "ok", f"{shown} is well")
+        return Check("mlflow", "ok", f"{shown} is healthy")
     if scheme != "sqlite":
-        return Check("mlflow", "ok", f"{shown} was not looked at")
+        return Check("mlflow", "ok", f"{shown} was not checked")
     path = Path("/" + uri.removeprefix("sqlite:///").lstrip("/")) if uri.startswith("sqlite:////") else Path(uri[10:])
     if not path.exists():
-        return Check("mlflow", "ok", f"{path} is not there yet: the first study writes it")
+        return Check("mlflow", "ok", f"{path} does not exist yet: the first study creates it")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=LOOK_S)) as store:
             (count,) = store.execute("select count(*) from runs").fetchone()
     except sqlite3.Error as error:
-        mend = f"mv {shlex.quote(str(path))} aside; python -m study.sync NAME writes it again from the record"
+        mend = f"move {shlex.quote(str(path))} away; python -m study.sync NAME rebuilds it from the record"
         return Check("mlflow", "broken", f"{path} cannot be read: {error}", mend)
     return Check("mlflow", "ok", f"{path} has {count} runs")
 
 
 def _without_user(uri: str) -> str:
-    """A URI as it may be shown: name and password are left out."""
+    """Remove user name and password from a URI."""
     return re.sub(r"(?<=//)[^/@]*@", "", uri)
 
 
 def check_encoder(encoder: str) -> Check:
-    """Whether the encoder is there and in safetensors; of the pocket encoder, whether it is the one that its card names."""
+    """Check that the encoder exists in safetensors format.
+
+    The pocket encoder's hash is compared with its CARD.md.
+    """
     try:
         weights = resolve(encoder)
     except BadInput as error:
-        return Check("encoder", "broken", str(error), "give --encoder what can be found")
+        return Check("encoder", "broken", str(error), "set --encoder to an existing encoder")
     if weights is None:
         return Check("encoder", "ok", f"{encoder} is made by a stage of the study")
     if encoder == "pocket":
@@ -345,7 +378,11 @@ def check_encoder(encoder: str) -> Check:
 
 
 def _python(code: str, *argv: str) -> tuple[int, str]:
-    """(exit status, last line) of a program in another process, which is ended when it takes too long."""
+    """Run Python code in another process, with a timeout.
+
+    Returns:
+        (exit status, last line of output).
+    """
     try:
         ended = subprocess.run(
             [sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=PROCESS_S, check=False

@@ -1,4 +1,4 @@
-"""What the doctor found, for people at a terminal."""
+"""Text output of `study.doctor`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,23 @@ COLOURS = {
 
 
 def print_checks(found: Sequence[Check], console: Console) -> None:
+    """Print each check, with how to fix what is wrong."""
     grid = Table.grid(padding=(0, 2))
     for column in ("state", "name", "said"):
         grid.add_column(column, overflow="fold")
     for check in found:
         grid.add_row(f"[{COLOURS[check.state]}]{check.state}[/]", check.name, escape(check.said))
         if check.mend:
-            grid.add_row("", "", f"[bold]mend:[/] {escape(check.mend)}")
+            grid.add_row("", "", f"[bold]fix:[/] {escape(check.mend)}")
     console.print(grid)
 
 
 def print_findings(found: Sequence[Finding], unread: Sequence[str], console: Console) -> None:
+    """Print datasets with rows by split, their problems, and what is absent.
+
+    Args:
+        unread: files of the source that belong to no dataset.
+    """
     table = Table("dataset", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("train", "dev", "test", "languages"):
         table.add_column(column, justify="right")
@@ -52,17 +58,17 @@ def print_findings(found: Sequence[Finding], unread: Sequence[str], console: Con
             console.print(f"[{COLOURS[f.state]}]{f.name}[/]: {escape(problem)}")
         if f.left_out:
             console.print(
-                f"[dim]{f.name}: {f.left_out:,} of {f.left_out + (f.examples or 0):,} rows left out by rule[/]"
+                f"[dim]{f.name}: {f.left_out:,} of {f.left_out + (f.examples or 0):,} rows excluded by its rules[/]"
             )
     _print_absent([f for f in found if f.state == "absent"], console)
     if unread:
-        console.print(f"\nthere, but of no dataset of the catalogue: {escape(', '.join(unread))}")
+        console.print(f"\nnot part of any dataset in the catalogue: {escape(', '.join(unread))}")
     if any(f.state != "absent" and not f.read for f in found):
-        console.print("\n[dim]Only lists and cards of the hub were looked at; --read reads the rows too.[/]")
+        console.print("\n[dim]Only file lists and dataset cards of the hub were read; --read reads the rows too.[/]")
 
 
 def _print_absent(found: Sequence[Finding], console: Console) -> None:
-    """What is not there and what brings it; datasets that want the same share a line."""
+    """Print absent datasets and how to add them, grouped by advice."""
     names: dict[str, list[str]] = {}
     for f in found:
         names.setdefault(f.advice, []).append(f.name)
@@ -72,12 +78,12 @@ def _print_absent(found: Sequence[Finding], console: Console) -> None:
     for advice, wanting in names.items():
         grid.add_row(", ".join(wanting), escape(advice))
     if names:
-        console.print("absent, and what brings it", style="bold")
+        console.print("absent, and how to add it", style="bold")
         console.print(grid)
 
 
 def _languages(f: Finding) -> str:
-    """How many of the published languages are there, and how many others."""
+    """Format the numbers of published and of other languages."""
     there = {language for split in f.rows.values() for language in split}
     extra = len(there - set(dataset(f.name).configs))
     own = len(there) - extra
@@ -85,7 +91,10 @@ def _languages(f: Finding) -> str:
 
 
 def _sum(f: Finding, split: str) -> str:
-    """Rows of a split over all languages; "?" where some are not known without a download."""
+    """Format the rows of a split over all languages.
+
+    This is "?" if some are not known without a download.
+    """
     rows = f.rows.get(split)
     if not rows:
         return "-"

@@ -1,4 +1,4 @@
-"""What a phase trains on beside its tasks' own English rows: labels of other languages, translations, exchanged words."""
+"""Auxiliary training data: other languages' labels, translations, synonym copies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from trainables.training.synonyms import synonyms_of
 
 
 def training_rows(source: Source, name: str, languages: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """(dataset, language) of a training set's rows: its own where it has the language, else its translated twin's."""
+    """Find the (dataset, language) pairs that supply a training set's rows.
+
+    The training set itself is used for languages that it has, its translated twin for the others.
+
+    Raises:
+        BadInput: neither has a language.
+    """
     known = training_languages(source, name)
     for language in languages:
         if language not in known:
@@ -25,7 +31,10 @@ def training_rows(source: Source, name: str, languages: Iterable[str]) -> tuple[
 
 
 def training_languages(source: Source, name: str) -> dict[str, str]:
-    """Language -> the dataset that has training rows in it: the set itself, else its translated twin."""
+    """Map each training language to the dataset that has its rows.
+
+    This is the set itself or else its translated twin.
+    """
     sets = (dataset(name).in_translation, name)  # the later wins
     return {tag: own for own in sets for tag in source.languages(dataset(own), "train")}
 
@@ -33,7 +42,17 @@ def training_languages(source: Source, name: str) -> dict[str, str]:
 def align_fit(
     source: Source, align: Align | None, phase: str, tasks: tuple[TaskTraining, ...], alone: bool = False
 ) -> AlignmentConfig | None:
-    """What a phase aligns beside these tasks; BadInput where no parallel rows are known for them, or not these."""
+    """Configure the alignment of a phase beside these tasks.
+
+    Args:
+        alone: the stage trains the alignment only.
+
+    Returns:
+        None if the phase aligns nothing.
+
+    Raises:
+        BadInput: the tasks have no parallel rows, or none in one of the languages.
+    """
     if not align or align.phase != phase:
         return None
     own = [dataset(task.name).in_translation for task in tasks]
@@ -42,7 +61,7 @@ def align_fit(
         served = [n for n, d in DATASETS.items() if d.holds_translations and source.languages(d, "train")]
         wanted = f"{align.data!r} holds" if align.data else f"{', '.join(t.name for t in tasks)} has"
         raise BadInput(
-            f"{wanted} no translations to align on: set align.data to one of {', '.join(served) or 'none here'}"
+            f"{wanted} no translations for alignment: set align.data to one of {', '.join(served) or 'none here'}"
         )
     d = dataset(candidates[0])
     known = [tag for tag in source.languages(d, "train") if tag != "en"]
@@ -51,7 +70,7 @@ def align_fit(
         if language not in known:
             raise unknown(f"language to align {d.name!r} on", language, known)
     if not languages:
-        raise BadInput(f"source {source.spec!r} has no translations of {d.name!r} to align on")
+        raise BadInput(f"source {source.spec!r} has no translations of {d.name!r} for alignment")
     return AlignmentConfig(
         data=d.name,
         languages=languages,
@@ -65,27 +84,31 @@ def align_fit(
 def with_synonym_augmentation(
     source: Source, task: TaskTraining, robust: Robust | None, profile: Profile, phase: str, known: dict[str, str]
 ) -> TaskTraining:
-    """The task with the copies of its rows in which words are exchanged; BadInput where that cannot be.
+    """Add synonym copies of the rows to a task's training config.
 
-    `known` keeps the hash of each file's words, which are read once.
+    Args:
+        known: cache of synonym file -> hash of its words; it is filled here.
+
+    Raises:
+        BadInput: the task is no labelled sentence or pair, or has no synonyms in its language.
     """
     if not robust or robust.method != "synonyms" or robust.phase != phase:
         return task
     if (kind := dataset(task.name).kind) != "labelled":
         raise BadInput(
-            f"synonyms are exchanged in sentences and pairs with a label, and {task.name!r} is of kind {kind!r}: "
-            "name other targets, or another method of robust training"
+            f"synonym augmentation needs labelled sentences or pairs, and {task.name!r} is of kind {kind!r}: "
+            "choose other targets, or another method of robust training"
         )
     if not robust.synonyms and any(language != "en" for _, language in task.trained_on):
-        raise BadInput("synonyms that are found in the source are English: name a file, or train on English alone")
+        raise BadInput("the source's own synonyms are English only: set --synonyms FILE, or train on English alone")
     path = robust.synonyms
     if path not in known:
         known[path] = address_of_words(synonyms_of(source, path))
     return replace(task, copies=robust.copies or profile.copies_of(task.name), synonyms=known[path])
 
 
-def aligned_rows(align: AlignmentConfig | None) -> list[tuple[str, str, str]]:
-    """(dataset, language, split) of what is aligned."""
+def alignment_parts(align: AlignmentConfig | None) -> list[tuple[str, str, str]]:
+    """List the (dataset, language, split) parts that alignment reads."""
     if align is None:
         return []
     english = () if dataset(align.data).kind == "bitext" else ("en",)

@@ -1,7 +1,7 @@
-"""What a launch is going to take, said before it starts: stages, steps and rows, and minutes from a short measurement here.
+"""Cost estimate of a launch: stages, steps, rows, and minutes from a short measurement.
 
-Steps are those that the stages compute themselves; early stopping may end a phase before. Tokens are counted on a sample of
-the rows. Where a source does not say how many rows there are, nothing is downloaded to find out, and no time is given.
+Steps are computed as the stages compute them; early stopping may end a phase sooner. Tokens are counted on a sample of
+the rows. If a source does not state the number of rows, nothing is downloaded to find it, and no time is given.
 """
 
 from __future__ import annotations
@@ -35,21 +35,29 @@ from trainables.sources import Source
 from trainables.sources.tables import TableSource
 from trainables.training.pretrain import Size
 
-# Seconds that a measurement of the encoder does not show; `benchmarks.estimate` compares them with a launch.
+# Seconds that the encoder measurement does not include; `benchmarks.estimate` compares them with a launch.
 LAUNCH_S = 15.0  # Ray and the trials' processes start, the report is written
 TRIAL_S = 1.0  # Ray hands a process its next trial
 STAGE_S = 0.5  # weights are loaded and saved, the result is published
-ROW_S = 0.0001  # a row is read, cut into tokens and scored
+ROW_S = 0.0001  # a row is read, tokenised and scored
 
-SAMPLED_ROWS, SAMPLED_LANGUAGES = 32, 4  # of a split; the mean of these languages stands for the others
-# Tokens of a row that is not at hand, or stands in a pool: rough means of the published sets in sub-tokens of XLM-R.
+SAMPLED_ROWS, SAMPLED_LANGUAGES = 32, 4  # of a split; the mean of these languages is used for the others
+# Tokens of a row that is not local, or is in a pool: rough means of the published sets in XLM-R subword tokens.
 ASSUMED = {"span": 280, "choice": 300, "labelled": 50, "ranking": 200}
 ASSUMED_OF_OTHERS = 35
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage does at most: optimiser steps, tokens trained on, positions masked, tokens read, rows scored."""
+    """Upper bound on the work of a stage.
+
+    Attributes:
+        steps: optimiser steps.
+        trained: tokens trained on.
+        masked: masked positions.
+        read: tokens of inference.
+        rows: rows scored.
+    """
 
     steps: int = 0
     trained: float = 0.0
@@ -58,22 +66,24 @@ class Work:
     rows: int = 0
 
     def seconds(self, speed: Speed) -> float:
-        """Say how long it takes one CPU thread, in seconds."""
+        """Estimate the time on one CPU thread, in seconds."""
         passes = self.trained * speed.trained + self.masked * speed.masked + self.read * speed.read
         return STAGE_S + self.steps * speed.step + passes + self.rows * ROW_S
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a launch takes at most.
+    """Upper bound on the cost of a launch.
 
     Attributes:
-        recipes: those that lack a stage; stages: each once, however many recipes share it.
-        scored_rows: of all evaluations, those on dev rows during training included.
+        recipes: number of recipes with unfinished stages.
+        stages: number of unfinished stages; one that several recipes share counts once.
+        train_steps: optimiser steps of all these stages.
+        scored_rows: rows of all evaluations, including those on dev rows during training.
         concurrent: trials at once.
-        seconds: None where nothing was measured, or a size is unknown.
-        unknown: data sets whose size nobody states, and which are not counted.
-        assumed: data sets whose rows are not at hand, so that their lengths are rough means.
+        seconds: None if nothing was measured, or a size is unknown.
+        unknown: datasets of unknown size, which are not counted.
+        assumed: datasets whose rows are not local, so that rough mean lengths are used.
     """
 
     recipes: int
@@ -86,9 +96,9 @@ class Cost:
     assumed: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """Say it in one line for people."""
+        """Format the cost as one line."""
         if not self.stages:
-            return "nothing to run: all is finished"
+            return "nothing to run: all stages are finished"
         most = f"at most {_number(self.train_steps, 'training step')} and {_number(self.scored_rows, 'row')} to score"
         line = f"{_number(self.recipes, 'recipe')}, {_number(self.stages, 'stage')}, {most}"
         if self.unknown:
@@ -100,12 +110,12 @@ class Cost:
 
 
 def cost_of(plans: Sequence[Plan], nodes: Sequence[Node], source: Source, speed: Speed | None, concurrent: int) -> Cost:
-    """Add up what the stages take that the plans still lack.
+    """Sum the cost of the plans' unfinished stages.
 
     Args:
-        nodes: those stages, see `study.planning.plan.missing`; one that several plans share counts once.
-        speed: of the plans' encoder, see `measure_speed`; None = no time is asked for, and no row is read.
-        concurrent: how many trials run at once.
+        nodes: the unfinished stages, see `study.planning.plan.missing`; one that several plans share counts once.
+        speed: throughput of the plans' encoder, see `measure_speed`; None = estimate no time and read no rows.
+        concurrent: number of trials at once.
     """
     left = {node.address: node for node in nodes}
     lacking = [found for plan in plans if (found := [n.address for n in plan.nodes if n.address in left])]
@@ -129,7 +139,10 @@ def cost_of(plans: Sequence[Plan], nodes: Sequence[Node], source: Source, speed:
 
 
 def _elapsed(lacking: Sequence[Sequence[str]], seconds: Mapping[str, float], concurrent: int) -> float:
-    """Seconds until all trials have ended: what all of them share comes first, and no trial is split."""
+    """Estimate the seconds until all trials have ended.
+
+    Stages that all trials share run first, and one trial's stages run one after another.
+    """
     if not lacking:
         return 0.0
     asked = Counter(address for addresses in lacking for address in addresses)
@@ -155,7 +168,7 @@ Part = tuple[str, str, str]  # dataset, language, split
 
 
 class _Count(NamedTuple):
-    """Rows of some splits that are used, and the items and tokens that they become."""
+    """Number of rows used, and the items and tokens that they yield."""
 
     examples: int
     items: int
@@ -163,12 +176,12 @@ class _Count(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """Tokens of an item."""
+        """Mean tokens per item."""
         return self.tokens / max(1, self.items)
 
 
 class _Row(NamedTuple):
-    """Examples that a stored row becomes in the mean, and items and tokens that an example becomes."""
+    """Mean examples per stored row, and mean items and tokens per example."""
 
     kept: float = 1.0
     items: float = 1.0
@@ -177,11 +190,14 @@ class _Row(NamedTuple):
 
 @dataclass
 class Workload:
-    """The work of stages over the rows of one source, and what is not known of it.
+    """Counter of the work of stages over the rows of one source.
 
     Attributes:
-        layers: of the encoder; 0 = whatever is read is read to the top.
-        tokenizer: None = no row is looked at: each is one item without tokens.
+        layers: layers of the encoder; 0 = retrieval uses the last layer.
+        tokenizer: None = read no rows; each counts as one item without tokens.
+        unknown: datasets of unknown size, found while counting.
+        assumed: datasets whose token counts are assumed.
+        seen: mean row by language, for each (dataset, split, encoding).
     """
 
     source: Source
@@ -192,7 +208,7 @@ class Workload:
     seen: dict[tuple[str, str, EncodingConfig], dict[str, _Row]] = field(default_factory=dict)
 
     def work(self, config: StageConfig) -> Work:
-        """Count what a stage does."""
+        """Count the work of a stage."""
         if isinstance(config, Pretrain):
             return self._pretrain(config)
         if isinstance(config, Intermediate):
@@ -210,7 +226,7 @@ class Workload:
         return Work(steps, trained, masked=shape.mask * trained)
 
     def _intermediate(self, config: Intermediate) -> Work:
-        """Steps and shares as in `stages.intermediate`."""
+        """Count as `stages.intermediate` does: the same steps and shares."""
         from trainables.training.schedule import mixture
 
         counts = {task.name: self._of_task(task, config.scale) for task in config.tasks}
@@ -249,7 +265,13 @@ class Workload:
     def _phase(
         self, config: Intermediate | Target, tasks: Sequence[TaskTraining], steps: int, of_tasks: float, tokens: float
     ) -> Work:
-        """Training on `tokens` in each of the `of_tasks` steps that are not masked LM's, and its dev evaluations."""
+        """Count the training steps of a phase and its dev evaluations.
+
+        Args:
+            steps: all steps of the phase.
+            of_tasks: steps on the tasks, not on masked LM.
+            tokens: tokens per step on the tasks.
+        """
         fit = config.fit
         if robust := fit.robust:  # the search, the changed inputs, and beside them the unchanged ones
             tokens *= (robust.steps + 1 + (robust.weight < 1)) if robust.weight else 1
@@ -269,7 +291,7 @@ class Workload:
         return Work(steps, of_tasks * tokens, read=times * read, rows=times * rows)
 
     def _scores(self, config: Evaluate | LayerSweep) -> Work:
-        """Retrieval stops at its layer; mining reads the dev pools too."""
+        """Count an evaluation: retrieval stops at its layer, mining reads dev pools too."""
         d, share, cut = dataset(config.target), 1.0, EncodingConfig(max_length=config.max_length)
         parts = [(d.name, language, split) for language, split in config.languages]
         if d.kind == "mining":
@@ -295,7 +317,11 @@ class Workload:
         return self.count([(name, language, "train") for language in languages], cut, scale, first)
 
     def count(self, parts: Sequence[Part], cut: EncodingConfig, scale: float, first: int | None = None) -> _Count:
-        """Add up what a stage uses of some splits at this scale, or of the first rows of each."""
+        """Count the rows, items and tokens that a stage uses of these splits.
+
+        Args:
+            first: maximum rows per split; None = all rows at this scale.
+        """
         examples = items = tokens = 0.0
         for name, language, split in parts:
             d = dataset(name)
@@ -306,7 +332,10 @@ class Workload:
         return _Count(round(examples), round(items), tokens)
 
     def _used(self, d: Dataset, language: str, split: str, scale: float) -> int:
-        """Rows of a split that a stage reads, as `Data.examples` takes them; of a pooled kind both pools."""
+        """Count the rows of a split that a stage reads, as `Data.examples` does.
+
+        For pooled kinds, both pools count.
+        """
         if d.kind in POOLED and isinstance(self.source, TableSource):
             pools = [self.source.tables.stated_rows(d, language, table) for table in d.tables(split)[1:]]
             rows = None if None in pools else sum(pool or 0 for pool in pools)
@@ -320,7 +349,7 @@ class Workload:
         return rows_used(scale, rows, split)
 
     def _sample(self, d: Dataset, language: str, split: str, cut: EncodingConfig) -> _Row:
-        """What a row becomes in the mean; the first few languages stand for the others."""
+        """Estimate the mean row; the first few languages represent the others."""
         if self.tokenizer is None:
             return _Row()
         seen = self.seen.setdefault((d.name, split, cut), {})
@@ -344,7 +373,7 @@ class Workload:
             options: dict[str, Any] = {"doc_stride": cut.doc_stride, "bare_prefix": cut.bare_prefix}
             kind = "text" if pairs else d.kind
             encoded = encode(kind, texts, self.tokenizer, max_length=cut.max_length, **options)
-        except DataError:  # the stage that meets the row says so
+        except DataError:  # the stage that reads the row reports it
             return assumed
         count = max(1, len(examples))
         return _Row(len(examples) / taken, 1.0 if pairs else encoded.num_items / count, len(encoded.tokens) / count)

@@ -1,4 +1,4 @@
-"""Which weights a study starts from, and the address that stands for them."""
+"""Initial encoder weights of a study, and their content hash."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainables.modeling.memory import Shape
 from trainables.recipe import digest
 from trainables.training.pretrain import SIZES, size
 
-# What most people mean by a name without an owner, which the hub no longer resolves.
+# Suggested for names without an owner, which the hub no longer resolves.
 KNOWN_HUB_IDS = ("FacebookAI/xlm-roberta-base", "FacebookAI/xlm-roberta-large")
 CODE_FILES = ("config.json", "tokenizer_config.json", "processor_config.json")  # where "auto_map" may stand
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
@@ -23,8 +23,13 @@ HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
 
 @dataclass(frozen=True)
 class Weights:
-    """Ready weights: their content address, where a worker finds them (a folder, or `hub:<id>@<commit>`), and their
-    architecture, "" where the hub does not say."""
+    """Existing encoder weights.
+
+    Attributes:
+        address: content hash.
+        location: a folder, or `hub:<id>@<commit>`.
+        model_type: architecture as in config.json; "" if the hub does not give it.
+    """
 
     address: str
     location: str
@@ -32,11 +37,17 @@ class Weights:
 
     @property
     def can_mask(self) -> bool:
-        """Whether the architecture has a masked-LM head; what is not known is found out when the weights are loaded."""
+        """True if the architecture has a masked-LM head, or is unknown.
+
+        An unknown architecture is checked when the weights are loaded.
+        """
         return not self.model_type or FAMILIES[self.model_type].lm_head is not None
 
     def folder(self) -> Path:
-        """The folder on this machine; downloads hub weights on first use (safetensors and text files only)."""
+        """Return the local folder of the weights.
+
+        Hub weights are downloaded on first use (safetensors and text files only).
+        """
         if not self.location.startswith("hub:"):
             return Path(self.location)
         folder = self._download(HUB_FILES)
@@ -44,7 +55,10 @@ class Weights:
         return folder
 
     def texts(self) -> Path:
-        """The same folder, of which only configuration and tokenizer must be there: a hub's weights are not downloaded."""
+        """Return a local folder with configuration and tokenizer.
+
+        Unlike `folder`, this downloads no weights from the hub.
+        """
         if not self.location.startswith("hub:"):
             return Path(self.location)
         return self._download([pattern for pattern in HUB_FILES if not pattern.endswith(".safetensors")])
@@ -57,11 +71,14 @@ class Weights:
 
 
 def resolve(encoder: str) -> Weights | None:
-    """The ready weights of `pocket`, a folder or a hub id; None for `pretrain:<size>`, which a stage makes.
+    """Find the weights of an encoder: `pocket`, a folder or a hub id.
+
+    Returns:
+        None for `pretrain:<size>`, whose weights are the result of a stage.
 
     Raises:
-        BadInput: the name is unknown, the folder is not a safetensors checkpoint of an architecture that is supported,
-            or the hub does not have it.
+        BadInput: the name is unknown, the folder is not a safetensors checkpoint of a supported architecture, or the
+            hub does not have it.
     """
     if encoder.startswith("pretrain:"):
         size(encoder.removeprefix("pretrain:"))
@@ -78,7 +95,11 @@ def resolve(encoder: str) -> Weights | None:
 
 
 def shape_of(encoder: str, weights: Weights | None) -> Shape | None:
-    """The sizes of a study's encoder, from its config alone; None where the hub does not hand that out."""
+    """Read the encoder's dimensions from its config alone.
+
+    Returns:
+        None if the config cannot be read or omits dimensions.
+    """
     if weights is None:
         made = size(encoder.removeprefix("pretrain:"))
         return Shape(
@@ -91,7 +112,7 @@ def shape_of(encoder: str, weights: Weights | None) -> Shape | None:
         )
     try:
         return Shape.of(json.loads((weights.texts() / "config.json").read_text(encoding="utf-8")))
-    except Exception:  # of the network, or a config that leaves sizes to the class's defaults: an estimate less
+    except Exception:  # network error, or a config that relies on the class's defaults: no estimate is given
         return None
 
 
@@ -114,10 +135,13 @@ def _folder(folder: Path) -> Weights:
 
 
 def _check(folder: Path, what: str) -> str:
-    """The architecture of a checkpoint. BadInput where it is not supported, where the checkpoint asks for code of its own,
-    or where its list of weight files leads out of the folder.
+    """Check a checkpoint folder and return its architecture.
 
-    There is no option to allow such code: a model that needs it can be saved again with a class of transformers.
+    There is no option to allow remote code: a model that needs it can be saved again with a class of transformers.
+
+    Raises:
+        BadInput: the architecture is not supported, the checkpoint requires remote code, or its index lists weight
+            files outside the folder.
     """
     model_type = None
     for path in sorted(folder.glob("*.json")):
@@ -126,15 +150,15 @@ def _check(folder: Path, what: str) -> str:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise BadInput(f"{what}: {path.name} is not JSON that can be read ({error})") from None
+            raise BadInput(f"{what}: {path.name} is not valid JSON ({error})") from None
         if not isinstance(values, dict):
-            raise BadInput(f"{what}: {path.name} is no JSON object")
+            raise BadInput(f"{what}: {path.name} is not a JSON object")
         if values.get("auto_map") or values.get("custom_pipelines"):
-            raise BadInput(f"{what}: {path.name} asks for Python code of its own (auto_map), which is never run")
+            raise BadInput(f"{what}: {path.name} requires remote Python code (auto_map), which is never run")
         shards = values.get("weight_map", {})
         for shard in shards.values() if isinstance(shards, dict) else [shards]:
             if not isinstance(shard, str) or Path(shard).name != shard or not (folder / shard).is_file():
-                raise BadInput(f"{what}: {path.name} names weights that are not in it: {shard!r}")
+                raise BadInput(f"{what}: {path.name} lists a weight file that is not in the folder: {shard!r}")
         if path.name == "config.json":
             model_type = values.get("model_type")
     family_of(model_type, what)
@@ -151,7 +175,7 @@ def _hub(name: str) -> Weights:
     except HFValidationError as error:
         raise BadInput(f"encoder {name!r} is not a hub id: {error}") from error
     except OfflineModeIsEnabled as error:
-        raise BadInput(f"encoder {name!r}: HF_HUB_OFFLINE is set, so the hub cannot be asked; give a folder") from error
+        raise BadInput(f"encoder {name!r}: HF_HUB_OFFLINE is set, so the hub is not used; give a folder") from error
     except HfHubHTTPError as error:
         raise BadInput(f"encoder {name!r} is not on the hub, or is private: {str(error).splitlines()[0]}") from error
     except Exception as error:  # httpx raises its own families for a missing network
@@ -159,7 +183,7 @@ def _hub(name: str) -> Weights:
             f"encoder {name!r}: the hub cannot be reached ({type(error).__name__}); give a folder"
         ) from error
     if (info.config or {}).get("auto_map"):
-        raise BadInput(f"encoder {name!r}: config.json asks for Python code of its own (auto_map), which is never run")
+        raise BadInput(f"encoder {name!r}: config.json requires remote Python code (auto_map), which is never run")
     if not any(s.rfilename.endswith(".safetensors") for s in info.siblings or []):
         raise BadInput(f"encoder {name!r} has no .safetensors weights on the hub; pickled weights are not loaded")
     model_type = str((info.config or {}).get("model_type", ""))

@@ -1,4 +1,4 @@
-"""A recipe becomes a small graph of stages, each with a content address that says whether it is finished already."""
+"""Plans: the graph of content-addressed stages of a recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
 
-from study.planning.auxiliary_data import align_fit, aligned_rows, training_rows, with_synonym_augmentation
+from study.planning.auxiliary_data import align_fit, alignment_parts, training_rows, with_synonym_augmentation
 from study.planning.encoder_weights import Weights
 from trainables.catalogue import DATASETS, RETRIEVAL, TAGGED, Dataset, dataset
 from trainables.configs import (
@@ -37,11 +37,17 @@ from trainables.training.pretrain import size
 
 @dataclass(frozen=True)
 class Node:
-    """One stage of a plan: what it does, what it starts from (a node's address or ready weights), and for which seed."""
+    """One stage of a plan.
+
+    Attributes:
+        config: what the stage does.
+        parent: address of the node or weights it starts from; "" for pretrain.
+        weights: the initial weights if the parent is not a node.
+    """
 
     config: StageConfig
-    parent: str  # address of the node or weights it starts from; "" for pretrain
-    weights: Weights | None  # set when the parent is not a node
+    parent: str
+    weights: Weights | None
     seed: int
     label: str
 
@@ -60,11 +66,11 @@ class Plan:
     nodes: tuple[Node, ...]
 
     def evaluations(self) -> dict[str, list[str]]:
-        """target -> address of its evaluation for every seed."""
+        """Map each target to its evaluations' addresses, one per seed."""
         return self._addresses(Evaluate)
 
     def sweeps(self) -> dict[str, list[str]]:
-        """target -> address of its layer sweep for every seed."""
+        """Map each target to its layer sweeps' addresses, one per seed."""
         return self._addresses(LayerSweep)
 
     def _addresses(self, kind: type[Evaluate] | type[LayerSweep]) -> dict[str, list[str]]:
@@ -78,7 +84,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Planner:
-    """Makes plans for one source and encoder; with `sweep`, plans also score retrieval at every layer."""
+    """Planner for one source and encoder.
+
+    Attributes:
+        sweep: score retrieval at every layer too.
+    """
 
     source: Source
     weights: Weights | None
@@ -86,7 +96,11 @@ class Planner:
     _synonyms: dict[str, str] = field(default_factory=dict, repr=False, compare=False)  # file -> hash of its words
 
     def plan(self, recipe: Recipe, num_seeds: int) -> Plan:
-        """The plan of a recipe; raises BadInput when the source lacks rows that it needs."""
+        """Plan the stages of a recipe.
+
+        Raises:
+            BadInput: the source lacks rows that the recipe needs.
+        """
         seeds = tuple(range(num_seeds))
         nodes: dict[str, Node] = {}
 
@@ -113,13 +127,20 @@ class Planner:
         return Plan(recipe, seeds, tuple(nodes.values()))
 
     def _trained_on(self, d: Dataset) -> list[str]:
-        """The training sets of a target, one after another: XCOPA trains on SIQA, where there is one, and then on COPA."""
+        """List the training sets of a target in their order.
+
+        XCOPA trains on SIQA, if the source has it, and then on COPA.
+        """
         first = d.train_first
         names = [first] if first and "en" in self.source.languages(dataset(first), "train") else []
         return names + ([d.train_on] if d.train_on else [])
 
     def _data(self, rows: Iterable[tuple[str, str, str]]) -> dict[str, str]:
-        """Content hashes of (dataset, language, split) rows; BadInput when the source has none of them."""
+        """Hash the content of (dataset, language, split) parts.
+
+        Raises:
+            BadInput: the source lacks one of them.
+        """
         found = {}
         known = cache(lambda name, split: frozenset(self.source.languages(dataset(name), split)))
         for name, language, split in rows:
@@ -129,7 +150,10 @@ class Planner:
         return found
 
     def _with_dev(self, trained_on: Iterable[tuple[str, str]]) -> list[tuple[str, str, str]]:
-        """Train rows, and dev rows of the same for early stopping unless they are what is reported."""
+        """List training parts, and dev parts for early stopping.
+
+        Dev rows that are reported as scores are left out.
+        """
         rows = []
         for name, language in trained_on:
             d = dataset(name)
@@ -148,7 +172,7 @@ class Planner:
         pairs = tuple(
             (d.name, language)
             for d in DATASETS.values()
-            # Single sentences of all kinds by people: not commands to an assistant, nor what a machine made of pairs.
+            # Single sentences of all kinds by people: no commands to an assistant, no machine-translated pairs.
             if d.kind == "labelled" and d.translated_by == "people"
             for language in self.source.languages(d, "train")
             if language != "en" and "en" in self.source.languages(d, "train")
@@ -201,11 +225,14 @@ class Planner:
             steps=recipe.steps,
             fit=_fit_config(replace(profile.phase, lr=recipe.lr), recipe, seed, "intermediate", align),
             scale=recipe.scale,
-            data=self._data([*rows, *aligned_rows(align)]),
+            data=self._data([*rows, *alignment_parts(align)]),
         )
 
     def _targets(self, recipe: Recipe, d: Dataset, seed: int) -> Iterator[tuple[Target, str]]:
-        """The training stages of a target and their labels: its training sets in turn, and alignment where it has its own."""
+        """Yield the training stages of a target, with labels.
+
+        There is one stage per training set, and one for alignment if it comes before or after the task.
+        """
         order = recipe.align.order if recipe.align else "joint"
         head_of = ""
         for train_on in self._trained_on(d):
@@ -235,11 +262,14 @@ class Planner:
             head_of=head_of,
             fit=_fit_config(profile.target_phase_of(train_on), recipe, seed, "target", aligned),
             scale=recipe.scale,
-            data=self._data([*rows, *aligned_rows(aligned)]),
+            data=self._data([*rows, *alignment_parts(aligned)]),
         )
 
     def _curve(self, recipe: Recipe, train_on: str) -> CurveConfig | None:
-        """English train and dev rows and every scored language of all targets that are trained on this set."""
+        """Configure the learning curves of the targets that train on this set.
+
+        They score English train and dev rows and every scored language.
+        """
         if not recipe.curve:
             return None
         rows = [(train_on, "en", "train")]
@@ -277,13 +307,13 @@ class Planner:
 
 
 def _sweep(config: Evaluate) -> LayerSweep:
-    """The sweep over the layers of what an evaluation reads at one."""
+    """Turn a retrieval evaluation into one over all layers."""
     shared = ("target", "languages", "max_length", "scale", "pooling", "direction", "data")
     return LayerSweep(**{name: getattr(config, name) for name in shared})
 
 
 def _scored_cut(profile: Profile, recipe: Recipe, d: Dataset) -> EncodingConfig:
-    """How rows are cut when they are scored."""
+    """Return how rows are encoded for evaluation."""
     lengths = {"span": profile.span_max_length, **dict.fromkeys(RETRIEVAL, profile.retrieval_max_length)}
     return EncodingConfig(
         max_length=lengths.get(d.kind, profile.eval_max_length),
@@ -305,17 +335,18 @@ def _task_fit(profile: Profile, task: str, recipe: Recipe, *, target: bool) -> T
 
 
 def _fit_config(phase: Phase, recipe: Recipe, seed: int, name: str, align: AlignmentConfig | None) -> TrainingConfig:
-    """A rehearsal warms up for its share of the steps, like the phase that it stands for."""
+    """Configure training; warm-up steps are scaled like all other steps."""
     numbers = {**asdict(phase), "warmup_steps": math.ceil(recipe.scale * phase.warmup_steps)}
     robust = recipe.robust if recipe.robust and recipe.robust.phase == name else None
-    robust = None if robust and robust.method == "synonyms" else robust  # which are in the tasks' rows
+    robust = None if robust and robust.method == "synonyms" else robust  # synonyms are among the tasks' rows
     return TrainingConfig(**numbers, seed=seed, align=align, robust=robust)
 
 
 def scored_languages(source: Source, d: Dataset) -> tuple[tuple[str, str], ...]:
-    """(language, split) of everything the source can score a target on: the scored split, else validation.
+    """List the (language, split) pairs on which a target is scored.
 
-    Mining needs both: the threshold that test pairs must reach is found on dev pools (Hu et al. 2020, XTREME).
+    The split is the dataset's scored split, or else validation. Mining needs both: the threshold for test pairs is
+    chosen on dev pools (Hu et al. 2020, XTREME).
     """
     found = dict.fromkeys(source.languages(d, d.scored), d.scored)
     if d.kind == "mining":
@@ -327,10 +358,13 @@ def scored_languages(source: Source, d: Dataset) -> tuple[tuple[str, str], ...]:
 
 
 def selection_rows(source: Source, d: Dataset) -> tuple[str, str]:
-    """(dataset, split) of the English dev rows that choosing a recipe may look at; ("", "") where there are none.
+    """Find the English dev rows that may be used to select a recipe.
 
-    They are never the rows that are reported: XQuAD's English questions are test data, so SQuAD's dev set stands in.
-    All pairs of languages are chosen by the English rows of the set whose rows they pair.
+    They are never rows that are reported: XQuAD's English questions are test data, so SQuAD's dev set is used instead.
+    Targets of all language pairs are selected by the English rows of the set whose rows they pair.
+
+    Returns:
+        (dataset, split), or ("", "") if there are none.
     """
     if not d.train_on:
         return "", ""
@@ -343,9 +377,13 @@ def selection_rows(source: Source, d: Dataset) -> tuple[str, str]:
 
 
 def missing(plan: Plan, has: Any) -> list[Node]:
-    """The nodes that still have to run: unfinished evaluations and sweeps, and whatever unfinished stages they start from.
+    """List the nodes that still have to run.
 
-    A finished evaluation does not need its weights, so weights that were removed are not made again for it.
+    These are unfinished evaluations and sweeps, and the unfinished stages that they start from. A finished evaluation
+    does not need its weights, so weights that were removed are not recomputed for it.
+
+    Args:
+        has: function from address to whether that stage is finished.
     """
     by_address = {node.address: node for node in plan.nodes}
     needed: set[str] = set()

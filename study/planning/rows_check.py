@@ -1,4 +1,4 @@
-"""Whether heads and metrics can take what a source has, asked before anything starts rather than found in every trial."""
+"""Check of all rows, labels and languages before a study starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainables.evaluation.metrics import languages_compared
 from trainables.recipe import digest
 from trainables.sources import Source
 
-VERSION = 1  # counts up when readers or this check refuse more than before
+VERSION = 1  # incremented when readers or this check become stricter
 FILE = "checked.json"
 LABELLED = ("labelled", "choice", "words", "intent")  # kinds whose files may declare label names
 PATIENCE_S = 3.0
@@ -25,7 +25,7 @@ Parts = Mapping[str, tuple[tuple[str, str], ...]]  # dataset -> (language, split
 
 
 def needed_by(plans: Iterable[Plan]) -> Parts:
-    """The rows that the stages of some plans read, each once."""
+    """List the rows that the stages of these plans read, without duplicates."""
     keys = dict.fromkeys(key for plan in plans for node in plan.nodes for key in all_data(node.config))
     found: dict[str, list[tuple[str, str]]] = {}
     for key in keys:
@@ -35,7 +35,7 @@ def needed_by(plans: Iterable[Plan]) -> Parts:
 
 
 def heads_of(plans: Iterable[Plan]) -> dict[str, str]:
-    """Target -> the dataset whose head scores it, where one does."""
+    """Map each target to the dataset whose head scores it, if any."""
     configs = (node.config for plan in plans for node in plan.nodes)
     return {config.target: config.head for config in configs if isinstance(config, Evaluate) and config.head}
 
@@ -48,10 +48,16 @@ def check_rows(
     *,
     read: bool = True,
 ) -> None:
-    """Raises BadInput for the first language, label or row that the plans need and that cannot be trained on or scored.
+    """Check that all rows of the plans can be trained on or scored.
 
-    Every row is read once per home and content: `checked.json` remembers what passed. Without `read` only languages and
-    declared label names are looked at, and nothing that would be downloaded.
+    Each row is read once per home and content: `checked.json` lists what has passed.
+
+    Args:
+        say: prints one line of progress.
+        read: read the rows; False checks only languages and declared label names, and downloads nothing.
+
+    Raises:
+        BadInput: for the first language, label or row that is not valid.
     """
     plans = list(plans)
     needed, started = needed_by(plans), time.monotonic()
@@ -76,12 +82,16 @@ def check_rows(
                 _check_head(source, dataset(target), dataset(head))
     except DataError as error:
         raise BadInput(f"source {source.spec!r}: {error}") from error
-    if read and passed:  # a refusal leaves nothing behind
+    if read and passed:  # nothing is noted after an error
         _remember(home, passed)
 
 
 def check_language(d: Dataset, language: str, split: str) -> None:
-    """Raises BadInput for rows in a language that the dataset's metric has no rules for."""
+    """Check that the dataset's metric supports the language.
+
+    Raises:
+        BadInput: it does not.
+    """
     known = languages_compared(d.answers)
     if known is not None and language not in known:
         raise BadInput(
@@ -91,7 +101,7 @@ def check_language(d: Dataset, language: str, split: str) -> None:
 
 
 def mark_checked(source: Source, plans: Iterable[Plan], home: Path) -> None:
-    """Remembers the rows of these plans as checked, without reading them."""
+    """Mark the rows of these plans as checked, without reading them."""
     needed = needed_by(plans)
     _remember(home, {_key(source, dataset(name), parts): name for name, parts in needed.items()})
 
@@ -109,7 +119,13 @@ def _check_part(source: Source, d: Dataset, language: str, split: str, read: boo
 
 
 def _check_head(source: Source, target: Dataset, head: Dataset) -> None:
-    """The classes or tags of a target must be among those of what trains its head; intents meet by name, known or not."""
+    """Check that the head's training set has all classes or tags of the target.
+
+    Intents are matched by name, and may be unknown to the head.
+
+    Raises:
+        DataError: a label is unknown.
+    """
     if target.kind not in ("labelled", "words"):
         return
     known = source.labels(head)
@@ -122,19 +138,19 @@ def _check_head(source: Source, target: Dataset, head: Dataset) -> None:
 
 
 def _is_here(source: Source, d: Dataset) -> bool:
-    """Whether its rows are read without a download."""
+    """Return whether the rows can be read without a download."""
     return "hub" not in source.comes_from(d)
 
 
 def _key(source: Source, d: Dataset, parts: Iterable[tuple[str, str]]) -> str:
-    """What was checked: the content of the rows, and what the catalogue makes of them."""
+    """Hash the content of the rows and the catalogue fields that interpret them."""
     content = {f"{language}/{split}": source.fingerprint(d, language, split) for language, split in parts}
     meaning = [d.name, d.kind, list(d.labels), d.label_column, list(d.metrics), d.answers]
     return digest({"version": VERSION, "dataset": meaning, "rows": content})
 
 
 def _remembered(home: Path) -> dict[str, str]:
-    """Key -> dataset of what has passed in this home; a file that cannot be read has remembered nothing."""
+    """Read key -> dataset of what has passed; {} if the file is unreadable."""
     try:
         found = json.loads((home / FILE).read_text())
     except (OSError, ValueError):
@@ -143,7 +159,10 @@ def _remembered(home: Path) -> dict[str, str]:
 
 
 def _remember(home: Path, passed: Mapping[str, str]) -> None:
-    """Written by rename. Of two launches at once one may lose what the other wrote, which is then checked again."""
+    """Add keys to the file of passed checks, by an atomic rename.
+
+    Of two launches at once one may overwrite the other's entries, which are then checked again.
+    """
     temporary = home / f"{FILE}.{os.getpid()}"
     temporary.write_text(json.dumps(_remembered(home) | dict(passed), indent=1))
     os.replace(temporary, home / FILE)

@@ -1,4 +1,4 @@
-"""How fast this machine is with an encoder, found in about a second without its weights."""
+"""Throughput of an encoder on this machine, measured in about a second without its weights."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from study.planning.plan import Plan
 from trainables.configs import Pretrain
 from trainables.training.pretrain import Size
 
-# What is measured in place of the encoder: few layers, on short rows, with few words.
+# The encoder is measured with few layers, short rows and a small vocabulary.
 STEP_FLOPS, ROW_TOKENS, VOCABULARY, PARAMETERS, WIDE = 5e9, 32, 1000, 2_000_000, 512
-EACH_S = 0.1  # for each of eight things
+EACH_S = 0.1  # for each of eight measurements
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds that one encoder takes on one CPU thread of this machine.
+    """Time costs of one encoder on one CPU thread, in seconds.
 
     Attributes:
-        layers: how many the encoder has.
-        step: for an optimiser step, whatever its batch: every parameter is visited.
-        trained: for a token, forward and backward; read: forward alone.
-        masked: for a position with logits over the vocabulary, forward and backward.
+        layers: number of layers of the encoder.
+        step: per optimiser step, whatever its batch: all parameters are updated.
+        trained: per token, forward and backward.
+        read: per token, forward only.
+        masked: per position with logits over the vocabulary, forward and backward.
     """
 
     layers: int
@@ -38,10 +39,14 @@ class Speed:
 
 
 def measure_speed(plans: Sequence[Plan]) -> Speed | None:
-    """Time the plans' encoder on one CPU thread, for about a second; None without plans, or without the hub's answer.
+    """Measure the plans' encoder on one CPU thread, for about a second.
 
-    A step takes a + b * tokens, and each layer adds as much to both: nets of one layer and of two or three, with random
-    weights, tell all four numbers. The time is this process's own, without what others take from the machine meanwhile.
+    A step takes a + b * tokens, and each layer adds the same amount to a and b, so nets of one layer and of two or three
+    layers, with random weights, determine all costs. CPU time of this process is measured, so other load on the machine
+    does not count.
+
+    Returns:
+        None if there are no plans, or the hub cannot be reached.
     """
     import torch
 
@@ -49,7 +54,7 @@ def measure_speed(plans: Sequence[Plan]) -> Speed | None:
         return None
     try:
         folder = _folder_of(plans)
-    except Exception:  # of the network: no estimate, which is no reason against a launch
+    except Exception:  # network error: a launch goes on without an estimate
         return None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -79,7 +84,7 @@ def _speed(config: Any) -> Speed:
 
 
 def _times(config: Any, layers: int, few: int, many: int) -> tuple[float, float, float]:
-    """Seconds of a training step on few rows and on many, and of reading many."""
+    """Time a training step on few and on many rows, and inference on many."""
     import torch
     from transformers import AutoModelForMaskedLM, AutoModelForTextEncoding
 
@@ -115,7 +120,7 @@ def _times(config: Any, layers: int, few: int, many: int) -> tuple[float, float,
 
 
 def _vocabulary_times(width: int, vocabulary: int) -> tuple[float, float]:
-    """Seconds of an optimiser step per parameter of the embedding, and of one logit of one position."""
+    """Time an optimiser step per embedding parameter, and one logit of one position."""
     import torch
 
     rows, positions = min(vocabulary, PARAMETERS // width), 32
@@ -136,7 +141,7 @@ def _vocabulary_times(width: int, vocabulary: int) -> tuple[float, float]:
 
 
 def _timed(run: Callable[[], None]) -> float:
-    """The median CPU seconds of a call, after a first one that does not count."""
+    """Return the median CPU seconds of a call, after one warm-up call."""
     run()
     taken: list[float] = []
     end = time.perf_counter() + EACH_S
@@ -161,7 +166,10 @@ def _config_of(plans: Sequence[Plan], folder: Path | None) -> Any:
 
 
 def tokenizer_of(plans: Sequence[Plan]) -> Any:
-    """Load the plans' tokenizer; where it is still to be trained, one that cuts text after every third character."""
+    """Load the plans' tokenizer.
+
+    If it is still to be trained, a stand-in splits text after every third character.
+    """
     from trainables.modeling.model import load_tokenizer
 
     if folder := _folder_of(plans):
@@ -179,7 +187,13 @@ def tokenizer_of(plans: Sequence[Plan]) -> Any:
 
 
 def _folder_of(plans: Sequence[Plan]) -> Path | None:
-    """Where the encoder's configuration and tokenizer are, a hub's without its weights; None where it is made by a stage."""
+    """Return the folder of the encoder's configuration and tokenizer.
+
+    Weights are not downloaded from the hub.
+
+    Returns:
+        None if a stage makes the encoder.
+    """
     first = plans[0].nodes[0]
     if isinstance(first.config, Pretrain):
         return None

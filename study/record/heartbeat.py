@@ -1,4 +1,7 @@
-"""Where a running trial is, in one small file that its first worker keeps fresh; read by the launch and by `status`."""
+"""Per-trial progress file, refreshed by the rank-0 worker.
+
+The launch and `status` read it.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,20 @@ from study.planning.plan import Node
 from study.record.record import Trial
 
 EVERY_S = 1.0
-# A file that was not written for this long is of a killed process. A living one writes while it loads or encodes, too.
+# A file that was not updated for this long belongs to a killed process: a live one writes even while it loads or encodes.
 STALE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where a trial is.
+    """Progress of a trial.
 
     Attributes:
-        label, seed: of the stage that runs, or waits until another trial has made it.
-        stage, stages: its number from 1, of the stages that the trial lacked when it started.
+        label, seed: the stage that runs, or waits for another trial to finish it.
+        stage, stages: its number from 1, among the stages that were missing when the trial started.
         step, steps: optimiser steps, or scored languages; 0 of 0 before the first.
-        tokens_per_s: of all the trial's workers, without padding; None where the stage trains nothing.
-        left_s: seconds until the trial ends; None unless every stage to come was timed in this launch.
+        tokens_per_s: throughput of all the trial's workers, without padding; None if the stage trains nothing.
+        left_s: remaining seconds of the trial; None unless all stages to come were timed in this launch.
         started, updated: seconds since the epoch.
     """
 
@@ -46,7 +49,7 @@ class State:
 
 
 class _Look(NamedTuple):
-    """What the watcher heard last, when it first heard of the stage, and when last."""
+    """Last progress callback of a stage, with the times of the first and the last."""
 
     step: int
     steps: int
@@ -56,13 +59,13 @@ class _Look(NamedTuple):
 
 
 class Heartbeat:
-    """Keeps the file of one trial while the `with` block runs, and removes it afterwards.
+    """Writer of one trial's progress file, a context manager that removes it in the end.
 
-    The file is for people's eyes: a disk that does not take it stops nothing.
+    The file only informs users, so errors on writing it are ignored.
 
     Args:
         path: the file, see `file_of`.
-        nodes: the stages that the trial lacks, in the order they run.
+        nodes: the trial's missing stages, in the order they run.
         log: the launch's file of finished stages, one JSON line each with `label` and `seconds`.
         clock: seconds since the epoch.
     """
@@ -89,18 +92,18 @@ class Heartbeat:
             self.path.unlink(missing_ok=True)
 
     def enter(self, node: Node) -> None:
-        """To be called before each of the nodes."""
+        """Start the next node; call this before each of them."""
         self.known = mean_seconds(self.log)
         self.look, self.entered, self.number = None, self.clock(), self.nodes.index(node)
 
     def watch(self, step: int, steps: int, loss: float, tokens: int) -> None:
-        """What a stage calls as it goes on, see `trainables.context.Watch`."""
+        """Note a stage's progress."""
         now = self.clock()
         first = self.look.first if self.look and step else now
         self.look = _Look(step, steps, tokens, first, now)
 
     def state(self) -> State:
-        """Where the trial is now."""
+        """Return the trial's current progress."""
         now, look, node = self.clock(), self.look, self.nodes[self.number]
         spent = look.last - look.first if look else 0.0
         here: float | None = None
@@ -124,7 +127,7 @@ class Heartbeat:
         )
 
     def _write(self) -> None:
-        """Writes the state about once a second; by a rename, so that nobody reads half of it."""
+        """Write the state about once a second, by an atomic rename."""
         temporary = self.path.with_suffix(f".{os.getpid()}")
         while True:
             with suppress(OSError):
@@ -135,12 +138,21 @@ class Heartbeat:
 
 
 def file_of(study: Path, address: str) -> Path:
-    """Where the state of a recipe's trial is kept, below the folder of its study."""
+    """Return the path of a trial's progress file.
+
+    Args:
+        study: folder of the study.
+        address: address of the recipe.
+    """
     return study / "progress" / f"{address}.json"
 
 
 def states(study: Path) -> dict[str, State]:
-    """Recipe address -> state of the trials of a study that run now, the oldest first."""
+    """Read the progress of all running trials, oldest first.
+
+    Returns:
+        Recipe address -> state.
+    """
     found: dict[str, State] = {}
     for path in (study / "progress").glob("*.json"):
         with suppress(OSError, ValueError, TypeError):  # removed meanwhile, or of another version
@@ -151,7 +163,10 @@ def states(study: Path) -> dict[str, State]:
 
 
 def reconcile_status(trials: Mapping[str, Trial], study: Path) -> dict[str, Trial]:
-    """The trials as they are now: one that is recorded as running, but shows no life, was stopped."""
+    """Mark trials as stopped whose process no longer exists.
+
+    These are recorded as running but have no fresh progress file.
+    """
     alive, now = states(study), time.time()
     return {
         address: replace(trial, status="stopped", reason="its launch was killed")
@@ -162,13 +177,13 @@ def reconcile_status(trials: Mapping[str, Trial], study: Path) -> dict[str, Tria
 
 
 def remove_state(study: Path, address: str) -> None:
-    """Removes what a worker that was killed may have left of a trial that is over."""
+    """Remove the progress file of an ended trial, left by a killed worker."""
     with suppress(OSError):
         file_of(study, address).unlink(missing_ok=True)
 
 
 def remove_stale(study: Path) -> None:
-    """Removes what earlier launches left behind when they were killed."""
+    """Remove progress files of earlier, killed launches."""
     for path in (study / "progress").glob("*"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_S:
@@ -176,7 +191,10 @@ def remove_stale(study: Path) -> None:
 
 
 def mean_seconds(log: Path) -> dict[str, float]:
-    """Label -> mean seconds of the stages in a launch's log; half-written lines are skipped."""
+    """Average the seconds per stage label in a launch's log.
+
+    Half-written lines are skipped.
+    """
     found: dict[str, list[float]] = {}
     lines: list[Any] = []
     with suppress(OSError):

@@ -1,4 +1,7 @@
-"""A study's own record: its settings once, then one appended line per thing that happened. Everything else is a view."""
+"""Record of a study: its resolved spec and an append-only log of events.
+
+Everything else is a view of it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from trainables.errors import BadInput, unknown
 from trainables.objectives import ALL
 from trainables.recipe import Recipe
 
-# stopped: was asked to stop or was interrupted before its end; a resume goes on with it.
+# stopped: stopped or interrupted before its end; a resume continues it.
 Status = Literal["running", "stopped", "complete", "pruned", "failed"]
 UNFINISHED = ("running", "stopped")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -25,24 +28,24 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """The last word on one recipe of a study."""
+    """Latest recorded state of one recipe of a study."""
 
     address: str
     name: str
     recipe: Recipe
     status: Status
-    evaluations: dict[str, list[str]]  # target -> evaluation stage per seed, as far as they are finished
+    evaluations: dict[str, list[str]]  # target -> finished evaluation stages, one per seed
     params: dict[str, Any]
     sweeps: dict[str, list[str]] = field(default_factory=dict)  # target -> layer sweep per seed
     reason: str = ""
     traceback: str = ""
-    retries: int = 0  # how often it started again because workers or nodes were lost
+    retries: int = 0  # restarts after lost workers or nodes
     seconds: float = 0.0  # since it started
     at: float = 0.0  # when this was written, in seconds since the epoch
 
 
 class Record:
-    """The folder of one study: `study.json`, `record.jsonl`, and files that can be rebuilt from them."""
+    """Folder of one study: `study.json`, `record.jsonl`, and files derived from them."""
 
     def __init__(self, home: Path, name: str) -> None:
         if not NAME.fullmatch(name):
@@ -54,12 +57,12 @@ class Record:
 
     @property
     def exists(self) -> bool:
-        """True once the study was launched."""
+        """True if the study was launched."""
         return (self.folder / "study.json").exists()
 
     @property
     def settings(self) -> ResolvedSpec:
-        """What the study was launched with; BadInput for an unknown study."""
+        """Resolved spec of the study; raises BadInput for an unknown study."""
         if not self.exists:
             raise unknown("study", self.name, studies(self.home))
         values = json.loads((self.folder / "study.json").read_text())
@@ -68,7 +71,11 @@ class Record:
         return ResolvedSpec(**values)
 
     def check(self, settings: ResolvedSpec) -> None:
-        """Raises BadInput when the name belongs to a study with other settings."""
+        """Check that the name is free or belongs to the same study.
+
+        Raises:
+            BadInput: the existing study has other settings.
+        """
         if not self.exists:
             return
         old = self.settings
@@ -80,19 +87,19 @@ class Record:
                 )
 
     def open(self, settings: ResolvedSpec) -> None:
-        """Writes the settings (a later launch may raise the number of trials)."""
+        """Write the settings (a later launch may raise the number of trials)."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f"study.json.{os.getpid()}"
         temporary.write_text(json.dumps(asdict(settings), indent=1))
         os.replace(temporary, self.folder / "study.json")
 
     def append(self, event: str, values: Mapping[str, Any]) -> None:
-        """Adds one line, whole or not at all, and waits until it is on disk."""
+        """Append one line atomically and wait until it is on disk."""
         line = json.dumps({"event": event, "time": time.time(), **values}) + "\n"
         with open(self.folder / "record.jsonl", "a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0, os.SEEK_END)
-            if file.tell():  # a writer that was killed may have left half a line: end it, so that ours stands alone
+            if file.tell():  # a killed writer may have left half a line: end it first
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
                     line = "\n" + line
@@ -101,7 +108,7 @@ class Record:
             os.fsync(file.fileno())
 
     def events(self, event: str) -> Iterator[dict[str, Any]]:
-        """The lines of one kind, oldest first; half-written ones are skipped."""
+        """Yield the events of one kind, oldest first; skip half-written lines."""
         path = self.folder / "record.jsonl"
         if not path.exists():
             return
@@ -115,12 +122,12 @@ class Record:
                     yield values
 
     def add_trial(self, trial: Trial) -> None:
-        """Records what is now known of a trial."""
+        """Append the current state of a trial."""
         texts = {key: _encodable(getattr(trial, key)) for key in ("name", "reason", "traceback")}
         self.append("trial", {**asdict(trial), "recipe": trial.recipe.to_dict(), **texts})
 
     def trials(self) -> dict[str, Trial]:
-        """address -> the last word on every trial, in the order they were first recorded."""
+        """Map recipe address to latest state, in order of first recording."""
         found: dict[str, Trial] = {}
         for values in self.events("trial"):
             values.pop("time")
@@ -128,16 +135,20 @@ class Record:
         return found
 
     def mlflow_runs(self) -> dict[str, str]:
-        """Recipe address -> MLflow run id, as far as MLflow was written."""
+        """Map recipe address to MLflow run id, as far as written."""
         path = self.folder / "mlflow.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
     def keep_mlflow_runs(self, runs: Mapping[str, str]) -> None:
-        """Notes what `mlflow_runs` returns."""
+        """Store the run ids that `mlflow_runs` returns."""
         (self.folder / "mlflow.json").write_text(json.dumps(runs, indent=1))
 
     def last_launch(self) -> dict[str, int]:
-        """Stages run and reused and optimiser steps trained by the last launch or resume that ended."""
+        """Count the work of the last finished launch or resume.
+
+        Returns:
+            Stages run and reused, and optimiser steps trained.
+        """
         counts = {"run": 0, "reused": 0, "train_steps": 0}
         for values in self.events("launch"):
             counts = {key: int(values[key]) for key in counts}
@@ -145,19 +156,23 @@ class Record:
 
 
 def _encodable(text: str) -> str:
-    """Text that every file and terminal takes: a traceback may hold half a surrogate, as from a file name that is not UTF-8."""
+    """Escape what UTF-8 cannot encode.
+
+    A traceback may contain half a surrogate, as from a file name that is not UTF-8.
+    """
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def studies(home: Path) -> list[str]:
-    """Names of the studies in a home."""
+    """List the names of the studies in a home."""
     return sorted(p.parent.name for p in (home / "studies").glob("*/study.json"))
 
 
 def table_order(trials: Mapping[str, Trial]) -> list[Trial]:
-    """As in Phang et al. 2020, Table 2: the baseline, single tasks, mixtures; then the same with masked LM.
+    """Sort trials as in Phang et al. 2020, Table 2.
 
-    After all of these come those with an objective, and last those that saw labels of other languages.
+    The baseline comes first, then single tasks, mixtures, and the same with masked LM; then recipes with an alignment or
+    robust objective, and last those trained on labels of other languages.
     """
 
     def place(trial: Trial) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""What a study has to run: the setting that its space reads, and the rows that come first."""
+"""Initial trials of a study, and the context of its search space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = tuple[Recipe, dict[str, Value]]
 
 
 def context_of(settings: ResolvedSpec) -> SpaceContext:
-    """What a search space is told of a study."""
+    """Return the study's fixed values that a search space reads."""
     return SpaceContext(
         encoder=settings.encoder,
         profile=settings.profile,
@@ -28,7 +28,10 @@ def context_of(settings: ResolvedSpec) -> SpaceContext:
 
 
 def initial_trials(settings: ResolvedSpec) -> list[Row]:
-    """The published rows, or the one recipe of a file, each with its parameters; the baseline first, none twice."""
+    """List the recipes that run before any search, without duplicates.
+
+    These are the published rows, or the one recipe of a file, each with its parameters. The baseline comes first.
+    """
     if settings.recipe:
         recipe = Recipe.from_dict(settings.recipe)
         rows: list[Row] = [(baseline_of(recipe), {}), (recipe, {})]

@@ -1,4 +1,4 @@
-"""Which objectives a study asks about, from the options of `launch`."""
+"""Training objectives of a study, from the options of `launch`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,16 @@ OPTIONS = ("align_on", "align_data", "align_phase", "robust", "synonyms")
 def objectives_of(
     spec: StudySpec, space: Space, targets: Iterable[str], source: Source
 ) -> dict[str, list[dict[str, Any]]]:
-    """`align` and `robust` as the study's settings hold them; raises BadInput for unknown names.
+    """Resolve the alignment and robust-training options.
 
-    A space that asks about alignment asks for each language that all targets have translations in, and for all of them.
+    A space that studies alignment gets one objective for each language in which all targets have translations, and one
+    for all of these languages.
+
+    Returns:
+        `align` and `robust` as the study's settings store them; a key without objectives is absent.
+
+    Raises:
+        BadInput: a name is unknown, or the options contradict each other.
     """
     phase: Any = spec.align_phase or "target"
     if phase not in get_args(In):
@@ -52,7 +59,7 @@ def objectives_of(
         if not Path(spec.synonyms).is_file():
             raise BadInput(f"--synonyms: there is no file {spec.synonyms!r}")
         if not any(arm.method == "synonyms" for arm in arms):
-            raise BadInput("--synonyms is for --robust synonyms, which is not asked about")
+            raise BadInput("--synonyms needs --robust synonyms")
         own = str(Path(spec.synonyms).resolve())
         arms = [replace(arm, synonyms=own) if arm.method == "synonyms" else arm for arm in arms]
     found["robust"] = [to_dict(arm) for arm in arms]
@@ -60,35 +67,47 @@ def objectives_of(
 
 
 def _without_synonyms(arms: list[Robust], source: Source) -> list[Robust]:
-    """The same, less exchanged words where the source has no synonyms and nobody asked for them by name; says so."""
+    """Drop the synonym method if the source has no synonyms.
+
+    Used where the method was not requested by name; prints the reason to standard error.
+    """
     try:
         synonyms_of(source)
     except BadInput as error:
-        print(f"without the row of synonyms: {error}", file=sys.stderr)
+        print(f"skipping the synonyms row: {error}", file=sys.stderr)
         return [arm for arm in arms if arm.method != "synonyms"]
     return arms
 
 
 def supervised_languages(targets: Iterable[str], source: Source) -> tuple[str, ...]:
-    """Languages other than English in which every target that is trained has training rows."""
+    """List languages with training rows of every trained target, except English."""
     having = [training_languages(source, name).keys() - {"en"} for name in _trained(targets)]
     return tuple(sorted(set.intersection(*having))) if having else ()
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """The recipe with the whole path of its synonyms, which workers read from folders of their own."""
+    """Make the recipe's synonym path absolute.
+
+    Workers run in other working directories.
+    """
     if not recipe.robust or not recipe.robust.synonyms:
         return recipe
     return replace(recipe, robust=replace(recipe.robust, synonyms=str(Path(recipe.robust.synonyms).resolve())))
 
 
 def _trained(targets: Iterable[str]) -> list[str]:
-    """What the targets are trained on; retrieval on nothing."""
+    """List the targets' training sets; retrieval targets have none."""
     return [name for name in (dataset(target).train_on for target in targets) if name]
 
 
 def _translated(targets: Iterable[str], data: str | None, source: Source) -> list[str]:
-    """Languages other than English in which the training rows of every target that is trained are translated."""
+    """List languages into which all targets' training rows are translated.
+
+    English is left out.
+
+    Raises:
+        BadInput: there is no such language.
+    """
     sets = [dataset(data)] if data else [dataset(dataset(name).in_translation) for name in _trained(targets)]
     common = [set(source.languages(d, "train")) if d.holds_translations else set() for d in sets]
     found = set.intersection(*common) - {"en"} if common else set()

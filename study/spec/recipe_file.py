@@ -1,4 +1,4 @@
-"""The recipe to copy: which one it is, its TOML file, and the command that runs it again."""
+"""Best recipe of a study: selection, TOML file and command to rerun it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ STUDY_KEYS = ("space", "source", "seeds")
 
 
 def best_recipe(rows: Sequence[Mapping[str, Any]], settings: ResolvedSpec, path: Path) -> dict[str, Any] | None:
-    """The complete row with the highest selection gain (the baseline wins ties); None when no row is complete.
+    """Select the complete row with the highest selection gain.
 
-    Rows that saw labels of other languages than English are there to compare with, never to be chosen.
+    The baseline wins ties. Rows that were trained on labels of languages other than English are only for comparison
+    and never selected.
+
+    Returns:
+        The recipe with its gain, interval, rerun command and TOML; None if no row is complete.
     """
     complete = [row for row in rows if row["status"] == "complete" and row["selection"] is not None]
     complete = [row for row in complete if not row["recipe"].get("train_languages")]
@@ -40,18 +44,25 @@ def best_recipe(rows: Sequence[Mapping[str, Any]], settings: ResolvedSpec, path:
 
 
 def recipe_toml(recipe: Mapping[str, Any], settings: ResolvedSpec, name: str) -> str:
-    """The file that `study.launch --recipe` reads; comments say where each number of it comes from."""
+    """Write a recipe as TOML for `study.launch --recipe`.
+
+    Comments give the source of each hyperparameter.
+    """
     study = {"space": settings.space, "source": settings.source, "seeds": settings.seeds}
     line = "".join(c for c in " ".join(name.split()) if c.isprintable())  # TOML takes no control characters
     head = f"# {line}\n# run again: python -m study.launch --recipe THIS_FILE\n\n"
     found = numbers(Recipe.from_dict(recipe))
     origins = [f"{part}: {text} ({origin})" for part, text, origin in lines(found)]
-    tail = "".join(f"# {text}\n" for text in ("Numbers, and where they come from:", *origins, *sources(found)))
+    tail = "".join(f"# {text}\n" for text in ("Hyperparameters and their sources:", *origins, *sources(found)))
     return head + tomli_w.dumps({"study": study, "recipe": dict(recipe)}) + "\n" + tail
 
 
 def read_recipe(path: str) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe of a TOML file and its `[study]` table; BadInput naming what is wrong with it."""
+    """Read a recipe and its `[study]` table from a TOML file.
+
+    Raises:
+        BadInput: the file or a key of it is not valid.
+    """
     values = read_toml(path, f"recipe file {path!r}")
     for key in values:
         if key not in ("study", "recipe"):

@@ -1,4 +1,4 @@
-"""From what a study is asked to do to what its record holds: every name and number checked, every default filled in."""
+"""Resolution of a `StudySpec`: check names and numbers, fill in defaults."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ from trainables.profiles import PROFILES, default_profile
 from trainables.recipe import CHOICES, MAX_CURVE, Recipe
 from trainables.sources import Source, open_source
 
-# XTREME's targets; other targets of the catalogue are scored when they are named.
+# XTREME's targets; other targets of the catalogue are scored only if named.
 DEFAULT_TARGETS = ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba")
-ALL = "all"  # in place of names: every one that the source has
+ALL = "all"  # in place of names: all that the source has
 SHARED = ("layer", *CHOICES, "curve")  # recipe keys that all recipes of a study share
 
 
-def resolve(spec: StudySpec) -> tuple[ResolvedSpec, Source]:
-    """Check a spec against catalogue and source, and fill in its defaults; raises BadInput."""
+def resolve_spec(spec: StudySpec) -> tuple[ResolvedSpec, Source]:
+    """Check a spec against catalogue and source, and fill in defaults.
+
+    Raises:
+        BadInput: an option is invalid, unknown or missing from the source.
+    """
     if spec.recipe and (spec.space or spec.trials is not None or spec.grid):
-        raise BadInput("--recipe runs one recipe: leave --space, --trials and --grid out")
+        raise BadInput("--recipe runs one recipe: omit --space, --trials and --grid")
     if spec.trials is not None and spec.grid:
-        raise BadInput("--trials searches and --grid runs the published rows: give one of them")
+        raise BadInput("--trials runs a search and --grid the published rows: give only one of them")
     for name in ("trials", "seeds"):
         value = getattr(spec, name)
         if value is not None:
@@ -42,7 +46,7 @@ def resolve(spec: StudySpec) -> tuple[ResolvedSpec, Source]:
     if spec.recipe:
         return _of_recipe(spec)
     if not spec.space:
-        raise BadInput("--space is missing: which question? (or --recipe FILE)")
+        raise BadInput("--space is missing (or give --recipe FILE)")
     space_name, asked = _space(spec.space)
     encoder = spec.encoder or "pocket"
     check_path("--encoder", encoder)
@@ -81,14 +85,20 @@ def resolve(spec: StudySpec) -> tuple[ResolvedSpec, Source]:
 
 
 def _space(asked: str | Space) -> tuple[str, Space]:
-    """The name of a space and the space; one of your own can be found by its name from now on."""
+    """Return a space and its name; a `Space` value is registered by name."""
     if isinstance(asked, Space):
         return search_spaces.register(asked), asked
     return asked, space(asked)
 
 
 def _names(what: str, values: Sequence[str | Dataset] | None) -> tuple[str, ...] | None:
-    """Names of what was given by name or by value, each once; datasets of your own join the catalogue."""
+    """Return the names of datasets given by name or value.
+
+    `Dataset` values are added to the catalogue.
+
+    Raises:
+        BadInput: the list is empty, a plain string, or has duplicates.
+    """
     if values is None:
         return None
     if isinstance(values, str):
@@ -97,12 +107,12 @@ def _names(what: str, values: Sequence[str | Dataset] | None) -> tuple[str, ...]
     if not names:
         raise BadInput(f"{what} is an empty list of names")
     if len(set(names)) != len(names):
-        raise BadInput(f"{what} names something twice: {', '.join(names)}")
+        raise BadInput(f"{what} has duplicate names: {', '.join(names)}")
     return names
 
 
 def _shared(spec: StudySpec, asked: Space) -> dict[str, Any]:
-    """What the options say about reading encoders and about curves, where it is not as published."""
+    """Collect retrieval and curve options that differ from the published values."""
     if spec.layer is not None:
         check_number("--layer", spec.layer, at_least=1)
     if spec.curve is not None:
@@ -157,11 +167,16 @@ def _of_recipe(spec: StudySpec) -> tuple[ResolvedSpec, Source]:
 
 def _check_words(encoder: str, source: Source) -> None:
     if encoder == "pocket" and source.spec != "pocket":
-        raise BadInput(f"encoder 'pocket' knows only the pocket world's words: give --encoder for {source.spec!r}")
+        raise BadInput(
+            f"encoder 'pocket' has only the vocabulary of the pocket data: set --encoder for source {source.spec!r}"
+        )
 
 
 def _selection(targets: tuple[str, ...], source: Source) -> str:
-    """English dev scores where any target has them; else only the reported scores are left to choose by."""
+    """Choose the scores that select recipes.
+
+    English dev scores if any target has them; otherwise only the reported scores are available.
+    """
     return "english_dev" if any(selection_rows(source, dataset(t))[0] for t in targets) else "target_dev"
 
 
@@ -174,7 +189,13 @@ def _trains(source: Source, d: Dataset) -> bool:
 
 
 def _targets(names: tuple[str, ...] | None, source: Source, default: tuple[str, ...]) -> tuple[str, ...]:
-    """Targets in order of cost: retrieval trains nothing, then by the number of English training rows."""
+    """Check targets and sort them by cost.
+
+    Retrieval, which trains nothing, comes first; then by the number of English training rows.
+
+    Raises:
+        BadInput: a target is unknown, or the source lacks its rows or training set.
+    """
     known = [d.name for d in DATASETS.values() if "target" in d.roles]
     for name in names or ():
         if name not in known:
@@ -200,7 +221,7 @@ def _targets(names: tuple[str, ...] | None, source: Source, default: tuple[str, 
 
 
 def _with_all(names: tuple[str, ...] | None, served: Callable[[], Iterable[str]]) -> tuple[str, ...] | None:
-    """The names of an option, with "all" replaced by what the source serves; each once."""
+    """Replace "all" by what the source has, without duplicates."""
     if names is None or ALL not in names:
         return names
     return tuple(dict.fromkeys(known for name in names for known in (served() if name == ALL else (name,))))
@@ -218,10 +239,13 @@ def _served(source: Source) -> list[str]:
 def _tasks(
     names: tuple[str, ...] | None, source: Source, default: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], bool]:
-    """The intermediate tasks, and whether masked LM may be mixed in.
+    """Check the intermediate tasks, and whether masked LM may be mixed in.
 
-    Any dataset with English training rows can be named; the default is the space's own, or for None what the catalogue
-    lists as intermediate.
+    Any dataset with English training rows can be named. The default is the space's own; if that is None, the datasets
+    that the catalogue lists as intermediate.
+
+    Raises:
+        BadInput: a task is unknown, or the source lacks its English training rows.
     """
     if names is None and default == ():
         return (), False
@@ -246,7 +270,11 @@ def _tasks(
 
 
 def _all_tasks(source: Source, listed: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """Those of the listed tasks (None: the catalogue's) that the source has, and "mlm" where it has text."""
+    """List the tasks that the source has, and "mlm" if it has text.
+
+    Args:
+        listed: tasks to consider; None = the catalogue's intermediate tasks.
+    """
     if listed is None:
         listed = tuple(d.name for d in DATASETS.values() if "intermediate" in d.roles)
     found = tuple(name for name in listed if _trains(source, dataset(name)))

@@ -1,4 +1,4 @@
-"""What a study is asked to do, and the same with every default filled in."""
+"""Specification of a study, as given and as resolved."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trainables.catalogue import Dataset
     from trainables.sources import Source
 
-# What a second launch under the same name must agree with.
+# Fields that a second launch under the same name must match.
 IDENTITY = (
     "space",
     "source",
@@ -35,14 +35,15 @@ IDENTITY = (
 
 @dataclass(frozen=True, kw_only=True)
 class StudySpec:
-    """What a study is asked to do: the options of `study.launch`, by the same names; None is the option's default.
+    """Options of a study, named as in `study.launch`.
 
-    Nothing is checked until `resolve`, which names whatever is wrong.
+    None stands for an option's default. Nothing is checked before `resolve`.
 
     Attributes:
-        space: a name of `search_spaces`, or a `Space` of your own; needed unless there is a recipe.
-        targets, intermediate: names of the catalogue or `Dataset` values of your own; "all", "mlm" as on the command line.
-        recipe: a file that a report wrote, or a `Recipe`, to run beside the baseline.
+        space: name from `search_spaces`, or a `Space` value; required unless `recipe` is set.
+        targets, intermediate: catalogue names or `Dataset` values; "all" and "mlm" as on the command line.
+        recipe: file written by a report, or a `Recipe`, to run beside the baseline.
+        profile: name of a set of hyperparameters.
         align_on: languages or groups such as "de+es"; each is a row.
     """
 
@@ -70,15 +71,19 @@ class StudySpec:
     sweep_layers: bool = False
 
     def resolve(self) -> tuple[ResolvedSpec, Source]:
-        """Check everything against catalogue and source, and fill in defaults; raises BadInput."""
-        from study.spec.resolve import resolve
+        """Check the options, fill in defaults and open the source.
 
-        return resolve(self)
+        Raises:
+            BadInput: an option is invalid, unknown or missing from the source.
+        """
+        from study.spec.resolve import resolve_spec
+
+        return resolve_spec(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSpec:
-    """A `StudySpec` with every default filled in, as the study's record holds it."""
+    """A `StudySpec` with all defaults filled in, as the record stores it."""
 
     space: str
     source: str
@@ -93,15 +98,15 @@ class ResolvedSpec:
     trials: int
     grid: bool
     recipe: dict[str, Any] | None = None  # a single recipe to run beside the baseline (`--recipe`)
-    reading: dict[str, Any] = field(default_factory=dict)  # recipe keys on how encoders are read, if not as published
-    objectives: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # "align", "robust": what is asked about
-    labelled: tuple[str, ...] = ()  # languages other than English with training rows of every target that is trained
+    reading: dict[str, Any] = field(default_factory=dict)  # retrieval and curve keys of recipes, if not as published
+    objectives: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # "align", "robust": those to compare
+    labelled: tuple[str, ...] = ()  # languages other than English with training rows of every trained target
     sweep_layers: bool = False
-    store: str = ""  # URL where finished stages are kept too (`--store`)
+    store: str = ""  # URL where finished stages are stored too (`--store`)
 
     @property
     def default_name(self) -> str:
-        """A readable name; a short hash tells apart what the readable part leaves out."""
+        """Readable study name with a short hash of all identifying fields."""
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", f"{self.source.split('/')[-1]}-{self.encoder.split('/')[-1]}")
         slug = slug[:60].strip("-")
         return f"{self.space}-{slug}-{digest({k: v for k, v in asdict(self).items() if k in IDENTITY})[:6]}"
@@ -109,15 +114,18 @@ class ResolvedSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a study is run; no result depends on it. Raises BadInput for numbers that are out of range.
+    """Options of a run that do not affect results.
 
     Attributes:
-        workers: data-parallel workers of a trial.
-        address: of an existing Ray cluster; None starts one on this machine.
-        mlflow_uri: server or store; None is a SQLite file in the home.
-        checkpoint_every: seconds between checkpoints.
-        max_bytes: bytes that the home is kept within; None is no limit.
-        quiet: what is said on the way goes to standard error, and no table is printed.
+        workers: data-parallel workers per trial, at least 1.
+        address: address of an existing Ray cluster; None starts Ray on this machine.
+        mlflow_uri: tracking server or store; None = a SQLite file in the home.
+        checkpoint_every: seconds between checkpoints, at least 0.
+        max_bytes: maximum size of the home in bytes; None = no limit.
+        quiet: print progress to standard error, and no table.
+
+    Raises:
+        BadInput: a number is out of range.
     """
 
     workers: int = 1

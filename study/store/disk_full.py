@@ -1,4 +1,4 @@
-"""Disk full: how it is told from other errors, and what it takes to go on."""
+"""Detection of out-of-disk errors, and the space required to continue."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import json
 import shutil
 from pathlib import Path
 
-# What safetensors and PyTorch say where Python would raise OSError with a number.
+# Messages of safetensors and PyTorch where Python would raise OSError with a number.
 WORDS = ("no space left on device", "disk quota exceeded", "os error 28", "os error 122", "pytorchstreamwriter failed")
 
 
 class DiskFull(OSError):
-    """A home has no room for the stage that was to be written; the message says how much is needed and where."""
+    """A home is too full to write a stage; the message gives the bytes needed."""
 
 
 def is_full(error: BaseException | None) -> bool:
-    """True if the error, or what it came from, is about a full disk or quota."""
+    """Return whether an error or its cause is a full disk or quota."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -27,22 +27,29 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def no_room(error: BaseException, folder: Path, written: int = 0) -> str:
-    """One line on the bytes needed and free in a home, if the error is about room; otherwise ''.
+    """Describe the space needed and free, if the error is a full disk.
 
-    Nobody knows how large the rest of a stage will be: `written` is what there was of it, in bytes, and it is taken to need
-    at least that once more, and no less than the home's largest finished stage.
+    The size of a stage is not known before it is finished. The estimate is at least twice what was written, and at least
+    the size of the home's largest finished stage.
+
+    Args:
+        folder: the home.
+        written: bytes of the stage that were written.
+
+    Returns:
+        One line, or "" for any other error.
     """
     if not is_full(error):
         return ""
     needed, free = max(2 * written, _largest(folder), 1 << 20), shutil.disk_usage(folder).free
     return (
         f"needs {needed} bytes ({_mb(needed)}) free in {folder}, which has {free} ({_mb(free)}); "
-        "make room there, and `python -m study.resume NAME` goes on"
+        "free space there, then continue with `python -m study.resume NAME`"
     )
 
 
 def bytes_in(folder: Path) -> int:
-    """Bytes of all files below a folder; 0 if there is none."""
+    """Return the bytes of all files below a folder; 0 if it is absent."""
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
@@ -51,7 +58,7 @@ def _largest(home: Path) -> int:
     for done in (home / "stages").glob("*/*/DONE"):
         try:
             sizes.append(sum(size for size, _ in json.loads(done.read_text()).values()))
-        except (OSError, ValueError, TypeError, AttributeError):  # damaged: `Store.has` will see to it
+        except (OSError, ValueError, TypeError, AttributeError):  # damaged: `Store.has` handles it
             continue
     return max(sizes)
 

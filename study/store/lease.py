@@ -1,4 +1,4 @@
-"""Who works on a stage: the names of workers, and when a lease is dead, judged without comparing two machines' clocks."""
+"""Leases on stages: owner names, and expiry without comparing clocks of machines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ from pathlib import Path
 
 
 def new_owner() -> str:
-    """A name for one claim: machine, process and a random part, as `MACHINE:PID:HEX`; fit to be a file name."""
+    """Create an owner name for one claim: `MACHINE:PID:HEX`.
+
+    HEX is random; the name is valid as a file name.
+    """
     return f"{_machine()}:{os.getpid()}:{secrets.token_hex(8)}"
 
 
 def is_dead(owner: str) -> bool:
-    """True if the owner is known to be dead: a process of this boot of this machine that is no longer there."""
+    """Return whether the owner is a process of this machine that has ended.
+
+    Processes of other machines, boots or process namespaces are never known to be dead.
+    """
     machine, _, rest = owner.partition(":")
     pid = rest.partition(":")[0]
     if machine != _machine() or not pid.isdecimal():
@@ -29,33 +35,41 @@ def is_dead(owner: str) -> bool:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except OSError:  # it lives, but belongs to somebody else
+    except OSError:  # it exists, but belongs to another user
         pass
     return False
 
 
 @cache
 def _machine() -> str:
-    """Host, boot and process namespace: a process number means the same thing only where all three agree."""
+    """Identify the host, boot and process namespace.
+
+    Process ids are comparable only if all three are equal.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
         namespace = str(os.stat("/proc/self/ns/pid").st_ino)
-    except OSError:  # no such files: a name that nothing else has, so that only silence counts as death
+    except OSError:  # no such files: use a unique name, so that leases end by timeout only
         boot, namespace = secrets.token_hex(4), "0"
     return f"{socket.gethostname()}.{boot}.{namespace}"
 
 
 @dataclass
 class Watch:
-    """Since when each lease has looked the same, on this process's monotonic clock.
+    """Times since leases last changed, by this process's monotonic clock.
 
-    No clock of another machine (nor a file server's) is compared with ours, so that one that is wrong or jumps harms nothing.
+    No clock of another machine or file server is used, so a wrong clock does no harm.
     """
 
     _seen: dict[str, tuple[object, float]] = field(default_factory=dict)
 
     def silent_s(self, name: str, mark: object) -> float:
-        """For how many seconds this watch has seen no other `mark` under that name; 0 at the first look."""
+        """Return the seconds since a lease's mark changed; 0 at the first call.
+
+        Args:
+            name: name of the lease.
+            mark: any value that changes with every beat.
+        """
         now = time.monotonic()
         if self._seen.get(name, (None, 0.0))[0] != mark:
             self._seen[name] = (mark, now)
@@ -64,10 +78,10 @@ class Watch:
 
 @contextmanager
 def beating(beat: Callable[[], object], every_s: float) -> Iterator[None]:
-    """Calls `beat` in a thread every so many seconds while the block runs.
+    """Call `beat` in a thread every `every_s` seconds while the block runs.
 
-    A beat that fails is tried again at the next: a file server may be away for a moment, and a worker whose lease is lost
-    ends with the same bytes as the one that took it.
+    A failed beat is retried at the next: a file server may be unavailable for a moment, and a worker that has lost its
+    lease produces the same bytes as the worker that took it over.
     """
     stop = threading.Event()
 
@@ -86,7 +100,10 @@ def beating(beat: Callable[[], object], every_s: float) -> Iterator[None]:
 
 
 def take(lease: Path, owner: str, watch: Watch, lease_s: float) -> bool:
-    """True if the lease file is now ours. One whose owner is dead, or silent for longer than `lease_s`, is cleared away."""
+    """Try to take the lease file; return whether it succeeded.
+
+    A lease whose owner is dead, or silent for longer than `lease_s`, is removed.
+    """
     try:
         handle = os.open(lease, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
@@ -95,14 +112,17 @@ def take(lease: Path, owner: str, watch: Watch, lease_s: float) -> bool:
     try:
         with os.fdopen(handle, "w") as file:
             file.write(owner)
-    except OSError:  # a full disk makes files but fills none: a lease without a name would only be waited for
+    except OSError:  # a full disk creates empty files: others would wait for a lease without an owner
         lease.unlink(missing_ok=True)
         raise
     return True
 
 
-def release(lease: Path, owner: str) -> None:
-    """Removes the lease file, unless somebody took it over; a file server that is away leaves it to fall silent."""
+def release_lease(lease: Path, owner: str) -> None:
+    """Remove the lease file, unless another owner took it over.
+
+    If the file server is unavailable, the lease stays and expires.
+    """
     with suppress(OSError):
         if lease.read_text() == owner:
             lease.unlink()
@@ -120,7 +140,7 @@ def _clear_if_dead(lease: Path, watch: Watch, lease_s: float) -> None:
     aside = lease.with_name(f"{lease.name}.stale-{secrets.token_hex(4)}")
     with suppress(FileNotFoundError):  # one of several takers wins the rename
         os.rename(lease, aside)
-        if aside.read_text() != owner:  # another taker was faster, and this is its new lease: give it back
+        if aside.read_text() != owner:  # another process was faster, and this is its new lease: restore it
             with suppress(FileExistsError):
                 os.link(aside, lease)
         aside.unlink()

@@ -1,4 +1,4 @@
-"""What a stage's DONE file says: the size and SHA-256 of every file beside it."""
+"""DONE files: the size and SHA-256 of every file of a stage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLOCK_BYTES = 1 << 20
 
 
 def write_done(folder: Path) -> None:
-    """Lists the folder's files in its DONE, and waits until that is on disk."""
+    """Write a folder's DONE and wait until it is on disk."""
     with open(folder / "DONE", "w") as done:
         done.write(json.dumps({name: checksum(folder / name) for name in _names(folder)}, indent=1))
         done.flush()
@@ -21,7 +21,11 @@ def write_done(folder: Path) -> None:
 
 
 def read_done(content: bytes) -> Files:
-    """The files that DONE lists; ValueError for anything that `write_done` does not write, down to the spaces."""
+    """Parse the content of a DONE file.
+
+    Raises:
+        ValueError: the content is not exactly, byte for byte, what `write_done` writes.
+    """
     files = json.loads(content)
     if not isinstance(files, dict) or "stage.json" not in files or json.dumps(files, indent=1).encode() != content:
         raise ValueError("DONE is damaged")
@@ -33,13 +37,16 @@ def read_done(content: bytes) -> Files:
 
 
 def checksum(path: Path) -> list[int | str]:
-    """A file's size in bytes and SHA-256."""
+    """Compute a file's size in bytes and SHA-256."""
     with open(path, "rb") as file:
         return [path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
 
 
 def is_intact(folder: Path) -> bool:
-    """True if the folder holds exactly the files that its DONE lists, each with the recorded size and SHA-256."""
+    """Check that a folder matches its DONE.
+
+    It must have exactly the listed files, each with the recorded size and SHA-256.
+    """
     try:
         files = read_done((folder / "DONE").read_bytes())
         return set(_names(folder)) == files.keys() and all(checksum(folder / f) == sums for f, sums in files.items())
@@ -48,7 +55,7 @@ def is_intact(folder: Path) -> bool:
 
 
 def copy_and_hash(source: BinaryIO, to: BinaryIO) -> list[int | str]:
-    """Copies a stream to its end and returns the size and SHA-256 of what went by."""
+    """Copy a stream to its end; return its size and SHA-256."""
     size, digest = 0, hashlib.sha256()
     while block := source.read(BLOCK_BYTES):
         to.write(block)
@@ -58,6 +65,9 @@ def copy_and_hash(source: BinaryIO, to: BinaryIO) -> list[int | str]:
 
 
 def _names(folder: Path) -> list[str]:
-    """All files below but DONE; `.nfs...` is what an NFS client calls a file that was deleted while open."""
+    """List all files below a folder except DONE.
+
+    `.nfs...` is the name that an NFS client gives to a file that was deleted while open.
+    """
     files = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".nfs"))
     return sorted(name for p in files if (name := p.relative_to(folder).as_posix()) != "DONE")

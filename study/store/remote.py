@@ -1,9 +1,10 @@
-"""Stages at a URL that pyarrow opens (S3, Google Cloud Storage, a folder), so that machines without a common home share them.
+"""Remote stage store at a URL: S3, Google Cloud Storage or a folder.
 
-Layout below the URL: `stages/AA/ADDRESS/DONE` is written last and is byte for byte the local DONE; the files it lists are in
-`stages/AA/ADDRESS/VERSION/`, VERSION being the start of DONE's own SHA-256. Two writers of one stage can therefore never mix
-their files, and a DONE that changed leads nowhere. `leases/ADDRESS/` says who works on what, `damaged/` keeps the DONE of
-stages that were found damaged. Credentials come from the environment, by pyarrow's own chain.
+Machines without a common home share stages there. Layout below the URL: `stages/AA/ADDRESS/DONE` is written last and is byte
+for byte the local DONE; the files it lists are in `stages/AA/ADDRESS/VERSION/`, where VERSION is the start of DONE's own
+SHA-256. Two writers of one stage can therefore never mix their files, and a changed DONE matches no version.
+`leases/ADDRESS/` has the owners of stages being made, `damaged/` the DONE of stages that were found damaged. Credentials
+come from the environment, by pyarrow's own chain.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ from study.store.lease import Watch, beating, is_dead, new_owner
 from study.store.manifest import Files, copy_and_hash, read_done
 from trainables.errors import BadInput
 
-SETTLE_S = 1.0  # between asking for a lease and looking who else asked: longer than a write takes to be listed
-POLL_S = 1.0  # between looks at a lease that somebody holds
-REST_S = 30.0  # how long a URL that did not answer is left alone by those who can do without it
+SETTLE_S = 1.0  # between requesting a lease and listing other requests: longer than a write takes to be listed
+POLL_S = 1.0  # between checks of a lease that another owner holds
+REST_S = 30.0  # optional requests are skipped for this long after a URL did not answer
 SECRET = ("secret", "password", "token", "key", "signature", "credential")
 
 
 def check_url(url: str) -> str:
-    """The URL as it may be written down; BadInput if it carries a secret, is unknown to pyarrow, or does not answer."""
+    """Check a store URL and return it.
+
+    Raises:
+        BadInput: the URL contains a secret, is not supported by pyarrow, or does not answer.
+    """
     try:
         parts = urlsplit(url)
     except ValueError as error:
@@ -37,7 +42,7 @@ def check_url(url: str) -> str:
     if parts.password is not None or any(word in k.lower() for k, _ in parse_qsl(parts.query) for word in SECRET):
         clean = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
         raise BadInput(
-            f"store {clean!r} must not carry credentials: give them in the environment, as AWS_... or GOOGLE_..."
+            f"store {clean!r} must not contain credentials: set them in the environment, as AWS_... or GOOGLE_..."
         )
     if not parts.netloc and parts.scheme != "file":
         raise BadInput(f"store {url!r} is not a URL like s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or file:///FOLDER")
@@ -49,7 +54,10 @@ def check_url(url: str) -> str:
 
 
 class Remote:
-    """Finished stages below one URL. Every method raises OSError when the URL does not answer."""
+    """Finished stages below one URL.
+
+    All methods raise OSError if the URL does not answer.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -57,26 +65,37 @@ class Remote:
 
     @property
     def tag(self) -> str:
-        """A short name for the URL, fit to be a folder name."""
+        """Short hash of the URL, used as a folder name."""
         return hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
     @property
     def rests(self) -> bool:
-        """True for a while after `rest`."""
+        """True for `REST_S` seconds after `rest`."""
         return time.monotonic() < self._rests_until
 
     def rest(self) -> None:
-        """Notes that the URL did not answer: a look at one that is away takes seconds, and a report takes many looks."""
+        """Pause optional requests, since the URL did not answer.
+
+        A request to an unavailable URL takes seconds, and a report makes many.
+        """
         self._rests_until = time.monotonic() + REST_S
 
     def check(self) -> None:
-        """Raises if nothing can be written below the URL."""
+        """Check that files can be written below the URL.
+
+        Raises:
+            OSError: they cannot.
+        """
         probe = f"leases/probe-{secrets.token_hex(4)}"
         self._write(probe, b"")
         self._fs.delete_file(probe)
 
     def files(self, address: str) -> Files | None:
-        """What DONE lists, if all of it is there with the right size; a stage that is not whole is set aside and absent."""
+        """Read the file list of a stage and check the files' sizes.
+
+        Returns:
+            None if the stage is absent or incomplete; an incomplete one is set aside.
+        """
         try:
             content = self._read(_done(address))
         except FileNotFoundError:
@@ -93,7 +112,11 @@ class Remote:
         return files
 
     def fetch(self, address: str, work: Path) -> bool:
-        """Copies a stage into a new folder; False if there is none, or a damaged one, which is set aside."""
+        """Copy a stage into a new folder.
+
+        Returns:
+            False if the stage is absent or damaged; a damaged one is set aside.
+        """
         try:
             content = self._read(_done(address))
         except FileNotFoundError:
@@ -111,7 +134,11 @@ class Remote:
         return True
 
     def read(self, address: str, name: str) -> bytes:
-        """One small file of a stage; FileNotFoundError if the stage or the file is not there, or damaged."""
+        """Read one small file of a stage.
+
+        Raises:
+            FileNotFoundError: the stage or the file is absent or damaged.
+        """
         content = self._read(_done(address))
         with suppress(ValueError):
             data = self._read(f"{_version(address, content)}/{name}")
@@ -120,7 +147,7 @@ class Remote:
         raise FileNotFoundError(f"{name} of stage {address} is damaged at {self.url}")
 
     def send(self, address: str, folder: Path) -> None:
-        """Copies a finished stage to the URL, DONE last, unless it is there."""
+        """Copy a finished stage to the URL, DONE last, unless it exists there."""
         if self.files(address) is not None:
             return
         content = (folder / "DONE").read_bytes()
@@ -132,11 +159,14 @@ class Remote:
 
     @contextmanager
     def lease(self, address: str, finished: Callable[[], bool], lease_s: float, beat_s: float) -> Iterator[bool]:
-        """Waits for the right to make a stage among all machines; True inside the block if it is ours, False if `finished`.
+        """Wait for the exclusive right to make a stage among all machines.
 
-        Object stores cannot create a file only if it is not there. So whoever finds no living lease writes its own, waits
-        `SETTLE_S`, and has won if nobody holds one and nobody asked earlier (by the clocks of those few that ask at once).
-        If two still believe to have won, the stage is made twice with the same bytes: never a mixture.
+        Object stores have no exclusive create. A process that finds no live lease writes its own request, waits `SETTLE_S`,
+        and gets the lease if no other process holds one or has an earlier request (by the clocks of those that request at
+        the same time). Should two processes get it, the stage is made twice with the same bytes, never mixed.
+
+        Yields:
+            True if the lease is held, False if the stage was `finished` by another process.
         """
         folder, owner, watch = f"leases/{address}", new_owner(), Watch()
         mine = ""
@@ -157,11 +187,11 @@ class Remote:
             yield False
         finally:
             if mine:
-                with suppress(OSError):  # gone, or it will fall silent
+                with suppress(OSError):  # already removed, or it will expire
                     self._fs.delete_file(mine)
 
     def _others(self, folder: str, mine: str, watch: Watch, lease_s: float) -> dict[str, bool]:
-        """The other living leases -> whether they only ask; dead ones are removed."""
+        """List other live leases, and whether each is only a request; remove dead ones."""
         alive = {}
         for name in (info.path for info in self._listed(folder) if info.path != mine):
             with suppress(FileNotFoundError):  # released since it was listed
@@ -173,7 +203,10 @@ class Remote:
         return alive
 
     def _beat(self, mine: str) -> Callable[[], None]:
-        """Says at once that the lease is held, and returns what says so again, as long as nobody took it over."""
+        """Mark the lease as held, and return a function that renews it.
+
+        Renewal stops once another process has taken the lease over.
+        """
         beats = 0
 
         def beat() -> None:
@@ -186,7 +219,7 @@ class Remote:
         return beat
 
     def _set_aside(self, address: str, content: bytes) -> None:
-        """Moves DONE away, so that the stage is absent, unless somebody has written a new one meanwhile."""
+        """Move DONE away, so that the stage is absent, unless DONE has changed."""
         with suppress(FileNotFoundError):
             if self._read(_done(address)) == content:
                 self._write(f"damaged/{address}-{secrets.token_hex(4)}", content)

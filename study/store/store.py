@@ -1,4 +1,7 @@
-"""Finished stages by content address. A stage appears by one atomic rename with its DONE file inside, or not at all."""
+"""Content-addressed store of finished stages.
+
+A stage is published by one atomic rename, with its DONE file inside.
+"""
 
 from __future__ import annotations
 
@@ -16,46 +19,47 @@ from pathlib import Path
 from typing import Any
 
 from study.store.disk_full import DiskFull, bytes_in, is_full, no_room
-from study.store.lease import Watch, beating, is_dead, new_owner, release, take
+from study.store.lease import Watch, beating, is_dead, new_owner, release_lease, take
 from study.store.manifest import Files, is_intact, write_done
 from study.store.remote import Remote
 
 HEARTBEAT_S = 5.0
-# A lease whose heart has not beaten for this long, by the clock of the one that waits, belongs to a dead worker.
+# A lease without a beat for this long, by the clock of the waiting process, belongs to a dead worker.
 LEASE_S = 60.0
-# For how long a process believes that a URL has no such stage: others publish meanwhile.
+# How long the absence of a stage at the URL is cached: other machines may publish it.
 ABSENT_S = 5.0
-# The pauses before a URL that does not answer is asked again for a stage that is about to be made or started from.
+# Pauses between retries of a URL that does not answer, for a stage that is about to be made or started from.
 PATIENCE_S = (1.0, 5.0, 20.0)
 
 
 @dataclass(frozen=True)
 class Store:
-    """The stages below one home, and at a URL if there is one. Safe for many processes and machines.
+    """Finished stages of one home, and optionally of a URL.
 
-    A damaged stage is set aside and counts as absent.
+    It is safe for concurrent processes and machines. A damaged stage is set aside and counts as absent.
     """
 
     home: Path
     url: str = ""
     _verified: set[str] = field(default_factory=set, compare=False, repr=False)
-    # Address -> when the URL was last asked, and what it has
+    # Address -> time of the last request to the URL, and its answer
     _looks: dict[str, tuple[float, Files | None]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def remote(self) -> Remote | None:
-        """The stages at the URL."""
+        """Stages at the URL; None without a URL."""
         return Remote(self.url) if self.url else None
 
     def folder(self, address: str) -> Path:
-        """Where a stage is, or would be."""
+        """Return the folder of a stage, which need not exist."""
         return self.home / "stages" / address[:2] / address
 
     def has(self, address: str) -> bool:
-        """True if the stage is finished: in the home with every file as recorded (hashed once a process), or at the URL.
+        """Return whether a stage is finished, in the home or at the URL.
 
-        What the URL has is copied into the home; only stages with weights wait there until `fetch` asks for them. A URL
-        that does not answer has nothing: a report of what is in the home does without it.
+        In the home every file must be as recorded; files are hashed once per process. A stage found at the URL is copied
+        into the home, except that one with weights is copied by `fetch` only. A URL that does not answer counts as
+        empty, so that a report of the home works without it.
         """
         if self._is_here(address):
             return True
@@ -70,7 +74,14 @@ class Store:
             return False
 
     def fetch(self, address: str) -> bool:
-        """True once the whole stage is in the home, copied from the URL if need be; OSError if that does not answer."""
+        """Copy a stage from the URL into the home, if necessary.
+
+        Returns:
+            Whether the whole stage is in the home.
+
+        Raises:
+            OSError: the URL does not answer, after retries.
+        """
         for pause in PATIENCE_S if self.remote else ():
             try:
                 return self._fetch(address)
@@ -81,29 +92,36 @@ class Store:
         return self._fetch(address)
 
     def info(self, address: str) -> dict[str, Any]:
-        """The stage's `stage.json`: kind, config, parents, environment, summary; also of a stage without its weights."""
+        """Read `stage.json`: kind, config, parents, environment, summary.
+
+        This also works for a stage whose weights were removed.
+        """
         return self._json(address, "stage.json")
 
     def kept(self, address: str) -> Path:
-        """Where `study.gc` puts the small files of a stage whose weights it removes."""
+        """Return the folder for small files of a stage whose weights `study.gc` removes."""
         return self.home / "kept" / address[:2] / address
 
     def small(self, address: str) -> Path:
-        """Where a stage's small files are: in its folder, or what was kept of it."""
+        """Return the folder that has a stage's small files: its own, or `kept`."""
         folder = self.folder(address)
         return folder if (folder / "DONE").exists() else self.kept(address)
 
     def metrics(self, address: str) -> dict[str, Any]:
-        """An evaluation's `metrics.json`."""
+        """Read an evaluation's `metrics.json`."""
         return self._json(address, "metrics.json")
 
     @contextmanager
     def claim(self, address: str) -> Iterator[Path | None]:
-        """Waits for the right to make a stage.
+        """Wait for the exclusive right to make a stage.
 
-        Yields a fresh folder to write into, or None when another worker has finished the stage meanwhile. When the
-        block ends without an error and `publish` was called, the stage is visible; otherwise the folder is removed.
-        Raises DiskFull where the block, or the home, ran out of room.
+        If the block calls `publish` and ends without an error, the stage is visible; otherwise its folder is removed.
+
+        Yields:
+            A new folder to write into, or None if another worker has finished the stage meanwhile.
+
+        Raises:
+            DiskFull: the disk is full.
         """
         lease, work = self.home / "leases" / address, self._work(address)
         owner, watch = new_owner(), Watch()
@@ -123,19 +141,20 @@ class Store:
                     held.enter_context(far)
                 work.mkdir(parents=True)
                 self._looks.pop(address, None)
-                yield None if self.fetch(address) else work  # finished between the look and the lease
+                yield None if self.fetch(address) else work  # it may have been finished before the lease was taken
         except Exception as error:
             if reason := no_room(error, self.home, bytes_in(work)):
                 raise DiskFull(f"stage {address[:12]} {reason}") from error
             raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
-            release(lease, owner)
+            release_lease(lease, owner)
 
     def publish(self, address: str, work: Path, info: Mapping[str, Any]) -> None:
-        """Makes a finished folder visible: `stage.json`, then checksums in DONE, then the rename; then the same at the URL.
+        """Publish a finished folder as a stage, in the home and at the URL.
 
-        A URL that does not answer is no failure: the stage is safe in the home, and is sent when it is next looked at.
+        `stage.json` is written first, then checksums in DONE, then the folder is renamed. A URL that does not answer is no
+        error: the stage is in the home, and is sent when it is next used.
         """
         (work / "stage.json").write_text(json.dumps(info, indent=1))
         write_done(work)
@@ -159,7 +178,7 @@ class Store:
         return True
 
     def _at_url(self, address: str) -> Files | None:
-        """What the URL has of a stage; once seen it is not asked for again."""
+        """List a stage's files at the URL; a positive answer is cached."""
         if not self.remote:
             return None
         looked, files = self._looks.get(address, (-ABSENT_S, None))
@@ -185,7 +204,7 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
 
     def _send(self, address: str) -> None:
-        """Copies a stage to the URL, once per home."""
+        """Copy a stage to the URL, once per home."""
         if not self.remote or self.remote.rests or self._marker(self.remote, address).exists():
             return
         try:
@@ -195,7 +214,7 @@ class Store:
             self._trouble(self.remote, error)
 
     def _is_being_sent(self, address: str) -> bool:
-        """True while the worker that made the stage still holds its lease."""
+        """Return whether the worker that made the stage still holds its lease."""
         try:
             return not is_dead((self.home / "leases" / address).read_text())
         except OSError:
@@ -211,7 +230,7 @@ class Store:
 
     def _trouble(self, remote: Remote, error: OSError) -> None:
         remote.rest()
-        logging.getLogger(__name__).warning("store %s: %s; going on with what is in %s", self.url, error, self.home)
+        logging.getLogger(__name__).warning("store %s: %s; continuing with the stages in %s", self.url, error, self.home)
 
     def _json(self, address: str, name: str) -> dict[str, Any]:
         path = self.small(address) / name
@@ -223,7 +242,10 @@ class Store:
         return self.home / "work" / f"{address}-{secrets.token_hex(4)}"
 
     def _place(self, address: str, work: Path) -> None:
-        """Renames a whole folder into place. A whole one that is already there stays: others may be reading it."""
+        """Rename a complete folder into place.
+
+        An intact stage that already exists stays, since other processes may be reading it.
+        """
         folder = self.folder(address)
         if folder.exists() and not is_intact(folder):
             self._set_aside(address)

@@ -1,8 +1,10 @@
-"""XTREME's file layout: one folder per task, one file per language, and the readers and writers of those files.
+"""XTREME's file layout, with readers and writers of its files.
+
+There is one folder per task, with one file per language.
 
 The layout is that of XTREME (Hu et al. 2020) and XTREME-R (Ruder et al. 2021): `<task>/test-<language>.<suffix>`, once
-for predictions and once for labels. Every broken file raises BadInput that names the file and, where there is one, the
-line. Lines end in LF or CRLF, white space around them does not count, nor do blank lines at the end of a file.
+for predictions and once for labels. Every broken file raises BadInput with the file and, if known, the line. Lines end in
+LF or CRLF; white space around them and blank lines at the end of a file are ignored.
 """
 
 from __future__ import annotations
@@ -27,25 +29,32 @@ SUFFIXES: Mapping[Shape, str] = {"choices": "jsonl", "answers": "json", "ranking
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One folder of the layout. `metrics` are all numbers of a language; the plain mean of `main` is its score."""
+    """One task, that is one folder of the layout.
+
+    Attributes:
+        languages: languages of each version that has the task.
+        entries: catalogue dataset with these languages, for each version.
+        metrics: all metrics of a language.
+        main: metrics whose plain mean is the score.
+    """
 
     name: str
     title: str
     group: str
     shape: Shape
-    languages: Mapping[Version, tuple[str, ...]]  # of the versions that have the task
-    entries: Mapping[Version, str]  # the catalogue's datasets with these languages
+    languages: Mapping[Version, tuple[str, ...]]
+    entries: Mapping[Version, str]
     labels: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
     main: tuple[str, ...] = ("accuracy",)
 
     @property
     def suffix(self) -> str:
-        """The file extension, without its dot."""
+        """File extension without the dot."""
         return SUFFIXES.get(self.shape, "tsv")
 
     def file(self, language: str) -> str:
-        """The file of a language below the folder of all tasks."""
+        """Return a language's file, relative to the folder of all tasks."""
         return f"{self.name}/test-{language}.{self.suffix}"
 
 
@@ -53,7 +62,10 @@ _F1 = ("f1", "precision", "recall")
 
 
 def _task(name: str, group: str, shape: Shape, own: Sequence[Version] = VERSIONS, metrics: Sequence[str] = ()) -> Task:
-    """Title, labels and languages are the catalogue's, which has entries of their own for XTREME-R's added languages."""
+    """Make a task from its catalogue entries.
+
+    Title, labels and languages are the catalogue's, which has separate entries for XTREME-R's added languages.
+    """
     d = dataset(name)
     entries = {"xtreme": d, "xtreme-r": DATASETS.get(f"{name}_r", d)}
     return Task(
@@ -88,18 +100,18 @@ TASKS: Mapping[str, Task] = {
     )
 }
 
-# Sentences in Tatoeba's pools: 1,000 but for these (Hu et al. 2020).
+# Sentences in Tatoeba's pools: 1,000 except for these (Hu et al. 2020).
 TATOEBA_POOL = {"jv": 205, "kk": 575, "ka": 746, "ml": 687, "sw": 390, "ta": 307, "te": 234, "th": 548}
 FULL_POOL = 1000
 
 
 def tasks_of(version: Version) -> dict[str, Task]:
-    """The tasks of a version, by name."""
+    """Return the tasks of a version, by name."""
     return {name: task for name, task in TASKS.items() if version in task.languages}
 
 
 def groups_of(version: Version) -> dict[str, list[str]]:
-    """group -> its tasks in this version."""
+    """Map each group to its tasks in this version."""
     found: dict[str, list[str]] = {}
     for name, task in tasks_of(version).items():
         found.setdefault(task.group, []).append(name)
@@ -107,22 +119,30 @@ def groups_of(version: Version) -> dict[str, list[str]]:
 
 
 def known_languages(task: Task) -> list[str]:
-    """The languages that some version of the task has."""
+    """List the languages of a task over all versions."""
     return list(dict.fromkeys(tag for languages in task.languages.values() for tag in languages))
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder in the layout holds: task -> language -> file, and what only the other version has."""
+    """Contents of a folder in the layout.
+
+    Attributes:
+        files: task -> language -> file.
+        left_out: tasks, and `task/language`, of the other version only.
+    """
 
     files: dict[str, dict[str, Path]]
     left_out: list[str]
 
 
-def look(folder: Path, version: Version) -> Folder:
-    """Finds the files of a version; files beside the task folders and names that begin with a dot do not count.
+def find_files(folder: Path, version: Version) -> Folder:
+    """Find the files of a version.
 
-    Raises BadInput for a folder, file or language that neither version has.
+    Files beside the task folders and names that begin with a dot are ignored.
+
+    Raises:
+        BadInput: neither version has a folder, file or language.
     """
     if not folder.is_dir():
         raise BadInput(f"{str(folder)!r} is not a folder")
@@ -154,13 +174,21 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _inside(path: Path, root: Path) -> None:
-    """BadInput for a link that leads out of the folder: messages quote what files hold."""
+    """Reject a link to outside the folder, since messages quote file contents.
+
+    Raises:
+        BadInput: the path is such a link.
+    """
     if not path.resolve().is_relative_to(root):
-        raise _at(path, "leads out of the folder: copy the file")
+        raise _at(path, "is a link to outside the folder: copy the file")
 
 
 def _language(task: Task, file: Path) -> str:
-    """The language in a file's name; BadInput where that is not `test-<language>.<suffix>` of a file."""
+    """Parse the language from a file's name.
+
+    Raises:
+        BadInput: the name is not `test-<language>.<suffix>`, or the path is no file.
+    """
     names = known_languages(task)
     prefix, end = "test-", f".{task.suffix}"
     if not (file.name.startswith(prefix) and file.name.endswith(end) and file.is_file()):
@@ -179,7 +207,11 @@ def _at(path: Path | str, error: object) -> BadInput:
 
 
 def _text(path: Path) -> str:
-    """The file's text; BadInput when it cannot be read, is not UTF-8 (with its line) or holds no byte."""
+    """Read a file's text.
+
+    Raises:
+        BadInput: the file is unreadable, empty, or not UTF-8 (with its line).
+    """
     try:
         data = path.read_bytes()
         text = data.decode()
@@ -194,7 +226,7 @@ def _text(path: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines without the white space around them, up to the last one that is not blank."""
+    """Read stripped lines, up to the last that is not blank."""
     lines = [line.strip() for line in _text(path).split("\n")]
     while lines and not lines[-1]:
         lines.pop()
@@ -202,7 +234,11 @@ def _lines(path: Path) -> list[str]:
 
 
 def _items(path: Path) -> list[str]:
-    """Lines, at least one, none of them blank."""
+    """Read one or more stripped lines.
+
+    Raises:
+        BadInput: there is no line, or a blank one.
+    """
     lines = _lines(path)
     if not lines:
         raise _at(path, "the file is empty")
@@ -213,7 +249,11 @@ def _items(path: Path) -> list[str]:
 
 
 def read_labels(path: Path, allowed: Sequence[str]) -> list[str]:
-    """One of the `allowed` labels a line."""
+    """Read one label per line.
+
+    Raises:
+        BadInput: a label is not `allowed`.
+    """
     lines = _items(path)
     for number, label in enumerate(lines, 1):
         if label not in allowed:
@@ -222,7 +262,7 @@ def read_labels(path: Path, allowed: Sequence[str]) -> list[str]:
 
 
 def read_choices(path: Path, allowed: Sequence[str]) -> list[str]:
-    """XCOPA: a line is a JSON object with a `label`, or the bare label."""
+    """Read XCOPA's labels: each line is a JSON object with `label`, or the bare label."""
     found = []
     for number, line in enumerate(_items(path), 1):
         value = _parse(line, path, number)
@@ -234,16 +274,22 @@ def read_choices(path: Path, allowed: Sequence[str]) -> list[str]:
 
 
 def read_indices(path: Path) -> list[int]:
-    """Tatoeba: one index a line, of the right sentence in the other language's pool, from 0 on."""
+    """Read Tatoeba's indices, one per line.
+
+    An index is the 0-based position of the translation in the other language's pool.
+    """
     lines = _items(path)
     for number, line in enumerate(lines, 1):
         if not (line.isascii() and line.isdigit()):
-            raise _at(f"{path}:{number}", f"{line!r} is not an index (a whole number from 0 on)")
+            raise _at(f"{path}:{number}", f"{line!r} is not an index (a whole number, at least 0)")
     return [int(line) for line in lines]
 
 
 def read_pairs(path: Path) -> set[tuple[str, str]]:
-    """BUCC: `source id TAB target id` a line, as a set; a file of one blank line is the empty set."""
+    """Read BUCC's pairs, one `source id TAB target id` per line.
+
+    A file of one blank line is the empty set.
+    """
     found = set()
     for number, line in enumerate(_lines(path), 1):
         source, tab, target = (part.strip() for part in line.partition("\t"))
@@ -255,14 +301,17 @@ def read_pairs(path: Path) -> set[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Sentence:
-    """The tags of a sentence, and the line of the first one."""
+    """Tags of a sentence, and the line of its first tag."""
 
     tags: tuple[str, ...]
     line: int
 
 
 def read_tags(path: Path, allowed: Sequence[str]) -> list[Sentence]:
-    """One tag a line, sentences parted by blank lines; two blank lines do not make an empty sentence."""
+    """Read one tag per line, with blank lines between sentences.
+
+    Several blank lines make no empty sentence.
+    """
     known = frozenset(allowed)
     found: list[Sentence] = []
     tags: list[str] = []
@@ -281,16 +330,20 @@ def read_tags(path: Path, allowed: Sequence[str]) -> list[Sentence]:
 
 
 def read_answers(path: Path) -> dict[str, str]:
-    """Questions: one JSON object, question id -> answer text."""
+    """Read predicted answers: a JSON object, question id -> answer text."""
     found = _object(path, "question id -> answer text")
     for key, answer in found.items():
         if not isinstance(answer, str):
-            raise _at(path, f"the answer of {key!r} is no text but {_short(answer)}")
+            raise _at(path, f"the answer of {key!r} is not text but {_short(answer)}")
     return found
 
 
 def read_questions(path: Path) -> dict[str, tuple[str, ...]]:
-    """SQuAD v1.1's JSON, its `data` or that list alone: question id -> gold answer texts, at least one."""
+    """Read gold answers from SQuAD v1.1's JSON, or its `data` list alone.
+
+    Returns:
+        Question id -> gold answer texts, at least one.
+    """
     value = _parse(_text(path), path)
     found: dict[str, tuple[str, ...]] = {}
     try:
@@ -298,19 +351,22 @@ def read_questions(path: Path) -> dict[str, tuple[str, ...]]:
             for question in (q for paragraph in article["paragraphs"] for q in paragraph["qas"]):
                 key, answers = str(question["id"]), tuple(answer["text"] for answer in question["answers"])
                 if key in found:
-                    raise _at(path, f"question {key!r} stands there twice")
+                    raise _at(path, f"question {key!r} occurs twice")
                 if not answers or not all(isinstance(answer, str) for answer in answers):
                     raise _at(path, f"question {key!r} has no answer text")
                 found[key] = answers
     except (KeyError, TypeError) as error:
-        raise _at(path, f"not SQuAD's JSON: {error!r} on the way data, paragraphs, qas, answers, text") from error
+        raise _at(path, f"not SQuAD's JSON: {error!r} in the path data, paragraphs, qas, answers, text") from error
     if not found:
-        raise _at(path, "holds no question")
+        raise _at(path, "has no question")
     return found
 
 
 def read_rankings(path: Path) -> dict[str, list[str]]:
-    """Mewsli-X and LAReQA: one JSON object, example id -> candidate ids, the best first; one id may stand for a list."""
+    """Read the rankings of Mewsli-X and LAReQA.
+
+    The file is a JSON object, example id -> candidate ids, best first; a single id may replace a list.
+    """
     found: dict[str, list[str]] = {}
     for key, value in _object(path, "example id -> candidate ids").items():
         ids = value if isinstance(value, list) else [value]
@@ -331,25 +387,33 @@ def _object(path: Path, what: str) -> dict[str, Any]:
 
 
 def _parse(text: str, path: Path, line: int = 1) -> Any:
-    """JSON whose first line is line `line` of the file; objects that repeat a key are errors."""
+    """Parse JSON; an object with a duplicate key is an error.
+
+    Args:
+        line: line of the file at which the text starts.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
             key = next(k for k, n in Counter(k for k, _ in pairs).items() if n > 1)
-            raise _at(_second(text, key, path, line), f"key {key!r} stands twice in one object")
+            raise _at(_second(text, key, path, line), f"key {key!r} occurs twice in one object")
         return found
 
     try:
         return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise _at(f"{path}:{line + error.lineno - 1}:{error.colno}", f"not JSON: {error.msg}") from error
-    except (RecursionError, ValueError) as error:  # ValueError: BadInput as it is, or a number of too many digits
-        raise error if isinstance(error, BadInput) else _at(path, f"not JSON that can be read: {error}") from error
+    except (RecursionError, ValueError) as error:  # ValueError: BadInput, unchanged, or a number of too many digits
+        raise error if isinstance(error, BadInput) else _at(path, f"not JSON: {error}") from error
 
 
 def _second(text: str, key: str, path: Path, line: int) -> str:
-    """File and line of a key that stands twice, or the file alone where the same text stands elsewhere too."""
+    """Locate the second occurrence of a duplicate key.
+
+    Returns:
+        File and line, or the file alone if the text occurs more than twice.
+    """
     quoted = json.dumps(key, ensure_ascii=False)
     if text.count(quoted) != 2:
         return str(path)
@@ -365,24 +429,33 @@ def _short(value: Any) -> str:
 
 
 def lines_text(items: Iterable[str]) -> str:
-    """One item a line; nothing at all is one blank line, since an empty file is taken for a broken one."""
+    """Write one item per line.
+
+    No items give one blank line, since an empty file counts as broken.
+    """
     return "".join(f"{item}\n" for item in items) or "\n"
 
 
 def tags_text(sentences: Iterable[Sequence[str]]) -> str:
-    """One tag a line, a blank line after every sentence; a sentence without words has no lines."""
+    """Write one tag per line, and a blank line after each sentence.
+
+    A sentence without words has no lines.
+    """
     return "".join("".join(f"{tag}\n" for tag in tags) + "\n" for tags in sentences if tags)
 
 
 def json_text(value: Any) -> str:
-    """One JSON value."""
+    """Write a value as JSON."""
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
 def squad_text(title: str, questions: Iterable[tuple[str, str, str, Sequence[tuple[int, str]]]]) -> str:
-    """SQuAD v1.1's JSON of (id, question, context, answers), an answer being (first character, text).
+    """Write questions as SQuAD v1.1's JSON.
 
-    Questions that follow each other on one context share a paragraph.
+    Consecutive questions with the same context share a paragraph.
+
+    Args:
+        questions: (id, question, context, answers); an answer is (index of its first character, text).
     """
     paragraphs = []
     for context, group in groupby(questions, key=lambda question: question[2]):

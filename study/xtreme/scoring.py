@@ -1,4 +1,4 @@
-"""Scores predictions in XTREME's submission layout, ours or another tool's: per task and language, groups, overall."""
+"""Scores of predictions in XTREME's submission layout."""
 
 from __future__ import annotations
 
@@ -24,22 +24,24 @@ from trainables.evaluation.metrics import (
 from trainables.evaluation.mining import count_scores, pair_scores
 
 Scores = dict[str, Any]
-TOP = 20  # candidates of a ranking that count
+TOP = 20  # ranked candidates that are scored
 METRICS = {"f1": "F1", "exact_match": "exact match", "mrr": "MRR", "map_at_20": "mAP@20"}  # others by their own name
 COUNTS = ("examples", "words", "predicted", "missing", "extra")
 
 
-def score(predictions: Path, labels: Path, version: Version) -> Scores:
-    """Every score of a folder of predictions, in percent.
+def score_folder(predictions: Path, labels: Path, version: Version) -> Scores:
+    """Score a folder of predictions against one of labels, in percent.
 
     Returns:
-        `version`; `tasks`: task -> `score`, `metrics` (means over languages), `languages` (metrics and `examples`, where
-        it applies also `missing`, `extra`, `words`, `predicted`), `absent` (published languages that neither folder
-        has); `absent`: task -> why it has no score; `left_out`: what only the other version has; `groups`; `overall`.
+        `version`; `tasks`: task -> `score`, `metrics` (means over languages), `languages` (metrics and `examples`, and if
+        applicable `missing`, `extra`, `words`, `predicted`), `absent` (published languages that neither folder has);
+        `absent`: task -> why it has no score; `left_out`: tasks and languages of the other version only; `groups`;
+        `overall`.
+
     Raises:
-        BadInput for a broken file, or a file that one folder has and the other lacks.
+        BadInput: a file is broken, or only one folder has it.
     """
-    ours, gold = xtreme.look(predictions, version), xtreme.look(labels, version)
+    ours, gold = xtreme.find_files(predictions, version), xtreme.find_files(labels, version)
     tasks, absent = {}, {}
     for name, task in tasks_of(version).items():
         mine, theirs = ours.files.get(name), gold.files.get(name)
@@ -70,7 +72,12 @@ def score(predictions: Path, labels: Path, version: Version) -> Scores:
 
 
 def averages(scores: Mapping[str, float], version: Version = "xtreme") -> tuple[dict[str, float], float | None]:
-    """(group -> mean of its tasks, mean of all tasks) by Hu et al. 2020; only those whose tasks all have a score."""
+    """Average task scores over groups and over all tasks (Hu et al. 2020).
+
+    Returns:
+        (group -> mean of its tasks, mean of all tasks). A group with an unscored task is left out; the overall mean is
+        None if any task has no score.
+    """
 
     def mean(names: Sequence[str]) -> float:
         return sum(scores[name] for name in names) / len(names)
@@ -81,24 +88,35 @@ def averages(scores: Mapping[str, float], version: Version = "xtreme") -> tuple[
 
 
 def benchmark_of(targets: Collection[str]) -> Version | None:
-    """The version of the benchmark whose tasks a study's targets are, all of them and in all its languages' entries.
+    """Find the benchmark version whose tasks are exactly these targets.
 
-    XTREME's nine tasks (Hu et al. 2020) or XTREME-R's ten (Ruder et al. 2021): the plain mean over such targets, where
-    questions count as the mean of F1 and exact match, is the benchmark's average.
+    XTREME has nine tasks (Hu et al. 2020), XTREME-R ten (Ruder et al. 2021), with a catalogue entry for each set of
+    languages. The plain mean over such targets, where question answering counts as the mean of F1 and exact match, is the
+    benchmark's average.
+
+    Returns:
+        None if the targets are no complete benchmark.
     """
     own = {version: {task.entries[version] for task in tasks_of(version).values()} for version in VERSIONS}
     return next((version for version, names in own.items() if names == set(targets)), None)
 
 
-def main_score(task: Task, metrics: Mapping[str, float]) -> float:
-    """A task's score from the means of its metrics over languages: for questions the mean of F1 and exact match."""
+def task_score(task: Task, metrics: Mapping[str, float]) -> float:
+    """Compute a task's score from its metrics, averaged over languages.
+
+    For question answering it is the mean of F1 and exact match.
+    """
     return sum(metrics[name] for name in task.main) / len(task.main)
 
 
 def _same_languages(
     task: Task, mine: Mapping[str, Path], theirs: Mapping[str, Path], predictions: Path, labels: Path
 ) -> None:
-    """Raises BadInput when one side has a language that the other lacks."""
+    """Check that both sides have the same languages.
+
+    Raises:
+        BadInput: one side lacks a language.
+    """
     for has, lacks, folder in ((theirs, mine, predictions), (mine, theirs, labels)):
         missing = [tag for tag in has if tag not in lacks]
         if missing:
@@ -111,7 +129,7 @@ def _task(task: Task, mine: Mapping[str, Path], theirs: Mapping[str, Path], vers
     languages = {tag: SCORERS[task.shape](task, tag, mine[tag], theirs[tag]) for tag in published if tag in mine}
     metrics = {name: sum(found[name] for found in languages.values()) / len(languages) for name in task.metrics}
     return {
-        "score": main_score(task, metrics),
+        "score": task_score(task, metrics),
         "metrics": metrics,
         "languages": languages,
         "absent": [tag for tag in published if tag not in mine],
@@ -140,7 +158,7 @@ def _choices(task: Task, tag: str, mine: Path, theirs: Path) -> Scores:
 def _indices(task: Task, tag: str, mine: Path, theirs: Path) -> Scores:
     ours, golds = xtreme.read_indices(mine), xtreme.read_indices(theirs)
     scored = _accuracy(ours, golds, mine, theirs)
-    # A whole file has as many sentences to find as lines; one that was cut short still points into the full pool.
+    # A complete file has one line per sentence of its pool; the indices of a shortened one refer to the full pool.
     whole = max(golds) < len(golds)
     pool = len(golds) if whole else max(len(golds), TATOEBA_POOL.get(tag, FULL_POOL))
     for path, values in ((theirs, golds), (mine, ours)):
@@ -163,7 +181,11 @@ def _tags(task: Task, tag: str, mine: Path, theirs: Path) -> Scores:
 
 
 def _same_sentences(ours: Sequence[Sentence], golds: Sequence[Sentence], mine: Path, theirs: Path) -> None:
-    """Raises BadInput when two files differ in tags or in where their sentences end."""
+    """Check that two files have the same numbers of tags in each sentence.
+
+    Raises:
+        BadInput: they differ.
+    """
     pairs = enumerate(zip(ours, golds, strict=False), 1)
     odd = next(((n, own, gold) for n, (own, gold) in pairs if len(own.tags) != len(gold.tags)), None)
     if odd is None and len(ours) == len(golds):
@@ -187,7 +209,7 @@ def _same_sentences(ours: Sequence[Sentence], golds: Sequence[Sentence], mine: P
 def _pairs(task: Task, tag: str, mine: Path, theirs: Path) -> Scores:
     ours, golds = xtreme.read_pairs(mine), xtreme.read_pairs(theirs)
     if not golds:
-        raise BadInput(f"{theirs}: holds no gold pair")
+        raise BadInput(f"{theirs}: has no gold pair")
     return {**pair_scores(ours, golds), "examples": len(golds), "predicted": len(ours)}
 
 
@@ -214,7 +236,7 @@ def _rankings(task: Task, tag: str, mine: Path, theirs: Path) -> Scores:
 
 
 def _ids(ours: Mapping[str, object], golds: Mapping[str, object]) -> dict[str, int]:
-    """How many were scored, how many of them had no prediction, and how many predictions belong to nothing."""
+    """Count scored examples, those without prediction, and unmatched predictions."""
     return {
         "examples": len(golds),
         "missing": len(golds.keys() - ours.keys()),
@@ -233,17 +255,20 @@ SCORERS: Mapping[xtreme.Shape, Callable[[Task, str, Path, Path], Scores]] = {
 }
 
 
-# ---- for people ----
+# ---- text output ----
 
 
 def print_scores(found: Scores, console: Console) -> None:
-    """Every language, then tasks, groups and overall, then what is absent; for 80 columns or more."""
+    """Print scores by language, then of tasks, groups and overall, then notes.
+
+    The tables need at least 80 columns.
+    """
     console.print()
     for name, task in found["tasks"].items():
         for table in _by_language(TASKS[name], task, console.width):
             console.print(table)
     console.print(_summary(found))
-    for note in notes(found):
+    for note in score_notes(found):
         console.print(escape(f"- {note}"), soft_wrap=True)
 
 
@@ -276,7 +301,7 @@ def _titles(names: Sequence[str]) -> str:
 
 
 def _by_language(task: Task, found: Scores, width: int) -> list[Table]:
-    """Metrics and counts x languages, in as many tables as the width needs."""
+    """Make tables of metrics and counts x languages, split by width."""
     languages: Mapping[str, Scores] = found["languages"]
     counts = [count for count in COUNTS if any(scored.get(count) for scored in languages.values())]
     cell = 2 + max(5, *(len(f"{scored[count]:,}") for scored in languages.values() for count in counts))
@@ -297,8 +322,8 @@ def _by_language(task: Task, found: Scores, width: int) -> list[Table]:
     return tables
 
 
-def notes(found: Scores) -> list[str]:
-    """What has no score, and what the scores do not say."""
+def score_notes(found: Scores) -> list[str]:
+    """List missing scores, and limits of the others."""
     said = [f"{TASKS[name].title}: no score, there are {why}." for name, why in found["absent"].items()]
     for name, task in found["tasks"].items():
         title, absent, languages = TASKS[name].title, task["absent"], task["languages"]
@@ -309,7 +334,7 @@ def notes(found: Scores) -> list[str]:
             if total := sum(scored.get(count, 0) for scored in languages.values()):
                 said.append(f"{title}: {total:,} examples {what}.")
     if any(task["absent"] for task in found["tasks"].values()):
-        said.append("A mean over fewer languages compares with no published one.")
+        said.append("A mean over fewer languages is not comparable with published ones.")
     if found["left_out"]:
         said.append(f"Not part of {found['version']}, left out: {', '.join(found['left_out'])}.")
     if found["overall"] is None:
