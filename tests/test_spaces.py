@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import search_spaces
 from search_spaces import space, space_names
-from search_spaces.space import ROBUST, Domain, FixedSuggest, Log, SpaceContext
+from search_spaces.space import ROBUST, FixedSuggest, SpaceContext
+from stepstone.testing import RandomSuggest, check_space
 from trainables.catalogue import TITLES
 from trainables.errors import BadInput
 from trainables.objectives import Align
@@ -30,84 +30,15 @@ SETTINGS = {
     "one task, no text": replace(SETTING, tasks=("squad",), mlm=False),
     "objectives": replace(SETTING, tasks=("squad",), align=(Align(languages=("all",)),), robust=ROBUST),
 }
-ROOM = pytest.mark.parametrize("name", space_names())
-CASES = pytest.mark.parametrize("setting", SETTINGS.values(), ids=list(SETTINGS))
-
-
-class Drawn:
-    """Suggestions at random, which notes what was asked."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-        self.params: dict[str, Any] = {}
-        self.kinds: dict[str, str] = {}
-
-    def _draw(self, kind: str, name: str, domain: Domain) -> Any:
-        assert name not in self.params, f"{name} is asked for twice"
-        value = self.rng.uniform(domain.low, domain.high) if isinstance(domain, Log) else self.rng.choice(domain)
-        self.params[name], self.kinds[name] = value, kind
-        return value
-
-    def scientific(self, name: str, domain: Domain) -> Any:
-        return self._draw("scientific", name, domain)
-
-    def nuisance(self, name: str, domain: Domain) -> Any:
-        return self._draw("nuisance", name, domain)
 
 
 def published(name: str, setting: SpaceContext) -> list[Recipe]:
     return [space(name).recipe(FixedSuggest(p), setting) for p in space(name).published(setting)]
 
 
-def of_setting(recipe: Recipe, setting: SpaceContext) -> bool:
-    fixed = (setting.encoder, setting.profile, setting.targets, setting.scale)
-    return (recipe.encoder, recipe.profile, recipe.targets, recipe.scale) == fixed
-
-
-@ROOM
-@CASES
-def test_published_rows_are_recipes_with_the_baseline_first_and_names_of_their_own(
-    name: str, setting: SpaceContext
-) -> None:
-    assert space(name).question.endswith("?")
-    recipes = published(name, setting)
-    assert recipes[0].is_baseline and sum(r.is_baseline for r in recipes) == 1
-    assert all(of_setting(r, setting) for r in recipes)
-    assert len({r.address for r in recipes}) == len({title(r, TITLES) for r in recipes}) == len(recipes)
-
-
-@ROOM
-@CASES
-def test_published_rows_lie_inside_the_space(name: str, setting: SpaceContext) -> None:
-    """The sampler is told of them, which it can only use if each value is one that it may propose."""
-
-    class Checked(FixedSuggest):
-        def scientific(self, name: str, domain: Domain) -> Any:
-            value: Any = self.params[name]
-            if isinstance(domain, Log):
-                assert domain.low <= value <= domain.high
-            else:
-                assert value in domain
-            return value
-
-        nuisance = scientific
-
-    for params in space(name).published(setting):
-        space(name).recipe(Checked(params), setting)
-
-
-@ROOM
-@CASES
-def test_proposals_are_recipes_that_their_parameters_and_names_tell_apart(name: str, setting: SpaceContext) -> None:
-    rng, seen = random.Random(0), {}
-    for _ in range(300):
-        drawn = Drawn(rng)
-        recipe = space(name).recipe(drawn, setting)
-        assert of_setting(recipe, setting) and Recipe.from_dict(recipe.to_dict()) == recipe
-        assert space(name).recipe(FixedSuggest(drawn.params), setting) == recipe  # the record can give it again
-        assert set(drawn.kinds.values()) <= {"scientific", "nuisance"}
-        seen[recipe.address] = title(recipe, TITLES)
-    assert len(set(seen.values())) == len(seen)
+@pytest.mark.parametrize("name", space_names())
+def test_a_space_keeps_the_rules(name: str) -> None:
+    check_space(space(name), SETTINGS.values())
 
 
 def test_robust_training_has_a_row_for_plain_training_and_for_each_method() -> None:
@@ -125,7 +56,7 @@ def test_a_search_over_robust_training_asks_for_what_its_method_has() -> None:
     setting, rng = replace(SETTING, robust=ROBUST), random.Random(0)
     asked: dict[str, set[str]] = {}
     for _ in range(300):
-        drawn = Drawn(rng)
+        drawn = RandomSuggest(rng)
         found = space("robust_training").recipe(drawn, setting)
         asked.setdefault(drawn.params["robust"], set()).update(drawn.params)
         if found.robust and found.robust.eps:
@@ -176,7 +107,7 @@ def test_a_mix_without_limit_is_named_and_smaller_limits_are_searched() -> None:
     setting = replace(SETTING, profile="mtdnn", tasks=GLUE)
     seen = set()
     for seed in range(60):
-        recipe = space("glue_prefinetuning").recipe(Drawn(random.Random(seed)), setting)
+        recipe = space("glue_prefinetuning").recipe(RandomSuggest(random.Random(seed)), setting)
         seen.add(recipe.mixing_limit)
     assert seen == {0, NO_LIMIT, 2**17, 2**15}
     small = replace(published("glue_prefinetuning", replace(setting, profile="small"))[1], mixing_limit=NO_LIMIT)

@@ -1,0 +1,188 @@
+"""Checks for implementations of Stepstone's interfaces; any test framework can call them.
+
+Each function raises AssertionError that says which rule is broken. Stepstone's own implementations pass the same checks.
+
+>>> from search_spaces import space
+>>> check_space(space("intermediate_tasks"))
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from search_spaces.space import Domain, FixedSuggest, Log, Space, SpaceContext
+from study.store.store import Store
+from trainables.catalogue import DATASETS, TITLES, Dataset
+from trainables.examples import Bitext, Pair
+from trainables.recipe import Recipe, title
+from trainables.sources import Source, open_source
+
+PROPOSALS = 300
+STAGE = "ab" + "0" * 62  # an id, as SHA-256 makes them
+
+CONTEXT = SpaceContext(
+    encoder="some/encoder",
+    profile="phang2020",
+    targets=("tatoeba", "xnli"),
+    tasks=("mnli", "qqp", "squad", "ccg", "commonsense_qa"),
+    mlm=True,
+    scale=1.0,
+)
+
+
+class RandomSuggest:
+    """Suggestions at random; `params` and `roles` note what was asked.
+
+    Attributes:
+        params: name -> value.
+        roles: name -> "scientific" or "nuisance".
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.params: dict[str, Any] = {}
+        self.roles: dict[str, str] = {}
+
+    def scientific(self, name: str, domain: Domain) -> Any:
+        """Draw a value whose effect the study asks about."""
+        return self._draw("scientific", name, domain)
+
+    def nuisance(self, name: str, domain: Domain) -> Any:
+        """Draw a value that is tuned for a fair comparison."""
+        return self._draw("nuisance", name, domain)
+
+    def _draw(self, role: str, name: str, domain: Domain) -> Any:
+        assert name not in self.params, f"{name} is asked for twice"
+        value = self.rng.uniform(domain.low, domain.high) if isinstance(domain, Log) else self.rng.choice(domain)
+        self.params[name], self.roles[name] = value, role
+        return value
+
+
+class _InsideDomain(FixedSuggest):
+    """Given values, each of which must lie in the domain that is asked for."""
+
+    def scientific(self, name: str, domain: Domain) -> Any:
+        assert name in self.params, f"published row {dict(self.params)} has no value for {name!r}"
+        value: Any = self.params[name]
+        inside = domain.low <= value <= domain.high if isinstance(domain, Log) else value in domain
+        assert inside, f"published value {name} = {value!r} is outside of {domain!r}"
+        return value
+
+    nuisance = scientific
+
+
+def check_space(space: Space, contexts: Iterable[SpaceContext] = (CONTEXT, replace(CONTEXT, mlm=False))) -> None:
+    """Check a search space: published rows, proposals, and that parameters give the same recipe again.
+
+    Rules: the question ends with "?"; the baseline is the first published row and the only one without a first training or an
+    objective; published values lie inside the domains that the space asks for; every proposal is a recipe of the study, can be
+    read back from literals, and has a name of its own.
+    """
+    assert space.question.endswith("?"), "the question of a space ends with a question mark"
+    for context in contexts:
+        published = [space.recipe(_InsideDomain(params), context) for params in space.published(context)]
+        assert published[0].is_baseline, "the first published row is the baseline"
+        assert sum(recipe.is_baseline for recipe in published) == 1, "one published row is the baseline"
+        _check_names(published)
+        rng, proposed = random.Random(0), {}
+        for _ in range(PROPOSALS):
+            suggest = RandomSuggest(rng)
+            recipe = space.recipe(suggest, context)
+            again = space.recipe(FixedSuggest(suggest.params), context)
+            assert again == recipe, f"the same parameters {suggest.params} gave another recipe"
+            proposed[recipe.address] = recipe
+        _check_names(list(proposed.values()))
+        for recipe in (*published, *proposed.values(), *space.comparison_rows(context)):
+            fixed = (recipe.encoder, recipe.profile, recipe.targets, recipe.scale)
+            assert fixed == (context.encoder, context.profile, context.targets, context.scale), (
+                "a recipe of another study"
+            )
+            assert Recipe.from_dict(recipe.to_dict()) == recipe, f"{recipe} is not made of literals"
+
+
+def _check_names(recipes: Sequence[Recipe]) -> None:
+    names = {title(recipe, TITLES) for recipe in recipes}
+    assert len({recipe.address for recipe in recipes}) == len(names) == len(recipes), "two rows have one name"
+
+
+def check_source(source: Source, datasets: Iterable[Dataset] | None = None) -> None:
+    """Check a source of rows on every split of the datasets (default: the catalogue) that it has.
+
+    Rules: its spec opens it again; languages are unique with English first; counts are right; fingerprints are hex and do not
+    change; labels fit; ids are unique; `take` returns some of the same rows in their order; parallel rows
+    have a text on both sides.
+    """
+    assert open_source(source.spec).spec == source.spec, f"{source.spec!r} does not open this source again"
+    seen = False
+    for d in datasets if datasets is not None else DATASETS.values():
+        for split in ("train", "validation", "test"):
+            languages = source.languages(d, split)
+            assert len(set(languages)) == len(languages), f"{d.name}/{split}: a language is listed twice"
+            rest = [tag for tag in languages if tag != "en"]
+            assert d.crosses or list(languages) == ["en"] * ("en" in languages) + sorted(rest), (
+                f"{d.name}/{split}: {languages}"
+            )
+            for language in languages:
+                _check_rows(source, d, language, split)
+                seen = True
+    assert seen, f"{source.spec!r} has none of the datasets"
+
+
+def _check_rows(source: Source, d: Dataset, language: str, split: str) -> None:
+    where = f"{d.name}/{language}/{split}"
+    stated, counted = source.stated_rows(d, language, split), source.num_rows(d, language, split)
+    assert stated in (None, counted), f"{where}: states {stated} rows and has {counted}"
+    fingerprint = source.fingerprint(d, language, split)
+    assert fingerprint == source.fingerprint(d, language, split), f"{where}: its fingerprint changes"
+    assert set(fingerprint) <= set(string.hexdigits) and len(fingerprint) >= 32, f"{where}: fingerprint {fingerprint!r}"
+    source.check_labels(d, language, split)
+    assert source.origin(d, language, split), f"{where}: comes from nowhere"
+    assert source.comes_from(d), f"{where}: comes from no source"
+    examples = source.examples(d, language, split)
+    assert len(examples) <= counted or d.regroup is not None, f"{where}: more examples than rows"
+    ids = [example.id for example in examples if not isinstance(example, Pair)]
+    assert len(set(ids)) == len(ids), f"{where}: an id stands twice"
+    take = max(1, len(examples) // 3)
+    few = source.examples(d, language, split, take)
+    rest = iter(examples)
+    assert len(few) <= take and all(example in rest for example in few), f"{where}: take={take} gives other rows"
+    if d.parallel_key is not None and language != "en" and "en" in source.languages(d, split):
+        for pair in source.parallel(d, language, split)[:5]:
+            assert isinstance(pair, Bitext) and pair.source and pair.target, f"{where}: {pair}"
+
+
+def check_store(make: Callable[[], Store]) -> None:
+    """Check a store of finished stages; `make` opens the same store again, which begins empty.
+
+    Rules: a stage is there whole or not at all; the first claim gets a folder, later ones None; what was published is found by
+    another process's view with the same content; a failed claim leaves nothing; a damaged stage is never used.
+    """
+    store = make()
+    assert not store.has(STAGE), "the store begins empty"
+    try:
+        with store.claim(STAGE) as folder:
+            assert folder is not None, "the first claim gets a folder"
+            (folder / "model.txt").write_text("half")
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        pass
+    assert not make().has(STAGE), "a claim that failed leaves no stage"
+    with store.claim(STAGE) as folder:
+        assert folder is not None, "a claim that failed is free again"
+        (folder / "model.txt").write_text("whole")
+        assert not make().has(STAGE), "a stage is invisible until it is published"
+        store.publish(STAGE, folder, {"kind": "target", "parent": ""})
+    for one in (store, make()):
+        assert one.has(STAGE) and one.fetch(STAGE), "a published stage is found"
+        assert one.info(STAGE) == {"kind": "target", "parent": ""}, "stage.json comes back as it was"
+        assert (one.folder(STAGE) / "model.txt").read_text() == "whole", "files come back as they were"
+        with one.claim(STAGE) as folder:
+            assert folder is None, "a finished stage is not claimed"
+    (store.folder(STAGE) / "model.txt").write_text("spoilt")
+    again = make()
+    if again.fetch(STAGE):  # a second copy, as at a URL, may stand in for the damaged one
+        assert (again.folder(STAGE) / "model.txt").read_text() == "whole", "a damaged stage is not used"

@@ -1,0 +1,117 @@
+"""The checks for third parties: our own implementations pass them, and what breaks a rule is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from search_spaces import space
+from search_spaces.space import SpaceContext
+from stepstone.testing import check_source, check_space, check_store
+from study.store.store import Store
+from trainables.catalogue import dataset
+from trainables.recipe import Recipe
+from trainables.sources import Source, open_source
+
+
+def test_a_store_passes_with_and_without_a_url(tmp_path: Path) -> None:
+    check_store(lambda: Store(tmp_path / "alone"))
+    check_store(lambda: Store(tmp_path / "shared", (tmp_path / "url").as_uri()))
+
+
+@pytest.mark.slow
+def test_the_pocket_source_passes(source: Source) -> None:
+    check_source(source)
+
+
+def test_a_mirror_passes(tmp_path: Path) -> None:
+    table = pa.table({"premise": ["a", "b"], "hypothesis": ["c", "d"], "label": [0, 1]})
+    for split in ("test", "validation"):
+        for language in ("de", "en"):
+            path = tmp_path / "facebook/xnli" / language / f"{split}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table, path)
+    check_source(open_source(f"mirror:{tmp_path}"))
+    with pytest.raises(AssertionError, match="has none of the datasets"):
+        check_source(open_source(f"mirror:{tmp_path}"), [dataset("pawsx")])
+
+
+def _no_baseline(context: SpaceContext) -> list[dict[str, Any]]:
+    return list(space("intermediate_tasks").published(context))[1:]
+
+
+def _forgetful() -> Callable[[Any, SpaceContext], Recipe]:
+    calls = iter(range(10**6))
+
+    def recipe(suggest: Any, context: SpaceContext) -> Recipe:
+        made = space("intermediate_tasks").recipe(suggest, context)
+        return made if made.is_baseline else replace(made, steps=next(calls))
+
+    return recipe
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "question mark": {"question": "An answer."},
+    "the first published row is the baseline": {"published": _no_baseline},
+    "gave another recipe": {"recipe": _forgetful()},
+    "a recipe of another study": {"comparison_rows": lambda context: [Recipe(encoder="other", **_fixed(context))]},
+    "outside of": {"published": lambda context: [_with_far_epochs(row) for row in _rows(context)]},
+}
+
+
+def _fixed(context: SpaceContext) -> dict[str, Any]:
+    return {"profile": context.profile, "targets": context.targets, "scale": context.scale}
+
+
+def _rows(context: SpaceContext) -> list[dict[str, Any]]:
+    return list(space("intermediate_tasks").published(context))
+
+
+def _with_far_epochs(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "epochs": 99.0} if "epochs" in row else dict(row)
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_a_space_that_breaks_a_rule_is_found(message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_space(replace(space("intermediate_tasks"), **BROKEN[message]))
+
+
+class Leaky(Store):
+    """A store that takes every stage for finished."""
+
+    def has(self, address: str) -> bool:
+        """Say yes."""
+        return True
+
+
+def test_a_store_that_breaks_a_rule_is_found(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="the store begins empty"):
+        check_store(lambda: Leaky(tmp_path))
+
+
+class Unsteady:
+    """A source whose fingerprints change."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.calls = source, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.source, name)
+
+    def fingerprint(self, *_: Any) -> str:
+        """Return another hash each time."""
+        self.calls += 1
+        return f"{self.calls:064x}"
+
+
+def test_a_source_that_breaks_a_rule_is_found(source: Source) -> None:
+    unsteady: Any = Unsteady(source)
+    with pytest.raises(AssertionError, match="its fingerprint changes"):
+        check_source(unsteady, [dataset("xnli")])
