@@ -1,4 +1,4 @@
-"""What alignment did, drawn: aligned on (down) x evaluated on (across), and the published table's lines."""
+"""Alignment section of the page: aligned on (down) x evaluated on (across)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ from typing import Any
 
 from dashboards.matrix import Report
 from dashboards.scale import scale
-from dashboards.square import Drawn, Square, draw
+from dashboards.square import Drawn, Square, draw_square
 
 NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """One target: its matrix, and the lines of the table as (name, cells)."""
+    """One target with its matrix and its published table's lines.
+
+    Attributes:
+        columns: (tag, name) of each language.
+        lines: (name, cells) of each line.
+    """
 
     target: str
     title: str
     facts: str
     square: Drawn
-    columns: tuple[tuple[str, str], ...]  # tag, name
+    columns: tuple[tuple[str, str], ...]
     lines: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def aligned(report: Report) -> list[Aligned]:
-    """A matrix and a table for every target that was aligned; [] where nothing was."""
+    """Make a matrix and a table for every aligned target."""
     return [_aligned(one, report.get("languages") or {}) for one in report.get("alignment") or []]
 
 
@@ -62,7 +67,7 @@ def _aligned(one: Mapping[str, Any], languages: Mapping[str, Any]) -> Aligned:
         target=str(one["target"]),
         title=str(one["title"]),
         facts=f"{measures}{beside}; translations by {one['translated_by']}",
-        square=draw(square, colours),
+        square=draw_square(square, colours),
         columns=tuple((tag, names[tag]) for tag in tags),
         lines=tuple((str(line["name"]), _cells(line, tags, main)) for line in one["table"]),
     )

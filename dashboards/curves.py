@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from dashboards.matrix import Report, is_best, rows_of
+from dashboards.matrix import Report, is_best, matrix_rows
 from dashboards.scale import number, ticks
 
 _LEFT, _WIDTH, _RIGHT, _TOP, _HEIGHT, _BOTTOM = 38, 270, 12, 18, 92, 18
-_POINTS = 90  # a line has at most so many points; more are averaged in equal bins
+_POINTS = 90  # maximum points of a line; more are averaged in equal bins
 
 Role = Literal["other", "baseline", "best"]
 Points = list[tuple[float, float]]
@@ -20,6 +20,8 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
+    """One line of a chart, with an optional band around it."""
+
     name: str
     role: Role
     points: Points
@@ -27,8 +29,8 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
-    """One stage: its loss over steps and, where it was measured, its English dev score over the same steps."""
+class CurvePanel:
+    """Charts of one stage: loss and, if measured, English dev score by step."""
 
     label: str
     caption: str
@@ -36,10 +38,10 @@ class Panel:
     dev: Markup
 
 
-def panels(report: Report) -> list[Panel]:
-    """A panel for each stage label: those that most recipes went through first."""
+def curve_panels(report: Report) -> list[CurvePanel]:
+    """Make a panel for each stage label, those of most recipes first."""
     found: dict[str, list[tuple[str, Role, Mapping[str, Any]]]] = {}
-    for index, row in enumerate(rows_of(report)):
+    for index, row in enumerate(matrix_rows(report)):
         role: Role = "baseline" if index == 0 else "best" if is_best(report, row) else "other"
         for label, curve in (row.get("curves") or {}).items():
             if curve:
@@ -48,11 +50,14 @@ def panels(report: Report) -> list[Panel]:
     return [panel for panel in drawn if panel.loss or panel.dev]
 
 
-def layers(report: Report) -> list[Panel]:
-    """A panel for each retrieval target whose layers were swept: the mean over languages by layer."""
+def layer_panels(report: Report) -> list[CurvePanel]:
+    """Make a panel for each target of a layer sweep.
+
+    It shows the mean over languages by layer.
+    """
     roles: dict[str, Role] = {
         str(row.get("address")): "baseline" if index == 0 else "best" if is_best(report, row) else "other"
-        for index, row in enumerate(rows_of(report))
+        for index, row in enumerate(matrix_rows(report))
     }
     drawn = []
     for target in (report.get("layers") or {}).values():
@@ -64,8 +69,8 @@ def layers(report: Report) -> list[Panel]:
         last = max((x for curve in curves for x, _ in curve.points), default=0.0)
         read = number(target.get("reads"))
         caption = f"{len(rows)} recipes" + (f"; the matrix reads layer {read:.0f}" if read is not None else "")
-        chart = draw("score by layer, mean over languages", curves, last, "layers")
-        drawn.append(Panel(str(target.get("title")), caption, chart, Markup("")))
+        chart = draw_chart("score by layer, mean over languages", curves, last, "layers")
+        drawn.append(CurvePanel(str(target.get("title")), caption, chart, Markup("")))
     return [panel for panel in drawn if panel.loss]
 
 
@@ -75,24 +80,24 @@ def _by_layer(values: object) -> Points:
     return _points([[layer, value] for layer, value in enumerate(values)])
 
 
-def _panel(label: str, curves: list[tuple[str, Role, Mapping[str, Any]]]) -> Panel:
+def _panel(label: str, curves: list[tuple[str, Role, Mapping[str, Any]]]) -> CurvePanel:
     losses = [Curve(name, role, _pairs(curve.get("step"), curve.get("loss"))) for name, role, curve in curves]
     scores = [Curve(name, role, _points(curve.get("dev"))) for name, role, curve in curves]
     last = max((x for curve in [*losses, *scores] for x, _ in curve.points), default=0.0)
     losses = [Curve(curve.name, curve.role, _thin(curve.points)) for curve in losses]
     caption = curves[0][0] if len(curves) == 1 else f"{len(curves)} recipes"
-    return Panel(label, caption, draw("loss", losses, last), draw("English dev score", scores, last))
+    return CurvePanel(label, caption, draw_chart("loss", losses, last), draw_chart("English dev score", scores, last))
 
 
 def _pairs(steps: object, values: object) -> Points:
-    """Points from two columns; a value that is not a finite number is left out."""
+    """Make points from two columns, without non-finite values."""
     if not isinstance(steps, Sequence) or not isinstance(values, Sequence):
         return []
     return _points([list(pair) for pair in zip(steps, values, strict=False)])
 
 
 def _thin(points: Points) -> Points:
-    """A long curve averaged in equal bins."""
+    """Average a long curve in equal bins."""
     if len(points) <= _POINTS:
         return points
     width = len(points) / _POINTS
@@ -112,12 +117,17 @@ def _points(values: object) -> Points:
     return sorted(points)
 
 
-def draw(
+def draw_chart(
     title: str, curves: list[Curve], last: float, unit: str = "steps", ends: tuple[float, float] | None = None
 ) -> Markup:
-    """One small chart; empty where no curve has a point. The baseline and the best recipe are drawn over the others.
+    """Draw one small chart as SVG; empty if no curve has a point.
 
-    ends: lowest and highest value of its scale, where several charts share one; else of its own curves and their bands.
+    The baseline and the best recipe are drawn over the others.
+
+    Args:
+        last: end of the x axis.
+        unit: unit of the x axis.
+        ends: lowest and highest value of the y axis, if several charts share it; None = those of the curves and bands.
     """
     curves = sorted(
         (curve for curve in curves if curve.points), key=lambda curve: ("other", "baseline", "best").index(curve.role)
@@ -157,7 +167,7 @@ def draw(
 
 
 def reach(curves: Iterable[Curve]) -> tuple[float, float]:
-    """The lowest and the highest value of curves that have points, bands included."""
+    """Find the lowest and the highest value of curves and their bands."""
     values = [y for curve in curves for _, y in curve.points]
     values += [y for curve in curves for _, *ends in curve.band for y in ends]
     return min(values), max(values)

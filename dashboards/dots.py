@@ -1,4 +1,4 @@
-"""The gains of every recipe in every language as dots, languages grouped by family."""
+"""Dot plot of the gains of all recipes by language, grouped by language family."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from dashboards.scale import signed, ticks
+from dashboards.scale import difference_text, ticks
 
 SOURCE = "en"  # the language that everything is trained in
 _LEFT, _WIDTH, _RIGHT, _ROW, _HEAD = 152, 376, 20, 19, 25
@@ -16,8 +16,11 @@ Gains = Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Language:
-    """A language as people know it; where nothing is known, the name is the tag and the rest is empty."""
+class LanguageLabel:
+    """Name, script and family of a language.
+
+    For an unknown language the name is the tag and the rest is empty.
+    """
 
     tag: str
     name: str
@@ -26,14 +29,22 @@ class Language:
 
     @property
     def detail(self) -> str:
+        """All parts in one line."""
         return ", ".join(part for part in (self.name, self.script and f"{self.script} script", self.family) if part)
 
 
-def strip(languages: Sequence[Language], gains: Sequence[Gains], best: Gains, name: str) -> Markup:
-    """A dot for each recipe and language: x = gain in points, y = language; the recipe `name` (best) is drawn large.
+def strip(languages: Sequence[LanguageLabel], gains: Sequence[Gains], best: Gains, name: str) -> Markup:
+    """Draw a dot for each recipe and language as SVG.
 
-    The small dots are one path of zero-length strokes, so forty languages and twenty recipes stay a few kilobytes.
-    Empty where no recipe but the baseline has a score.
+    x is the gain in points, y the language. The small dots are one path of zero-length strokes, so that forty languages
+    and twenty recipes take a few kilobytes.
+
+    Args:
+        best: gains of the best recipe, which is drawn with large dots.
+        name: name of the best recipe.
+
+    Returns:
+        Empty markup if only the baseline has scores.
     """
     values = sorted(gain for row in gains for gain in row.values() if gain is not None)
     if not values:
@@ -53,7 +64,7 @@ def strip(languages: Sequence[Language], gains: Sequence[Gains], best: Gains, na
         small += [f"M{across(gain)} {y}h0" for row in gains if (gain := row.get(one.tag)) is not None]
         if (gain := best.get(one.tag)) is not None:
             kind = "best" if not script or one.script == script else "best hollow"
-            words = f"{name}, {one.detail}: {signed(gain)}"
+            words = f"{name}, {one.detail}: {difference_text(gain)}"
             large.append(
                 Markup('<circle class="{}" cx="{}" cy="{}" r="5"><title>{}</title></circle>').format(
                     kind, across(gain), y, words
@@ -68,7 +79,11 @@ def strip(languages: Sequence[Language], gains: Sequence[Gains], best: Gains, na
 
 
 def _range(values: Sequence[float], best: Sequence[float]) -> tuple[float, float]:
-    """Zero, the best recipe and all but the outermost gains: one collapsed recipe must not squeeze the rest."""
+    """Choose the range of the x axis.
+
+    It includes zero, the best recipe and all but the outermost gains, so that one collapsed recipe does not squeeze the
+    rest.
+    """
     edge = len(values) // 50
     inner = values[edge : len(values) - edge]
     low, high = min(0.0, inner[0], *best), max(0.0, inner[-1], *best)
@@ -76,22 +91,31 @@ def _range(values: Sequence[float], best: Sequence[float]) -> tuple[float, float
     return low - pad, high + pad
 
 
-def _ordered(languages: Sequence[Language], best: Gains) -> list[Language]:
-    """The source, then families from large to small, in each the best recipe's largest gain first."""
+def _ordered(languages: Sequence[LanguageLabel], best: Gains) -> list[LanguageLabel]:
+    """Sort languages by family.
+
+    The source language comes first, then families from large to small; within each, by the best recipe's gain.
+    """
     sizes: dict[str, int] = {}
     for language in languages:
         sizes[language.family] = sizes.get(language.family, 0) + 1
 
-    def key(one: Language) -> tuple[bool, bool, int, str, float, str]:
+    def key(one: LanguageLabel) -> tuple[bool, bool, int, str, float, str]:
         return one.tag != SOURCE, not one.family, -sizes[one.family], one.family, -(best.get(one.tag) or 0.0), one.name
 
     return sorted(languages, key=key)
 
 
-def _places(languages: Sequence[Language]) -> tuple[list[tuple[str, float]], list[tuple[Language, float]], float]:
-    """Where each family's heading and each language's line go, and where the last one ends."""
+def _places(
+    languages: Sequence[LanguageLabel],
+) -> tuple[list[tuple[str, float]], list[tuple[LanguageLabel, float]], float]:
+    """Place family headings and language lines on the y axis.
+
+    Returns:
+        (heading, y), (language, y), and the end of the last line.
+    """
     heads: list[tuple[str, float]] = []
-    places: list[tuple[Language, float]] = []
+    places: list[tuple[LanguageLabel, float]] = []
     top, family, named = 4.0, "", any(one.family for one in languages)
     for one in languages:
         group = "Source language" if one.tag == SOURCE else one.family or "Other"
@@ -109,7 +133,7 @@ def _axis(low: float, high: float, across: Callable[[float], float], bottom: flo
         kind = "zero" if tick == 0 else "grid"
         out.append(Markup('<path class="{}" d="M{} 0V{}"/>').format(kind, across(tick), bottom + 4))
         digits = 0 if tick == round(tick) else 1
-        out.append(_label(across(tick), bottom + 19, signed(tick, digits), "quiet", "middle"))
+        out.append(_label(across(tick), bottom + 19, difference_text(tick, digits), "quiet", "middle"))
     out.append(_label(_LEFT + _WIDTH / 2, bottom + 37, "points above or below the baseline", "quiet", "middle"))
     return out
 

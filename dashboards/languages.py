@@ -1,6 +1,6 @@
-"""One target, language by language: a table of every recipe and a plot of the gains grouped by language family.
+"""Section by language: for each target a table and a plot of gains by language family.
 
-A target whose "languages" are pairs is a matrix for every recipe instead.
+A target whose "languages" are pairs has a matrix for every recipe instead.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from typing import Any
 from markupsafe import Markup
 
 from dashboards import pairs
-from dashboards.dots import SOURCE, Language, strip
-from dashboards.matrix import Report, counted, is_best, rows_of, title_of
-from dashboards.scale import Scale, Side, interval, number, plain, scale, signed
+from dashboards.dots import SOURCE, LanguageLabel, strip
+from dashboards.matrix import Report, counted, is_best, matrix_rows, title_of
+from dashboards.scale import Scale, Side, difference_text, number, read_interval, scale, score_text
 from dashboards.square import Drawn
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One recipe in one language. Two numbers (F1, exact match) for question answering, else one."""
+    """Score of one recipe in one language.
+
+    There are two numbers (F1, exact match) for question answering, otherwise one.
+    """
 
     absolute: tuple[str, ...]
     difference: tuple[str, ...]
@@ -29,7 +32,9 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LanguageLine:
+    """One recipe's row of the table."""
+
     name: str
     status: str
     baseline: bool
@@ -40,38 +45,44 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
-    """The drill-down of one target."""
+class LanguagePanel:
+    """Table, plot or matrices of one target.
+
+    Attributes:
+        measures: names of the numbers in each cell, first to last.
+        reading: summary of the plot in one sentence.
+        squares: matrices of language pairs, instead of table and plot.
+    """
 
     name: str
     title: str
     facts: str
     note: str
-    languages: tuple[Language, ...]
-    lines: tuple[Line, ...]
-    measures: tuple[str, ...]  # names of the numbers in each cell, first to last
+    languages: tuple[LanguageLabel, ...]
+    lines: tuple[LanguageLine, ...]
+    measures: tuple[str, ...]
     scale: Scale
     plot: Markup
-    reading: str  # the plot in a sentence
-    squares: tuple[Drawn, ...] = ()  # of pairs of languages, in place of the table and the plot
+    reading: str
+    squares: tuple[Drawn, ...] = ()
 
 
-def panels(report: Report) -> list[Panel]:
-    """A drill-down for each target, in the report's order."""
+def language_panels(report: Report) -> list[LanguagePanel]:
+    """Make a panel for each target, in the report's order."""
     return [_panel(report, target) for target in report.get("targets") or []]
 
 
 def measures_of(target: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The metrics to show for a target: its main ones, whose mean its number is."""
+    """Choose the metrics to show: the main ones, whose mean is the score."""
     main = tuple(str(name) for name in target.get("main") or ())
     if main and set(main) <= values.keys():
         return main
     return main[:1] if not values else tuple(values)[:1]
 
 
-def _panel(report: Report, target: Mapping[str, Any]) -> Panel:
+def _panel(report: Report, target: Mapping[str, Any]) -> LanguagePanel:
     name = str(target.get("name"))
-    rows = rows_of(report)
+    rows = matrix_rows(report)
     table = [_languages_of(row, name) for row in rows]
     languages = _languages(report, target, table)
     example = next((values for row in table for values in row.values() if values), {})
@@ -90,7 +101,7 @@ def _panel(report: Report, target: Mapping[str, Any]) -> Panel:
     )
     chosen = next((i for i, row in enumerate(rows) if i and is_best(report, row)), None)
     best = gains[chosen] if chosen is not None else {}
-    return Panel(
+    return LanguagePanel(
         name=name,
         title=title_of(target),
         facts=_facts(target, len(languages), "language"),
@@ -111,14 +122,14 @@ def _pairs_panel(
     gains: Sequence[pairs.Scores],
     measures: Sequence[str],
     colours: Scale,
-) -> Panel:
+) -> LanguagePanel:
     known = target["pairs"].get("languages") or {}
     languages = _ordered(known, known)
     rows = [
         (str(row.get("name") or "unnamed"), is_best(report, row), main[index], gains[index])
-        for index, row in enumerate(rows_of(report))
+        for index, row in enumerate(matrix_rows(report))
     ]
-    return Panel(
+    return LanguagePanel(
         name=str(target.get("name")),
         title=title_of(target),
         facts=_facts(target, len(target.get("languages") or ()), f"pair of {len(languages)} languages"),
@@ -141,18 +152,23 @@ def _languages_of(row: Mapping[str, Any], target: str) -> dict[str, Mapping[str,
     return dict(part.get("languages") or {})
 
 
-def _languages(report: Report, target: Mapping[str, Any], table: Sequence[Mapping[str, Any]]) -> tuple[Language, ...]:
-    """The source first, then by family and name; what a row scored but the target did not list is shown too."""
+def _languages(
+    report: Report, target: Mapping[str, Any], table: Sequence[Mapping[str, Any]]
+) -> tuple[LanguageLabel, ...]:
+    """List the languages of a target, the source language first.
+
+    The others are sorted by family and name. Languages that only a row has are included.
+    """
     known = report.get("languages") or {}
     return _ordered(dict.fromkeys([*(target.get("languages") or []), *(tag for row in table for tag in row)]), known)
 
 
-def _ordered(tags: Iterable[str], known: Mapping[str, Any]) -> tuple[Language, ...]:
+def _ordered(tags: Iterable[str], known: Mapping[str, Any]) -> tuple[LanguageLabel, ...]:
     found = []
     for tag in tags:
         about = known.get(tag) or {}
         words = [str(about.get(key) or "") for key in ("name", "script", "family")]
-        found.append(Language(str(tag), words[0] or str(tag), words[1], words[2]))
+        found.append(LanguageLabel(str(tag), words[0] or str(tag), words[1], words[2]))
     return tuple(sorted(found, key=lambda one: (one.tag != SOURCE, not one.family, one.family, one.name)))
 
 
@@ -186,42 +202,42 @@ def _line(
     values: Mapping[str, Mapping[str, Any]],
     base: Mapping[str, Mapping[str, Any]],
     gains: Mapping[str, float | None],
-    languages: Sequence[Language],
+    languages: Sequence[LanguageLabel],
     measures: Sequence[str],
     colours: Scale,
     *,
     baseline: bool,
-) -> Line:
+) -> LanguageLine:
     scores = []
     for language in languages:
         own, other = values.get(language.tag) or {}, base.get(language.tag) or {}
-        absolute = tuple(plain(number(own.get(measure))) for measure in measures)
-        apart = tuple(signed(_minus(number(own.get(m)), number(other.get(m)))) for m in measures)
+        absolute = tuple(score_text(number(own.get(measure))) for measure in measures)
+        apart = tuple(difference_text(_minus(number(own.get(m)), number(other.get(m)))) for m in measures)
         gain = None if baseline else gains.get(language.tag)
         if all(one is None for one in (number(own.get(measure)) for measure in measures)):
-            absolute = apart = (plain(None),)
+            absolute = apart = (score_text(None),)
         difference = absolute if baseline else apart
         scores.append(Score(absolute, difference, colours.side(gain), colours.strength(gain)))
     part = (row.get("targets") or {}).get(target) or {}
     mean, gain = number(part.get("mean")), None if baseline else number(part.get("gain"))
-    bounds = interval(part.get("interval"))
-    shown = plain(mean) if baseline else signed(gain)
-    return Line(
+    bounds = read_interval(part.get("interval"))
+    shown = score_text(mean) if baseline else difference_text(gain)
+    return LanguageLine(
         name=str(row.get("name") or "unnamed"),
         status=str(row.get("status") or ""),
         baseline=baseline,
         best=is_best(report, row) and not baseline,
         scores=tuple(scores),
-        mean=Score((plain(mean),), (shown,), colours.side(gain), colours.strength(gain)),
-        bounds="" if baseline or not bounds else f"{signed(bounds[0])} to {signed(bounds[1])}",
+        mean=Score((score_text(mean),), (shown,), colours.side(gain), colours.strength(gain)),
+        bounds="" if baseline or not bounds else f"{difference_text(bounds[0])} to {difference_text(bounds[1])}",
     )
 
 
-def _reading(languages: Sequence[Language], best: Mapping[str, float | None]) -> str:
+def _reading(languages: Sequence[LanguageLabel], best: Mapping[str, float | None]) -> str:
     names = {language.tag: language.name for language in languages}
     ranked = sorted(((gain, names[tag]) for tag, gain in best.items() if gain is not None), reverse=True)
-    up = [f"{name} {signed(gain)}" for gain, name in ranked if gain >= 0.05][:3]
-    down = [f"{name} {signed(gain)}" for gain, name in reversed(ranked) if gain <= -0.05][:3]
+    up = [f"{name} {difference_text(gain)}" for gain, name in ranked if gain >= 0.05][:3]
+    down = [f"{name} {difference_text(gain)}" for gain, name in reversed(ranked) if gain <= -0.05][:3]
     if not ranked:
         return ""
     parts = [f"Largest gains: {', '.join(up)}." if up else "No language gains."]

@@ -1,6 +1,6 @@
-"""The transfer matrix: recipes down, targets across, differences from the baseline in colour.
+"""Transfer matrix: recipes down, targets across, differences from the baseline in colour.
 
-`matrix` works out the cells once; the page draws them as a table and `to_svg` as a picture that stands alone.
+`matrix` computes the cells; the page draws them as a table and `to_svg` as a standalone picture.
 """
 
 from __future__ import annotations
@@ -12,14 +12,25 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dashboards.scale import Certainty, Scale, Side, certainty, interval, number, plain, scale, signed, tidy
+from dashboards.scale import (
+    Certainty,
+    Scale,
+    Side,
+    certainty,
+    difference_text,
+    number,
+    read_interval,
+    scale,
+    score_text,
+    tidy,
+)
 
 Report = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One number, ready to draw. `detail` says it in words for a pointer or a screen reader."""
+class MatrixCell:
+    """One number, ready to draw; `detail` is its tooltip."""
 
     absolute: str
     difference: str
@@ -31,8 +42,8 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One recipe. `selection` is the English-dev gain that the choice of the best was made with."""
+class MatrixLine:
+    """One recipe; `selection` is its gain in the scores that choose the best recipe."""
 
     name: str
     status: str
@@ -40,12 +51,14 @@ class Line:
     best: bool
     selection: str
     detail: str
-    cells: tuple[Cell, ...]
-    average: Cell
+    cells: tuple[MatrixCell, ...]
+    average: MatrixCell
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """One target."""
+
     name: str
     title: str
     detail: str
@@ -53,17 +66,24 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
+    """All cells of the transfer matrix.
+
+    Attributes:
+        selects: a row has an English dev gain.
+        unknowns: a gain has no interval.
+    """
+
     columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[MatrixLine, ...]
     scale: Scale
-    selects: bool  # some row has an English-dev gain to show
-    unknowns: bool  # some gain has no interval
+    selects: bool
+    unknowns: bool
 
 
 def matrix(report: Report) -> Matrix:
-    """Every cell of the matrix; the first line is the baseline with its own scores."""
+    """Compute all cells; the first line has the baseline's own scores."""
     targets = list(report.get("targets") or [])
-    rows = rows_of(report)
+    rows = matrix_rows(report)
     gains = [number(part.get("gain")) for row in rows[1:] for part in [row, *(row.get("targets") or {}).values()]]
     colours = scale(gains)
     base = rows[0] if rows else {}
@@ -78,14 +98,17 @@ def matrix(report: Report) -> Matrix:
     )
 
 
-def rows_of(report: Report) -> list[Mapping[str, Any]]:
-    """The rows, baseline first. A study that has finished nothing else may hold its baseline only by that name."""
+def matrix_rows(report: Report) -> list[Mapping[str, Any]]:
+    """List the rows of a report, the baseline first.
+
+    A study that has finished nothing else may have its baseline only in `baseline`.
+    """
     rows = list(report.get("matrix") or [])
     return rows or [row for row in [report.get("baseline")] if row]
 
 
 def is_best(report: Report, row: Mapping[str, Any]) -> bool:
-    """Whether a row is the recipe that the report names as best."""
+    """Return whether a row is the report's best recipe."""
     best = report.get("best") or {}
     key = "address" if best.get("address") else "name"
     return bool(best.get(key)) and row.get(key) == best[key]
@@ -100,13 +123,16 @@ def _column(target: Mapping[str, Any]) -> Column:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of languages, or of pairs of them, in words: "1 language", "64 pairs of 8 languages"."""
+    """Format a number of languages or pairs of languages.
+
+    Examples are "1 language" and "64 pairs of 8 languages".
+    """
     first, space, rest = noun.partition(" ")
     return f"{number} {first}{'' if number == 1 else 's'}{space}{rest}"
 
 
 def title_of(target: Mapping[str, Any]) -> str:
-    """A target's short human name."""
+    """Return the display name of a target."""
     return str(target.get("title") or target.get("name") or "")
 
 
@@ -116,7 +142,7 @@ def _line(
     base: Mapping[str, Any],
     targets: Sequence[Mapping[str, Any]],
     colours: Scale,
-) -> Line:
+) -> MatrixLine:
     baseline = row is base
     name = str(row.get("name") or "unnamed")
     parts = row.get("targets") or {}
@@ -126,12 +152,12 @@ def _line(
         for target in targets
     )
     selection = number(row.get("selection"))
-    return Line(
+    return MatrixLine(
         name=name,
         status=status,
         baseline=baseline,
         best=is_best(report, row) and not baseline,
-        selection="" if baseline else signed(selection),
+        selection="" if baseline else difference_text(selection),
         detail=_about(row, name, status, selection),
         cells=cells,
         average=_cell(f"{name}, average over targets", row, "average", baseline, colours, status),
@@ -143,30 +169,30 @@ def _about(row: Mapping[str, Any], name: str, status: str, selection: float | No
     words = [
         status,
         f"seeds {seeds}" if seeds else "",
-        f"English dev {signed(selection)}" if selection is not None else "",
+        f"English dev {difference_text(selection)}" if selection is not None else "",
         f"recipe {str(row['address'])[:12]}" if row.get("address") else "",
         f"MLflow run {row['run_id']}" if row.get("run_id") else "",
     ]
     return f"{name}: " + "; ".join(word for word in words if word)
 
 
-def _cell(where: str, part: Mapping[str, Any], key: str, baseline: bool, colours: Scale, status: str) -> Cell:
+def _cell(where: str, part: Mapping[str, Any], key: str, baseline: bool, colours: Scale, status: str) -> MatrixCell:
     score = number(part.get(key))
     gain = None if baseline else number(part.get("gain"))
-    bounds = None if baseline else interval(part.get("interval"))
+    bounds = None if baseline else read_interval(part.get("interval"))
     sure = certainty(gain, bounds)
-    ends = f"{signed(bounds[0])} to {signed(bounds[1])}" if bounds else ""
+    ends = f"{difference_text(bounds[0])} to {difference_text(bounds[1])}" if bounds else ""
     if score is None and gain is None:
         detail = f"{where}: no score ({status or 'not run'})"
     elif baseline:
-        detail = f"{where}: {plain(score)}"
+        detail = f"{where}: {score_text(score)}"
     else:
         why = f", 95 % interval {ends}" if ends else ", no interval"
         noise = " (includes 0)" if sure == "noise" else ""
-        detail = f"{where}: {plain(score)}, {signed(gain)} against the baseline{why}{noise}"
-    return Cell(
-        absolute=plain(score),
-        difference=plain(score) if baseline else signed(gain),
+        detail = f"{where}: {score_text(score)}, {difference_text(gain)} against the baseline{why}{noise}"
+    return MatrixCell(
+        absolute=score_text(score),
+        difference=score_text(score) if baseline else difference_text(gain),
         side=colours.side(gain),
         strength=colours.strength(gain),
         certainty=sure,
@@ -188,7 +214,10 @@ text{font:13px system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',sans-
 
 
 def to_svg(report: Report) -> str:
-    """The matrix as one SVG file: no fonts, scripts or links of its own; follows light and dark mode."""
+    """Draw the matrix as a standalone SVG file.
+
+    It has no fonts, scripts or links, and follows light and dark mode.
+    """
     view = matrix(tidy(report))
     report = tidy(report)
     left = 24 + int(8.2 * max((len(_svg_name(line)) for line in view.lines), default=8))
@@ -231,13 +260,13 @@ def _headings(titles: list[list[str]], left: int, head: int) -> list[Markup]:
     return out
 
 
-def _svg_name(line: Line) -> str:
+def _svg_name(line: MatrixLine) -> str:
     name = line.name if len(line.name) <= 40 else line.name[:39] + "\N{HORIZONTAL ELLIPSIS}"
     status = "" if line.status in ("complete", "") else f" ({line.status})"
     return ("\N{BLACK STAR} " if line.best else "") + name + status
 
 
-def _svg_line(line: Line, left: int, top: int) -> list[Markup]:
+def _svg_line(line: MatrixLine, left: int, top: int) -> list[Markup]:
     middle = top + _CELL_H / 2 + 4
     out = [
         _text(left - 10, middle, _svg_name(line), "strong" if line.best else "quiet" if line.baseline else "", "end")
@@ -271,9 +300,11 @@ def _legend(view: Matrix, height: int) -> Markup:
     ).format(y=y)
     return Markup("").join(
         [
-            _text(90, y + 11, signed(-limit) + (" or less" if view.scale.clipped else ""), "small quiet", "end"),
+            _text(
+                90, y + 11, difference_text(-limit) + (" or less" if view.scale.clipped else ""), "small quiet", "end"
+            ),
             *swatches,
-            _text(228, y + 11, signed(limit) + (" or more" if view.scale.clipped else ""), "small quiet"),
+            _text(228, y + 11, difference_text(limit) + (" or more" if view.scale.clipped else ""), "small quiet"),
             hatch,
             _text(348, y + 11, "striped: the 95 % interval includes 0; bold: it does not", "small quiet"),
         ]

@@ -1,7 +1,7 @@
-"""The report as one HTML page that needs nothing else: no network, no storage, no files beside it.
+"""Report as one self-contained HTML page: no network, storage or other files.
 
-It is shown inside MLflow in a sandboxed frame, so its script may only rearrange what is already on the page. Everything
-that comes from data is escaped: the template with jinja2's autoescape, the pictures with `Markup.format`.
+MLflow shows it in a sandboxed frame, so its script may only rearrange what is already on the page. All data is escaped: in
+the template by jinja2's autoescape, in pictures by `Markup.format`.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from dashboards import aligned, curves, epochs, languages
-from dashboards.matrix import Report, matrix, rows_of
-from dashboards.scale import interval, number, plain, signed, tidy
+from dashboards.matrix import Report, matrix, matrix_rows
+from dashboards.scale import difference_text, number, read_interval, score_text, tidy
 
-_PLAIN = ("study", "question", "headline", "pocket", "notes", "created", "version")  # used in the template as they are
+_PLAIN = ("study", "question", "headline", "pocket", "notes", "created", "version")  # used unchanged in the template
 _FAILURE = ("name", "address", "reason", "traceback")
 _SHOWN_CURVES = 9  # panels that are open at once; the rest are folded
 _SELECTION = {
-    "english_dev": "English development scores; no target-language score was looked at",
-    "target_dev": "target-language development scores (an oracle: it looks at what it reports)",
+    "english_dev": "English development scores; no target-language score was used",
+    "target_dev": "target-language development scores (an oracle: it uses the scores that it reports)",
 }
 
 
 def render(report: Mapping[str, Any]) -> str:
-    """The page of one study, from the report dictionary.
+    """Render the page of one study from the report dictionary.
 
     Missing and empty parts (no best recipe, a pruned row without targets, a gain without an interval) leave a gap or a
-    dash, never an error: a study is looked at while it runs.
+    dash and raise no error, since a page can be made while a study runs.
     """
     report = tidy(report)
-    drawn = curves.panels(report)
+    drawn = curves.curve_panels(report)
     return _template().render(
         report={**dict.fromkeys(_PLAIN), **report},
         failures=[{**dict.fromkeys(_FAILURE), **failure} for failure in report.get("failures") or []],
@@ -43,15 +43,15 @@ def render(report: Mapping[str, Any]) -> str:
         js=Markup(_read("page.js")),
         facts=_facts(report),
         matrix=matrix(report),
-        panels=languages.panels(report),
+        panels=languages.language_panels(report),
         curves=drawn[:_SHOWN_CURVES],
         more_curves=drawn[_SHOWN_CURVES:],
-        layers=curves.layers(report),
+        layers=curves.layer_panels(report),
         aligned=aligned.aligned(report),
         epochs=epochs.section(report),
         best=_best(report),
         runs=_runs(report),
-        signed=signed,
+        signed=difference_text,
     )
 
 
@@ -66,7 +66,7 @@ def _read(name: str) -> str:
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
-    """What a reader must know to weigh the numbers, as (name, value) pairs; what is not there is left out."""
+    """List the study's settings as (name, value), without empty ones."""
     trials, stages = report.get("trials") or {}, report.get("stages") or {}
     scale = number(report.get("scale"))
     profile = str(report.get("profile") or "")
@@ -100,11 +100,13 @@ def _best(report: Report) -> dict[str, str] | None:
     best = report.get("best")
     if not best:
         return None
-    bounds = interval(best.get("interval"))
+    bounds = read_interval(best.get("interval"))
     gain = number(best.get("gain"))
     seeds = number(report.get("seeds")) or 0
-    points = f"{signed(gain)} points on average over the targets" if gain is not None else ""
-    sure = f", 95 % interval {signed(bounds[0])} to {signed(bounds[1])}" if bounds else ", no interval"
+    points = f"{difference_text(gain)} points on average over the targets" if gain is not None else ""
+    sure = ", no interval"
+    if bounds:
+        sure = f", 95 % interval {difference_text(bounds[0])} to {difference_text(bounds[1])}"
     over = f", {seeds:.0f} seed{'' if seeds == 1 else 's'}" if seeds else ""
     return {
         "name": str(best.get("name") or ""),
@@ -116,16 +118,16 @@ def _best(report: Report) -> dict[str, str] | None:
 
 
 def _runs(report: Report) -> list[dict[str, str]]:
-    """Where each row's numbers come from."""
+    """List the recipe, seeds and MLflow run of each row."""
     return [
         {
             "name": str(row.get("name") or "unnamed"),
             "status": str(row.get("status") or ""),
             "seeds": ", ".join(str(seed) for seed in row.get("seeds") or []),
-            "average": plain(number(row.get("average"))),
+            "average": score_text(number(row.get("average"))),
             "address": str(row.get("address") or ""),
             "run": str(row.get("run_id") or ""),
             "recipe": json.dumps(row.get("recipe") or {}, ensure_ascii=False, sort_keys=True),
         }
-        for row in rows_of(report)
+        for row in matrix_rows(report)
     ]

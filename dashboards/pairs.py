@@ -1,28 +1,31 @@
-"""Targets whose "languages" are pairs: one matrix of sentence 1 x sentence 2 for every recipe."""
+"""Matrices of sentence 1 x sentence 2, for targets whose "languages" are pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dashboards.dots import Language
+from dashboards.dots import LanguageLabel
 from dashboards.scale import Scale
-from dashboards.square import Drawn, Square, draw
+from dashboards.square import Drawn, Square, draw_square
 
 Scores = Mapping[str, float | None]  # tag of a pair -> score
 
 
 def squares(
     pairs: Mapping[str, Any],
-    languages: Sequence[Language],
+    languages: Sequence[LanguageLabel],
     rows: Sequence[tuple[str, bool, Scores, Scores]],
     colours: Scale,
 ) -> tuple[Drawn, ...]:
-    """The matrix of every recipe that has scores: the baseline, the best, and the others in their order.
+    """Draw a matrix for every recipe that has scores.
 
-    pairs: what the report says of the target's tags, `of`: tag -> [language of sentence 1, of sentence 2].
-    languages: those of both sides, in the order to show them. rows: (recipe, whether it is the best, scores,
-    differences from the baseline), the baseline first.
+    The baseline comes first, then the best recipe, then the others in their order.
+
+    Args:
+        pairs: the report's entry on the target's pairs; `of`: tag -> [language of sentence 1, of sentence 2].
+        languages: languages of both sides, in display order.
+        rows: (recipe, whether it is the best, scores, differences from the baseline), the baseline first.
     """
     tags = {tuple(sides): tag for tag, sides in (pairs.get("of") or {}).items()}
     labels = tuple(language.tag for language in languages)
@@ -32,7 +35,7 @@ def squares(
         return [[scores.get(tags.get((first, second), "")) for second in labels] for first in labels]
 
     drawn = [
-        draw(
+        draw_square(
             Square(
                 caption=name,
                 rows=labels,

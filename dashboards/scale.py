@@ -1,4 +1,4 @@
-"""Numbers as people read them, and the one colour scale that the page and the picture share."""
+"""Number formatting, and the colour scale of page and picture."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Side = Literal["up", "down", "level", "empty"]
 Certainty = Literal["clear", "noise", "unknown"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-# Not allowed in XML, so they would break the standalone SVG; tracebacks and tokenizer output do hold them.
+# Not allowed in XML, so they would break the standalone SVG; tracebacks and tokenizer output may contain them.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
 def tidy(value: Any) -> Any:
-    """The same JSON-like value with every string free of terminal colours and of characters that XML forbids."""
+    """Remove terminal colours and characters that XML forbids from a JSON value."""
     if isinstance(value, str):
         return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", _ANSI.sub("", value))
     if isinstance(value, Mapping):
@@ -31,27 +31,27 @@ def tidy(value: Any) -> Any:
 
 
 def number(value: object) -> float | None:
-    """A finite float, or None for anything that is not one (None, NaN, text, a flag)."""
+    """Return a finite float, or None for anything else (None, NaN, text, a bool)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if math.isfinite(value) else None
 
 
-def interval(value: object) -> tuple[float, float] | None:
-    """The two ends of an interval, or None where there is none."""
+def read_interval(value: object) -> tuple[float, float] | None:
+    """Return the two ends of an interval, or None for anything else."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         return None
     low, high = number(value[0]), number(value[1])
     return None if low is None or high is None else (low, high)
 
 
-def plain(value: float | None, digits: int = 1) -> str:
-    """A score, `62.1`; a dash for a missing one."""
+def score_text(value: float | None, digits: int = 1) -> str:
+    """Format a score as `62.1`; a missing one is a dash."""
     return DASH if value is None else f"{_rounded(value, digits):.{digits}f}".replace("-", MINUS)
 
 
-def signed(value: float | None, digits: int = 1) -> str:
-    """A difference with its sign, `+1.3`; no sign where it rounds to zero."""
+def difference_text(value: float | None, digits: int = 1) -> str:
+    """Format a difference as `+1.3`; zero has no sign, a missing one is a dash."""
     if value is None:
         return DASH
     shown = _rounded(value, digits)
@@ -63,7 +63,11 @@ def _rounded(value: float, digits: int) -> float:
 
 
 def certainty(gain: float | None, bounds: tuple[float, float] | None) -> Certainty:
-    """Whether a gain's interval leaves out 0 (clear), includes it (noise), or is not there (unknown)."""
+    """Classify a gain by its interval.
+
+    Returns:
+        "clear" if the interval excludes 0, "noise" if it includes 0, "unknown" if there is none.
+    """
     if gain is None or bounds is None:
         return "unknown"
     return "noise" if bounds[0] <= 0 <= bounds[1] else "clear"
@@ -71,26 +75,32 @@ def certainty(gain: float | None, bounds: tuple[float, float] | None) -> Certain
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A diverging scale, symmetric around 0. `limit` is the gain, in points, of the full colour."""
+    """A diverging colour scale, symmetric around 0.
+
+    Attributes:
+        limit: gain in points that has the full colour.
+        clipped: some gains are beyond the limit and share its colour.
+    """
 
     limit: float
-    clipped: bool  # some gains are beyond the limit and share its colour
+    clipped: bool
 
     def strength(self, gain: float | None) -> float:
-        """How much of the full colour a gain gets, 0 to 1."""
+        """Return a gain's share of the full colour, 0 to 1."""
         return 0.0 if gain is None else round(min(1.0, abs(gain) / self.limit), 3)
 
     def side(self, gain: float | None) -> Side:
-        """Which of the two colours a gain gets."""
+        """Return which of the two colours a gain has."""
         if gain is None:
             return "empty"
         return "up" if gain > 0 else "down" if gain < 0 else "level"
 
 
 def scale(gains: Iterable[float | None]) -> Scale:
-    """The colour scale of a table of gains: a round limit that one collapsed recipe cannot wash out.
+    """Choose the colour scale of a table of gains.
 
-    The limit covers nine in ten of the gains and is at least one point, so that a table of small noise looks small.
+    The limit is a round number that covers nine in ten of the gains, so that one collapsed recipe does not wash out the
+    rest. It is at least one point, so that small noise has weak colours.
     """
     sizes = sorted(abs(gain) for gain in gains if gain is not None)
     if not sizes:
@@ -101,13 +111,16 @@ def scale(gains: Iterable[float | None]) -> Scale:
 
 
 def round_up(value: float) -> float:
-    """The next number with one leading digit, give or take a half: 1.2 -> 1.5, 7 -> 8, 23 -> 30."""
+    """Round up to a number with one leading digit, or 1.5: 1.2 -> 1.5, 7 -> 8, 23 -> 30."""
     unit = 10.0 ** math.floor(math.log10(value))
     return next((step * unit for step in _STEPS if step * unit >= value - 1e-9), 10 * unit)
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """About `count` round numbers inside [low, high], ascending; both ends included only where they are round."""
+    """Choose about `count` round numbers inside [low, high], ascending.
+
+    The ends are included only if they are round.
+    """
     if not high > low:
         return [low]
     raw = (high - low) / count

@@ -1,6 +1,6 @@
-"""A matrix of language x language: a score in each cell, or its difference from the baseline, with the means.
+"""Matrix of language x language: scores or differences from the baseline, with means.
 
-What rows and columns are is the caller's to say: sentence 1 x sentence 2, aligned on x evaluated on. The page draws it.
+The caller defines rows and columns, such as sentence 1 x sentence 2, or aligned on x evaluated on. The page draws it.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
-from dashboards.scale import Scale, Side, plain, signed
+from dashboards.scale import Scale, Side, difference_text, score_text
 
 Values = Sequence[Sequence[float | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Square:
-    """The numbers of one matrix, in points (0 to 100).
+    """Numbers of one matrix, in points (0 to 100).
 
-    rows, columns: labels, as a rule tags of languages; equal labels of row and column are the diagonal.
-    values: one sequence per row; None = not measured. gains: differences from the baseline in the same shape; None for
-    the baseline itself. names: label -> what it is called.
+    Attributes:
+        rows, columns: labels, usually language tags; equal labels of row and column are the diagonal.
+        values: scores [rows x columns]; None = not measured.
+        gains: differences from the baseline in the same shape; None for the baseline itself.
+        names: label -> display name.
     """
 
     caption: str
@@ -36,8 +38,12 @@ class Square:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One number as text. `strength` is that of the colour: of a difference as everywhere, of a score from low to high."""
+class SquareCell:
+    """One number as text with its colour.
+
+    Attributes:
+        strength: share of the full colour, 0 to 1: of a difference by its size, of a score from lowest to highest.
+    """
 
     absolute: str
     difference: str
@@ -47,63 +53,77 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SquareLine:
+    """One row with its mean."""
+
     label: str
     name: str
-    cells: tuple[Cell, ...]
-    mean: Cell
+    cells: tuple[SquareCell, ...]
+    mean: SquareCell
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over many cells, in words; `note` says over which."""
+    """A mean over many cells; `note` describes which."""
 
     name: str
     note: str
-    cell: Cell
+    cell: SquareCell
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A matrix ready to draw."""
+    """A matrix, ready to draw.
+
+    Attributes:
+        columns: (label, name) of each column.
+        means: means of the columns.
+        scale: colour scale of differences; None for scores, whose colours go from `lowest` to `highest`.
+    """
 
     caption: str
     mark: str
     row_title: str
     column_title: str
-    columns: tuple[tuple[str, str], ...]  # label, name
-    lines: tuple[Line, ...]
-    means: tuple[Cell, ...]  # of the columns
-    mean: Cell
+    columns: tuple[tuple[str, str], ...]
+    lines: tuple[SquareLine, ...]
+    means: tuple[SquareCell, ...]
+    mean: SquareCell
     summary: tuple[Mean, ...]
-    scale: Scale | None  # of the differences; None for scores, whose colours go from `lowest` to `highest`
+    scale: Scale | None
     lowest: str
     highest: str
 
 
-def draw(square: Square, colours: Scale) -> Drawn:
-    """The cells of a matrix with their colours, and the means of rows, columns, diagonal and the rest.
+def draw_square(square: Square, colours: Scale) -> Drawn:
+    """Compute the cells, colours and means of a matrix.
 
-    A mean is over the cells that are there. `colours` is the scale of the differences, shared by all matrices of a set;
-    scores (without `gains`) are coloured from the lowest to the highest of their own matrix.
+    There are means of rows, columns, diagonal and the rest, over measured cells.
+
+    Args:
+        colours: scale of the differences, shared by all matrices of a set; scores (without `gains`) are coloured from the
+            lowest to the highest of their own matrix.
     """
     places = [(r, c) for r in range(len(square.rows)) for c in range(len(square.columns))]
     scores = [score for line in square.values for score in line if score is not None]
     low, high = (min(scores), max(scores)) if scores else (0.0, 0.0)
 
-    def cell(score: float | None, gain: float | None, *, diagonal: bool = False) -> Cell:
+    def cell(score: float | None, gain: float | None, *, diagonal: bool = False) -> SquareCell:
         if square.gains is not None:
-            return Cell(plain(score), signed(gain), colours.side(gain), colours.strength(gain), diagonal)
+            return SquareCell(
+                score_text(score), difference_text(gain), colours.side(gain), colours.strength(gain), diagonal
+            )
         strength = 0.0 if score is None or high == low else round((score - low) / (high - low), 3)
-        return Cell(plain(score), plain(score), "empty" if score is None else "score", strength, diagonal)
+        side: Literal["empty", "score"] = "empty" if score is None else "score"
+        return SquareCell(score_text(score), score_text(score), side, strength, diagonal)
 
-    def over(some: Iterable[tuple[int, int]]) -> Cell:
+    def over(some: Iterable[tuple[int, int]]) -> SquareCell:
         chosen = list(some)
         return cell(_mean(square.values, chosen), _mean(square.gains, chosen))
 
     diagonal = {(r, c) for r, c in places if square.rows[r] == square.columns[c]}
     lines = tuple(
-        Line(
+        SquareLine(
             label,
             square.names.get(label, label),
             tuple(
@@ -131,8 +151,8 @@ def draw(square: Square, colours: Scale) -> Drawn:
         mean=over(places),
         summary=summary if diagonal else summary[2:],
         scale=None if square.gains is None else colours,
-        lowest=plain(low if scores else None),
-        highest=plain(high if scores else None),
+        lowest=score_text(low if scores else None),
+        highest=score_text(high if scores else None),
     )
 
 

@@ -126,9 +126,7 @@ def add_spec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--align-data", metavar="DATASET", help="dataset with the translations (default: that of the training rows)"
     )
-    parser.add_argument(
-        "--align-phase", choices=get_args(In), help="phase of training that aligns (default: target)"
-    )
+    parser.add_argument("--align-phase", choices=get_args(In), help="phase of training that aligns (default: target)")
     parser.add_argument(
         "--robust",
         metavar="METHODS",

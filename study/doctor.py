@@ -35,9 +35,7 @@ def main(argv: Sequence[str]) -> int:
         return _installation(options)
     for name in ("encoder", "address", "mlflow_uri", "ray"):
         if getattr(options, name):
-            raise BadInput(
-                f"--{name.replace('_', '-')} checks the installation: omit --data, --datasets and --read"
-            )
+            raise BadInput(f"--{name.replace('_', '-')} checks the installation: omit --data, --datasets and --read")
     return _data(options)
 
 

@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dashboards.curves import panels as curve_panels
+from dashboards.curves import curve_panels
 from dashboards.matrix import matrix, to_svg
 from dashboards.page import render
-from dashboards.scale import plain, scale, signed, ticks, tidy
+from dashboards.scale import difference_text, scale, score_text, ticks, tidy
 
 LANGUAGES = {
     "en": ("English", "Latin", "Indo-European"), "ar": ("Arabic", "Arabic", "Afro-Asiatic"),
@@ -192,7 +192,7 @@ def test_everything_is_on_the_page_and_tags_balance() -> None:
 def test_the_answer_comes_first() -> None:
     text = Page(render(report())).text
     order = ["SQuAD + MLM 0.25 first", "xlm-roberta-base", "Transfer matrix", "Language by language", "Learning curves",
-             "Run it again", "What failed", "MLQA was not run", "How to read this"]  # fmt: skip
+             "Run it again", "Failures", "MLQA was not run", "How to read this"]  # fmt: skip
     places = [text.index(words) for words in order]
     assert places == sorted(places)
 
@@ -286,7 +286,7 @@ def test_noise_and_missing_intervals_are_marked() -> None:
 def test_the_first_row_is_the_baselines_own_score() -> None:
     data = report()
     first = matrix(data).lines[0]
-    assert first.baseline and first.average.difference == plain(data["baseline"]["average"])
+    assert first.baseline and first.average.difference == score_text(data["baseline"]["average"])
     assert all(cell.strength == 0 for cell in first.cells)
 
 
@@ -294,7 +294,7 @@ def test_question_answering_shows_both_scores() -> None:
     data = report()
     data["matrix"][1]["targets"]["xquad"]["languages"]["tr"] = {"f1": 61.23, "exact_match": 44.56}
     text = Page(render(data)).text
-    assert re.search(r"61\.2 44\.6", text) and "F1 with exact match under it" in text
+    assert re.search(r"61\.2 44\.6", text) and "F1, with exact match below it" in text
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -302,7 +302,7 @@ def test_one_and_two_rows(count: int) -> None:
     data = report(recipes=RECIPES[:count])
     data["failures"] = []
     page = Page(render(data))
-    assert "What failed" not in page.text and "baseline" in page.text
+    assert "Failures" not in page.text and "baseline" in page.text
     assert ("Run it again" in page.text) == (count == 2)
     ElementTree.fromstring(to_svg(data))
 
@@ -360,7 +360,7 @@ def test_unknown_languages_and_extra_metrics_are_shown() -> None:
         for values in (row["targets"].get("udpos") or {}).get("languages", {}).values():
             values |= {"accuracy": 1.0}
     page = Page(render(data))
-    assert "sw" in page.text and "F1 with" in page.text
+    assert "sw" in page.text and "F1, with" in page.text
     assert "1.0 1.0 1.0" not in page.text  # the main metric is shown, not the other one
 
 
@@ -397,8 +397,8 @@ def test_long_curves_are_thinned_and_bad_points_dropped() -> None:
 
 
 def test_numbers_and_scale() -> None:
-    assert [signed(v) for v in (1.26, -0.34, -0.04, None)] == ["+1.3", "−0.3", "0.0", "–"]
-    assert [plain(v) for v in (62.149, None)] == ["62.1", "–"]
+    assert [difference_text(v) for v in (1.26, -0.34, -0.04, None)] == ["+1.3", "−0.3", "0.0", "–"]
+    assert [score_text(v) for v in (62.149, None)] == ["62.1", "–"]
     assert scale([0.1, -0.2]).limit == 1.0 and not scale([0.1, -0.2]).clipped
     one_collapsed = scale([*[0.1 * i for i in range(30)], -40.0])
     assert one_collapsed.limit == 3.0 and one_collapsed.clipped and one_collapsed.strength(-40.0) == 1.0

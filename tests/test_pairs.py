@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from dashboards.languages import panels
+from dashboards.languages import language_panels
 from dashboards.page import render
 from dashboards.scale import Scale, scale
-from dashboards.square import Square, draw
+from dashboards.square import Square, draw_square
 from study.diagnostics.datasets import check_data
 from study.planning.plan import selection_rows
 from study.results.writers import pair_rows, write_files
@@ -174,7 +174,7 @@ def square(**changes: Any) -> Square:
 
 
 def test_means_of_rows_columns_diagonal_and_the_rest_are_over_what_is_there() -> None:
-    drawn = draw(square(), Scale(1.0, False))
+    drawn = draw_square(square(), Scale(1.0, False))
     assert [line.mean.absolute for line in drawn.lines] == ["75.0", "70.0", "64.0"]
     assert [cell.absolute for cell in drawn.means] == ["72.0", "70.0", "63.0"]
     assert [(mean.name, mean.cell.absolute) for mean in drawn.summary] == [
@@ -193,7 +193,7 @@ def test_means_of_rows_columns_diagonal_and_the_rest_are_over_what_is_there() ->
 
 def test_differences_have_the_colours_of_every_other_table() -> None:
     colours = scale(gain for line in GAINS for gain in line)
-    drawn = draw(square(gains=GAINS), colours)
+    drawn = draw_square(square(gains=GAINS), colours)
     assert [cell.difference for cell in drawn.lines[1].cells] == ["\N{MINUS SIGN}3.0", "0.0", "+4.0"]
     assert [cell.side for cell in drawn.lines[1].cells] == ["down", "level", "up"]
     assert drawn.lines[1].cells[2].strength == colours.strength(4.0) and drawn.lines[1].cells[2].absolute == "60.0"
@@ -202,9 +202,9 @@ def test_differences_have_the_colours_of_every_other_table() -> None:
 
 
 def test_rows_and_columns_may_be_other_languages() -> None:
-    drawn = draw(square(rows=("fr",), columns=("de", "hi"), values=((1.0, 2.0),)), Scale(1.0, False))
+    drawn = draw_square(square(rows=("fr",), columns=("de", "hi"), values=((1.0, 2.0),)), Scale(1.0, False))
     assert [mean.name for mean in drawn.summary] == ["All"], "without a diagonal nothing is said of one"
-    empty = draw(square(rows=(), columns=(), values=()), Scale(1.0, False))
+    empty = draw_square(square(rows=(), columns=(), values=()), Scale(1.0, False))
     assert empty.lines == () and empty.mean.absolute == empty.lowest == "\N{EN DASH}"
 
 
@@ -228,7 +228,7 @@ def with_pairs(languages: tuple[str, ...] = THREE, name: str = "Hindi") -> dict[
 
 def test_the_page_has_a_matrix_for_every_recipe_with_baseline_and_best_open() -> None:
     data = with_pairs()
-    panel = panels(data)[-1]
+    panel = language_panels(data)[-1]
     assert panel.facts == "9 pairs of 3 languages, test split, trained on MNLI in English"
     scored = [row["name"] for row in data["matrix"] if "xnli_pairs" in row["targets"]]
     assert [d.caption for d in panel.squares][:2] == [scored[0], data["best"]["name"]]

@@ -316,9 +316,7 @@ def check_optuna(home: Path) -> Check:
             try:
                 json.loads(line)
             except ValueError:
-                mend = (
-                    f"rm {shlex.quote(str(path))}; python -m study.resume {path.parent.name} rebuilds it from the record"
-                )
+                mend = f"rm {shlex.quote(str(path))}; python -m study.resume {path.parent.name} rebuilds it from the record"
                 return Check("optuna", "broken", f"line {number} of {path} is not JSON", mend)
     return Check("optuna", "ok", f"{len(journals)} journals, all can be read")
 

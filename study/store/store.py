@@ -230,7 +230,9 @@ class Store:
 
     def _trouble(self, remote: Remote, error: OSError) -> None:
         remote.rest()
-        logging.getLogger(__name__).warning("store %s: %s; continuing with the stages in %s", self.url, error, self.home)
+        logging.getLogger(__name__).warning(
+            "store %s: %s; continuing with the stages in %s", self.url, error, self.home
+        )
 
     def _json(self, address: str, name: str) -> dict[str, Any]:
         path = self.small(address) / name
