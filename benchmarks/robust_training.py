@@ -1,10 +1,10 @@
-"""Robust training on pocket data over several seeds: what each method changes in zero-shot transfer (docs/robust_training.md).
+"""Measure the effect of robust training on zero-shot transfer, on pocket data.
 
 python -m benchmarks.robust_training [--seeds 5] [--home .stepstone] [--out benchmarks/results]
 
-The `small` profile ends its target phases too early to learn these targets from English rows alone, so they take more passes
-here, the same for every method. Synonym copies multiply the rows, and so the steps: each method is compared with plain
-training of as many steps. Finished stages are not made again.
+See docs/robust_training.md. The target phases of the `small` profile are too short to learn these targets from English rows
+alone, so they have more epochs here, the same for all methods. Synonym copies multiply the rows, and so the steps: each
+method is compared with plain training of the same number of steps. Finished stages are reused.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from search_spaces.space import ROBUST
 from study.execution.trial import execute_stage
 from study.planning.encoder_weights import Weights, resolve
 from study.planning.plan import Node, Planner
+from study.results.report import signed
 from study.results.statistics import gain_resamples, interval, read_scores, resampled_mean
-from study.results.transfer_matrix import signed
+from study.store.evaluation_result import mean_over_seeds
 from study.store.store import Store
 from trainables.catalogue import dataset
 from trainables.configs import Evaluate, Target
@@ -44,7 +45,12 @@ LONG = "plain, 3x the steps"
 
 @dataclass(frozen=True)
 class Arm:
-    """A row of the table: an objective, a multiple of the passes, what it is compared with, and for which targets."""
+    """One row of the table.
+
+    Attributes:
+        times: multiple of the epochs.
+        beside: the row that it is compared with.
+    """
 
     robust: Robust | None = None
     times: float = 1.0
@@ -59,18 +65,18 @@ ARMS = {
     "adversarial": Arm(_ADVERSARIAL),
     "random": Arm(_RANDOM),
     "synonyms, as many steps": Arm(_SYNONYMS, 1 / COPIES),
-    LONG: Arm(times=COPIES, targets=("xnli",)),  # PAWS-X would take an hour more for five seeds
+    LONG: Arm(times=COPIES, targets=("xnli",)),  # PAWS-X would take another hour for five seeds
     "synonyms": Arm(_SYNONYMS, 1.0, LONG, targets=("xnli",)),
 }
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="seeds per method")
-    parser.add_argument("--targets", default=",".join(PASSES), help="which of them")
-    parser.add_argument("--home", default=".stepstone", help="where the stages are kept")
-    parser.add_argument("--out", help="folder of robust_training.json (default: it is not written)")
+    parser.add_argument("--targets", default=",".join(PASSES), help="comma-separated targets")
+    parser.add_argument("--home", default=".stepstone", help="home of the stages")
+    parser.add_argument("--out", help="folder for robust_training.json (default: it is not written)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     log: Any = transformers.logging  # untyped
@@ -98,7 +104,7 @@ def main() -> None:
 
 
 def made(target: str, arm: Arm, seed: int, planner: Planner, weights: Weights, store: Store, context: Context) -> str:
-    """The address of an arm's evaluation, which is made if it is missing."""
+    """Train and evaluate an arm if necessary; return its evaluation's address."""
     recipe = Recipe(encoder="pocket", profile="small", targets=(target,), robust=arm.robust)
     nodes = [node for node in planner.plan(recipe, seed + 1).nodes if node.seed == seed]
     trained = next(node for node in nodes if isinstance(node.config, Target))
@@ -114,7 +120,11 @@ def made(target: str, arm: Arm, seed: int, planner: Planner, weights: Weights, s
 
 
 def compared(target: str, runs: Mapping[str, list[str]], store: Store) -> dict[str, dict[str, Any]]:
-    """Per method the mean over languages, English, English dev, and the difference on equal seeds with its 95 % interval."""
+    """Compare the methods on a target.
+
+    Returns:
+        Method -> mean over languages, English, English dev, and the paired difference with its 95 % interval.
+    """
     d = dataset(target)
     scored = {
         name: np.stack([resampled_mean(d, read_scores(store.folder(a) / "scores.parquet")) for a in addresses])
@@ -123,12 +133,12 @@ def compared(target: str, runs: Mapping[str, list[str]], store: Store) -> dict[s
     found: dict[str, dict[str, Any]] = {}
     for name, addresses in runs.items():
         metrics = [store.metrics(a) for a in addresses]
-        seeds = [float(np.mean([main_score(d, m) for m in s["languages"].values()])) for s in metrics]
-        english = [main_score(d, s["languages"]["en"]) for s in metrics]
+        seeds = [result.mean(d) for result in metrics]
+        english = [main_score(d, result.languages["en"]) for result in metrics]
         own: dict[str, Any] = {
             "mean": round(float(np.mean(seeds)), 2),
             "english": round(float(np.mean(english)), 2),
-            "english dev": round(float(np.mean([s["selection"] for s in metrics])), 2),
+            "english dev": round(mean_over_seeds(metrics).selection or 0.0, 2),
             "by seed": [round(v, 2) for v in seeds],
         }
         if found:
@@ -141,7 +151,7 @@ def compared(target: str, runs: Mapping[str, list[str]], store: Store) -> dict[s
 
 
 def table(target: str, rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """The results of a target for a reader."""
+    """Format the results of a target as Markdown."""
     title = dataset(target).title
     lines = [f"| {title} | all languages | English | English dev | difference | 95 % interval | beside |"]
     lines += ["| --- | ---: | ---: | ---: | ---: | ---: | --- |"]

@@ -1,10 +1,10 @@
-"""Alignment on pocket data over several seeds: does it lift zero-shot intents and retrieval, and do the two orders fail?
+"""Measure the effect of alignment on zero-shot intents and retrieval, on pocket data.
 
 python -m benchmarks.xero_align [--seeds 5] [--home .stepstone] [--out benchmarks/results/xero_align.json]
 
-Runs two small studies (again: only what is missing): MASSIVE with and without alignment on all languages, and Tatoeba read
-from an intermediate phase on MASSIVE with and without it. Differences are paired by seed; intervals are Student's, over
-seeds. Exits with 1 when a claim does not hold.
+Runs two small studies; finished stages are reused. One is MASSIVE with and without alignment on all languages, and aligned
+before and after the task; the other is Tatoeba after an intermediate phase on MASSIVE, with and without alignment. Differences
+are paired by seed, with Student's t intervals over seeds. Exits with 1 if a claim does not hold.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ BETWEEN = (
 
 
 def main() -> int:
-    """Entry point; returns 0 when every claim holds."""
+    """Run the benchmark; return 0 if all claims hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="seeds per recipe, at least 2")
-    parser.add_argument("--home", default=".stepstone", help="where the studies are kept")
-    parser.add_argument("--out", help="file for the figures")
+    parser.add_argument("--home", default=".stepstone", help="home of the studies")
+    parser.add_argument("--out", help="output file")
     options = parser.parse_args()
     home = Path(options.home).resolve()
     target, between = (trials_of(launched(study, home, options.seeds)) for study in (TARGET, BETWEEN))
@@ -71,28 +71,28 @@ def main() -> int:
 
 
 def launched(study: str, home: Path, seeds: int) -> Record:
-    """The record of a study that was run to its end."""
+    """Run a study to its end; return its record."""
     command = [sys.executable, "-m", "study.launch", *study.split(), "--seeds", str(seeds), "--home", str(home)]
     subprocess.run(command, check=True)
     return Record(home, study.split()[study.split().index("--name") + 1])
 
 
 def trials_of(record: Record) -> dict[str, Trial]:
-    """The trials by their names."""
+    """Return the trials by name."""
     return {trial.name: trial for trial in record.trials().values()}
 
 
 def per_seed(trial: Trial, target: str, metric: str, store: Store) -> list[float]:
-    """For every seed, the mean of a metric over all languages but English."""
+    """Average a metric over all languages except English, for each seed."""
     found = []
     for address in trial.evaluations[target]:
-        languages = store.metrics(address)["languages"]
+        languages = store.metrics(address).languages
         found.append(float(np.mean([metrics[metric] for tag, metrics in languages.items() if tag != "en"])))
     return found
 
 
 def compared(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
-    """Means, their difference, and its 95 % interval over seeds, paired."""
+    """Compute both means, and the paired difference with its 95 % interval over seeds."""
     interval = ttest_rel(after, before).confidence_interval()
     return {
         "before": round(float(np.mean(before)), 1),

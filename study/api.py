@@ -15,7 +15,7 @@ from study.home import home_folder
 from study.planning.encoder_weights import resolve as resolve_encoder
 from study.planning.plan import Planner
 from study.record.heartbeat import State, reconcile_status, states
-from study.record.record import UNFINISHED, Record, Trial, studies, table_order
+from study.record.record import Record, Trial, studies, table_order
 from study.spec.study_spec import ResolvedSpec, RunOptions, StudySpec
 from study.store.remote import check_url
 from study.store.store import Store
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from study.execution.driver import StudyDriver
     from study.execution.plan_summary import PlanSummary
+    from study.results.report import Report
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Study:
 
         return summarize(self._driver(RunOptions(**options)))
 
-    def run(self, **options: Any) -> dict[str, Any]:
+    def run(self, **options: Any) -> Report:
         """Run all missing stages and return the report.
 
         Ctrl-C and SIGTERM stop it cleanly in the main thread; in other threads no signal handler is set.
@@ -167,7 +168,7 @@ class Study:
         now = {address: state for address, state in states(self.record.folder).items() if address in running}
         return StudyStatus(self.name, self.spec, tuple(table_order(trials)), now)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """Build the report from finished stages."""
         from study.results.transfer_matrix import build
 
@@ -208,6 +209,6 @@ def study_names(home: str | Path | None = None) -> list[str]:
     return studies(home_folder(home))
 
 
-def is_finished(report: Mapping[str, Any]) -> bool:
+def is_finished(report: Report) -> bool:
     """Return whether a report has no unfinished trials."""
-    return not any(report["trials"][status] for status in UNFINISHED)
+    return not report.num_unfinished

@@ -49,7 +49,7 @@ def run_and_print(study: Study, options: RunOptions) -> int:
 
     report = study.run(**vars(options))
     if options.quiet:
-        print_json(report)
+        print_json(report.to_dict())
     return exit_status(report)
 
 

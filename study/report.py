@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.markup import escape
@@ -27,11 +28,11 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     report = Study.open(options.name, home=options.home).report()
     if options.compare is not None:
-        report["published"] = compare(report, options.compare)
+        report = replace(report, published=compare(report, options.compare))
     wanted = names_of(options.languages) if options.languages else None
     for language in wanted or ():
-        if language not in report["languages"]:
-            raise unknown("language", language, report["languages"])
+        if language not in report.languages:
+            raise unknown("language", language, report.languages)
     if options.out:
         check_path("--out", options.out)
         out = Path(options.out)
@@ -39,14 +40,14 @@ def main(argv: Sequence[str]) -> int:
             raise BadInput(f"--out {options.out!r} is a file, not a folder")
         write_files(report, out)
     if options.json:
-        print_json(report)
+        print_json(report.to_dict())
         return 0
     console = SafeConsole(highlight=False)
     print_report(report, console)
-    if options.compare is not None:
-        print_comparison(report, console)
+    if report.published:
+        print_comparison(report, report.published, console)
     if options.languages is not None:
-        for target in report["targets"]:
+        for target in report.targets:
             for table in language_tables(report, target, wanted, console.width):
                 console.print(table)
     if options.out:

@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
             raise BadInput(f"{str(folder)!r} exists and is not an empty folder")
     found = write(study.record, study.store, *folders)
     if options.json:
-        print_json(found)
+        print_json(found.to_dict())
     else:
         print_submission(found, SafeConsole(highlight=False))
     return 0

@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from study.cli_parser import spec_of
 from study.launch import parser
+from study.results.report import Report, ReportRow, ReportTarget, TargetResult
+from study.results.transfer_matrix import STATUSES
 from study.spec.study_spec import ResolvedSpec
+from trainables.catalogue import dataset
+from trainables.recipe import Recipe, title
 from trainables.sources import Source
 
 
 def resolved(*argv: str) -> tuple[ResolvedSpec, Source]:
     """The spec that a launch with these options resolves, and its source; raises BadInput."""
     return spec_of(parser().parse_args(argv)).resolve()
+
+
+def row_of(recipe: Recipe, targets: Mapping[str, TargetResult], **more: Any) -> ReportRow:
+    """A complete row of a report that is made by hand."""
+    known: dict[str, Any] = {
+        "name": title(recipe, {}), "recipe": recipe, "address": recipe.address, "status": "complete", "seeds": (0,),
+        "average": None, "gain": None, "interval": None, "selection": None, "run_id": None, "targets": targets, "curves": {},
+    }  # fmt: skip
+    return ReportRow(**{**known, **more})
+
+
+def target_of(name: str, languages: Sequence[str], **more: Any) -> ReportTarget:
+    """A trained target of a report that is made by hand."""
+    d = dataset(name)
+    known: dict[str, Any] = {
+        "name": name, "title": d.title, "main": tuple(d.main), "languages": tuple(languages), "split": "test",
+        "trained_on": d.train_on, "note": "", "pairs": None,
+    }  # fmt: skip
+    return ReportTarget(**{**known, **more})
+
+
+def report_of(matrix: Sequence[ReportRow] = (), targets: Sequence[ReportTarget] = (), **more: Any) -> Report:
+    """A report that is made by hand; nothing stands beside its matrix."""
+    statuses = [row.status for row in matrix]
+    known: dict[str, Any] = {
+        "study": "by-hand", "space": "intermediate_tasks", "question": "?", "source": "hub", "encoder": "pocket",
+        "profile": "small", "scale": 1.0, "seeds": 1, "selection": "english_dev", "pocket": False,
+        "trials": {s: statuses.count(s) for s in STATUSES}, "stages": {}, "targets": tuple(targets), "languages": {},
+        "matrix": tuple(matrix), "failures": (), "layers": {}, "epochs": {}, "standins": (), "notes": (), "created": "",
+        "version": "", "best": None, "numbers": (), "alignment": (), "headline": "!",
+    }  # fmt: skip
+    return Report(**{**known, **more})

@@ -21,8 +21,9 @@ from study.launch import main as launch
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from study.results.alignment_tables import aligned_rows, alignment, lines
+from study.results.report import ReportRow, TargetResult
 from study.resume import main as resume
-from tests.builders import resolved
+from tests.builders import resolved, row_of, target_of
 from tests.small import assert_same_weights, files_of, run_stage, small_source, stages_of
 from tests.test_checkpoint import interrupted, whole
 from trainables.catalogue import dataset
@@ -241,10 +242,13 @@ def test_labels_of_other_languages_are_read_from_the_set_or_its_translation(nano
     ("align", "said"),
     [
         ({"languages": ["fr"]}, "unknown language to align 'massive' on 'fr'"),
-        ({"languages": ["all"], "data": "mnli"}, "'mnli' holds no translations for alignment: set align.data to one of"),
+        (
+            {"languages": ["all"], "data": "mnli"},
+            "'mnli' holds no translations for alignment: set align.data to one of",
+        ),
         ({"languages": ["all"], "data": "masive"}, "did you mean 'massive'"),
         ({"languages": ["de", "de"]}, "align.languages repeat"),
-        ({"languages": ["all", "de"]}, "stand beside 'all'"),
+        ({"languages": ["all", "de"]}, "are mixed with 'all'"),
         ({"languages": []}, "align.languages is empty"),
         ({"languages": ["de"], "order": "first"}, "unknown align.order 'first'"),
         ({"languages": ["de"], "weight": -1}, "align.weight must be a number >= 0"),
@@ -290,9 +294,9 @@ def test_the_space_asks_for_each_language_and_all_and_has_rows_to_compare_with()
     assert PROFILES["xeroalign"].name == found.profile
 
 
-def row(recipe: Recipe, en: float, de: float, sw: float) -> dict[str, Any]:
+def row(recipe: Recipe, en: float, de: float, sw: float) -> ReportRow:
     cells = {tag: {"accuracy": value} for tag, value in (("en", en), ("de", de), ("sw", sw))}
-    return {"name": title(recipe, {}), "recipe": recipe.to_dict(), "targets": {"sib200": {"languages": cells}}}
+    return row_of(recipe, {"sib200": TargetResult(mean=0.0, gain=None, interval=None, languages=cells)})
 
 
 def test_the_published_tables_are_the_diagonal_of_models_of_one_language() -> None:
@@ -304,16 +308,10 @@ def test_the_published_tables_are_the_diagonal_of_models_of_one_language() -> No
         row(labels["de"], 50, 85, 30), row(labels["sw"], 40, 20, 75),
         row(replace(base, align=replace(ON_ALL, order="before")), 9, 8, 7),
     ]  # fmt: skip
-    target = {
-        "name": "sib200",
-        "title": "SIB-200",
-        "main": ["accuracy"],
-        "languages": ["en", "de", "sw"],
-        "trained_on": "x",
-    }
+    target = target_of("sib200", ["en", "de", "sw"], trained_on="x")
     (found,) = alignment(rows, [target])
     columns, table = lines(found)
-    assert columns == ["en", "de", "sw", "average"] and found["translated_by"] == "people"
+    assert columns == ["en", "de", "sw", "average"] and found.translated_by == "people"
     assert {name: cells for name, cells, _ in table} == {
         "target": ["45.0", "85.0", "75.0", "80.0"],
         "0-shot": ["90.0", "60.0", "40.0", "50.0"],
@@ -322,9 +320,9 @@ def test_the_published_tables_are_the_diagonal_of_models_of_one_language() -> No
         "aligned first, on all": ["9.0", "8.0", "7.0", "7.5"],
     }
     assert [name for name, _, _ in table][:3] == ["target", "0-shot", "aligned"]
-    csv = aligned_rows({"alignment": [found]}, "sib200")
+    csv = aligned_rows([found])
     assert ["aligned on de", "de", "de", "accuracy", 80, 20] in csv and len(csv) == 1 + 4 * 3
-    assert alignment(rows[:1], [target]) == []
+    assert alignment(rows[:1], [target]) == ()
 
 
 @pytest.mark.slow

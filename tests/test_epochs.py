@@ -19,6 +19,8 @@ from study.record.record import Record, Trial
 from study.report import main
 from study.results import learning_curves as epochs
 from study.results.published import compare, footnotes
+from study.results.report import Report
+from study.results.report_tables import EpochPoint, EpochRow, EpochTable, SeedScores
 from study.results.statistics import paired
 from study.results.transfer_matrix import build
 from study.results.writers import markdown, write_files
@@ -98,11 +100,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Store]:
 
 
 @pytest.fixture
-def report(home: tuple[Record, Store]) -> dict[str, Any]:
+def report(home: tuple[Record, Store]) -> Report:
     return build(*home)
 
 
-def test_the_table_has_epochs_and_recipes_in_lines_and_languages_in_columns(report: dict[str, Any]) -> None:
+def test_the_table_has_epochs_and_recipes_in_lines_and_languages_in_columns(report: Report) -> None:
     table = epochs.score_table(report, TARGET)
     assert table.columns == ["train", "dev", "en", "de", "hi", "zero-shot"]
     assert [name for name, _ in table.lines] == [
@@ -116,7 +118,7 @@ def test_the_table_has_epochs_and_recipes_in_lines_and_languages_in_columns(repo
     assert epochs.score_table(report, TARGET, spread=False).lines[1][1][-1] == "58.0/33.0"
 
 
-def test_changes_are_in_points_and_in_percent_of_the_baselines_score(report: dict[str, Any]) -> None:
+def test_changes_are_in_points_and_in_percent_of_the_baselines_score(report: Report) -> None:
     """Zero-shot after epoch 20: 47 -> 58 is 11 points, 23.4 % of 47 (and would be 19.0 % of 58)."""
     table = epochs.change_table(report, TARGET)
     assert table.columns == [
@@ -132,18 +134,19 @@ def test_changes_are_in_points_and_in_percent_of_the_baselines_score(report: dic
 def test_the_papers_headline_divides_by_the_new_value() -> None:
     """Epoch 10, eight test languages: +3.917 points of intent accuracy are 5.40 % of the baseline's, 5.12 % of the new."""
     by_name = {f"{epoch} {name}": value for epoch, name, value in ((10, "base", 72.595), (10, "first", 76.5125))}
-    rows = [
-        {"address": name, "name": name, "points": [{"epoch": 10.0, "scores": {"zero-shot": {"ic": {"mean": value}}}}]}
-        for name, value in (("base", by_name["10 base"]), ("first", by_name["10 first"]))
-    ]
-    found = epochs.changes({"epochs": {"t": {"rows": rows}}, "baseline": {"address": "base"}}, "t")
-    assert [(c["points"], c["percent"]) for c in found] == [(pytest.approx(3.9175), pytest.approx(5.396, abs=1e-3))]
+    rows = []
+    for name, value in (("base", by_name["10 base"]), ("first", by_name["10 first"])):
+        scores = {"zero-shot": {"ic": SeedScores(mean=value, sd=None, values=(value,))}}
+        point = EpochPoint(epoch=10.0, step=1, share=1.0, scores=scores)
+        rows.append(EpochRow(address=name, name=name, points=(point,)))
+    table = EpochTable(title="t", metrics=("ic",), columns=("zero-shot",), rows=tuple(rows))
+    found = epochs.changes(table, "base")
+    assert [c.points for c in found] == pytest.approx([3.9175])
+    assert found[0].percent == pytest.approx(5.396, abs=1e-3)
     assert pytest.approx(5.12, abs=1e-3) == 100 * 3.9175 / 76.5125
 
 
-def test_every_number_is_in_the_csv_file_and_the_tables_are_in_the_markdown(
-    report: dict[str, Any], tmp_path: Path
-) -> None:
+def test_every_number_is_in_the_csv_file_and_the_tables_are_in_the_markdown(report: Report, tmp_path: Path) -> None:
     write_files(report, tmp_path)
     rows = list(csv.DictReader((tmp_path / f"curve-{TARGET}.csv").open()))
     assert len(rows) == 2 * 2 * 6 * 2
@@ -154,15 +157,15 @@ def test_every_number_is_in_the_csv_file_and_the_tables_are_in_the_markdown(
     assert float(one["percent of the baseline's"]) == pytest.approx(-12.5)
     text = markdown(report)
     assert "## MultiATIS++ by epoch: intent accuracy/slot F1" in text and "of the baseline's" in text
-    assert any("no weights, recipe or end of training was chosen by them" in note for note in report["notes"])
+    assert any("no weights, recipe or end of training was chosen by them" in note for note in report.notes)
 
 
-def test_the_page_has_a_chart_for_each_set_of_rows_with_the_spread_over_seeds(report: dict[str, Any]) -> None:
-    page = render(report)
+def test_the_page_has_a_chart_for_each_set_of_rows_with_the_spread_over_seeds(report: Report) -> None:
+    page = render(report.to_dict())
     section = page[page.index('id="epochs"') :]
     assert section.count('<svg class="curve"') == 2 * 6 and section.count('class="spread baseline"') == 2 * 6
     assert "Mean without English" in section and "German" in section and "+23.4 %" in section
-    assert 'id="epochs"' not in render({**report, "epochs": {}})
+    assert 'id="epochs"' not in render({**report.to_dict(), "epochs": {}})
 
 
 def test_a_tracker_gets_the_means_by_epoch(home: tuple[Record, Store]) -> None:
@@ -173,9 +176,10 @@ def test_a_tracker_gets_the_means_by_epoch(home: tuple[Record, Store]) -> None:
 
 
 def test_published_scores_stand_under_ours_after_the_same_epochs(
-    report: dict[str, Any], home: tuple[Record, Store], capsys: pytest.CaptureFixture[str]
+    report: Report, home: tuple[Record, Store], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report["published"] = compare({**report, "pocket": False}, "mtdnn")
+    published = compare(replace(report, pocket=False), "mtdnn")
+    report = replace(report, published=published)
     lines = epochs.score_table(report, TARGET, spread=False).lines
     assert [name for name, _ in lines] == [
         "20: no intermediate task", "  published, epoch 20", "20: GLUE", "  published, epoch 20",
@@ -183,13 +187,12 @@ def test_published_scores_stand_under_ours_after_the_same_epochs(
     ]  # fmt: skip
     assert lines[1][1] == ["-", "-", "86.5/81.0", "80.2/53.0", "78.4/58.0", "77.3/58.6"]
     assert lines[3][1][2] == "90.4/82.0"
-    said = " ".join(footnotes(report))
+    said = " ".join(footnotes(published))
     assert "divides by the new value" in said and "Published by epoch" not in said  # both are of 40 epochs
-    shorter = json.loads(json.dumps(report))
-    for row in shorter["epochs"][TARGET]["rows"]:
-        for point in row["points"]:
-            point["epoch"] /= 10
-    assert any("of 40, ours of 4" in caveat for caveat in compare({**shorter, "pocket": False}, "mtdnn")["caveats"])
+    table = report.epochs[TARGET]
+    tenth = [replace(r, points=tuple(replace(p, epoch=p.epoch / 10) for p in r.points)) for r in table.rows]
+    shorter = replace(report, pocket=False, epochs={TARGET: replace(table, rows=tuple(tenth))})
+    assert any("of 40, ours of 4" in caveat for caveat in compare(shorter, "mtdnn").caveats)
     record, _ = home
     assert main([record.name, "--home", str(record.home), "--compare", "mtdnn"]) == 0
     assert "published, epoch 20" in capsys.readouterr().out
@@ -218,6 +221,6 @@ def test_a_launch_from_the_command_to_the_table_by_epoch(tmp_path: Path, capsys:
         info = store.info(store.info(trial.evaluations["xsid"][0])["parent"])
         if info["summary"]["best_step"] == info["summary"]["steps"]:
             row = next(r for r in target["rows"] if r["address"] == trial.address)
-            found = store.metrics(trial.evaluations["xsid"][0])["languages"]["de"]["slot_f1_bio"]
+            found = store.metrics(trial.evaluations["xsid"][0]).languages["de"]["slot_f1_bio"]
             assert row["points"][-1]["scores"]["de"]["slot_f1_bio"]["mean"] == pytest.approx(found)
     assert (tmp_path / "studies" / "tiny" / "report" / "curve-xsid.csv").exists()

@@ -65,7 +65,7 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         mixing_limit=profile.mixing_limit, mlm_ratio=0.25, epochs=1.0, lr=5e-4, scale=settings.scale,
     )  # fmt: skip
     file = home / "mixed.toml"
-    file.write_text(recipe_toml(recipe.to_dict(), settings, "all"))
+    file.write_text(recipe_toml(recipe, settings, "all"))
     commands = {
         "tasks": ["--name", "tasks", *grid],
         "targets": ["--name", "targets", "--recipe", str(file)],
@@ -151,7 +151,7 @@ def test_what_is_submitted_holds_every_target_of_xtreme_and_scores_as_reported(r
         assert entry["evaluation"] in trials[entry["address"]].evaluations[target]
     compared = 0
     for task, scored in score_folder(out, labels, found["version"])["tasks"].items():
-        reported = store.metrics(found["targets"][task]["evaluation"])["languages"]
+        reported = store.metrics(found["targets"][task]["evaluation"]).languages
         for tag, values in scored["languages"].items():
             shared = values.keys() & reported[tag].keys()
             assert {n: values[n] for n in shared} == pytest.approx({n: reported[tag][n] for n in shared}, abs=1e-9)

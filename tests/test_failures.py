@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from study.execution.driver import exit_status
-from study.execution.monitor import MAX_ALIKE, Progress
+from study.execution.monitor import MAX_ALIKE, MonitorCallbacks, TrialMonitor
 from study.execution.trial import TrialJob, with_less_memory
+from study.execution.trial_failure import DISK_FULL, STOPPED, TrialFailure
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
 from study.record.record import Record
 from study.store.store import Store
+from tests.builders import report_of, row_of
 from trainables.recipe import Recipe
 from trainables.sources import Source
 
@@ -28,31 +30,35 @@ BASE = Recipe(encoder="pocket", profile="small", targets=("tatoeba",))
 
 
 class Ended:
-    """Progress of trials that end as they are told to, and what it said."""
+    """A monitor of trials that end as they are told to, and what it said."""
 
     def __init__(self, source: Source, home: Path) -> None:
         planner = Planner(source, resolve("pocket"))
         self.said: list[str] = []
         self.hopeless: list[str] = []
-        record = Record(home, "s")
-        record.folder.mkdir(parents=True)
+        self.full: list[bool] = []
+        self.record = Record(home, "s")
+        self.record.folder.mkdir(parents=True)
 
         def job(recipe: Recipe) -> Any:
             return SimpleNamespace(plan=planner.plan(recipe, 1))
 
-        self.progress = Progress(
-            record, Store(home), job, lambda trial: None, self.said.append, 9, 2, hopeless=self.hopeless.append
+        tell = MonitorCallbacks(
+            say=self.said.append, full=lambda: self.full.append(True), hopeless=self.hopeless.append
+        )
+        self.monitor = TrialMonitor(
+            record=self.record, store=Store(home), job_of=job, budget=9, concurrent=2, tell=tell
         )
 
-    def trial(self, epochs: float, reason: str = "") -> None:
+    def trial(self, epochs: float, failure: TrialFailure | None = None) -> None:
         """One trial that fails for a reason, or completes; epochs 0 is the baseline."""
         recipe = replace(BASE, intermediate=("mnli",), epochs=epochs, lr=1e-4) if epochs else BASE
-        self.progress.start(recipe, {})
+        self.monitor.start(recipe, {})
         result: dict[str, Any] = {"targets_done": 1, "score": 1.0}
-        if reason:
-            result = {"targets_done": 0, "score": float("nan"), "failed": reason, "traceback": ""}
+        if failure:
+            result = {"targets_done": 0, "score": float("nan"), "failed": failure}
         config = {"recipe": recipe.to_dict()}
-        self.progress.ended(SimpleNamespace(config=config, last_result=result, num_failures=0), "")
+        self.monitor.ended(SimpleNamespace(config=config, last_result=result, num_failures=0), "")
 
 
 @pytest.fixture
@@ -61,27 +67,38 @@ def ended(source: Source, tmp_path: Path) -> Ended:
 
 
 def test_a_baseline_that_fails_ends_the_launch(ended: Ended) -> None:
-    ended.trial(0.0, "DataError: mlqa/ru/test row 3: no answer")
+    ended.trial(0.0, TrialFailure("DataError", "mlqa/ru/test row 3: no answer", ""))
     assert ended.hopeless == ["DataError: mlqa/ru/test row 3: no answer"]
 
 
 def test_one_reason_from_trial_after_trial_ends_the_launch(ended: Ended) -> None:
     for n in range(MAX_ALIKE - 1):
-        ended.trial(1.0 + n, f"OutOfMemory: tried to allocate {n} bytes")
+        ended.trial(1.0 + n, TrialFailure("OutOfMemory", f"tried to allocate {n} bytes", ""))
     assert not ended.hopeless
-    ended.trial(9.0, "OutOfMemory: tried to allocate 77 bytes")
+    ended.trial(9.0, TrialFailure("OutOfMemory", "tried to allocate 77 bytes", ""))
     assert ended.hopeless == ["OutOfMemory: tried to allocate 77 bytes"]
 
 
 def test_other_reasons_and_trials_that_end_well_begin_a_new_count(ended: Ended) -> None:
-    ended.trial(1.0, "a")
-    ended.trial(2.0, "a")
-    ended.trial(3.0, "b")
-    ended.trial(4.0, "a")
-    ended.trial(5.0, "a")
-    ended.trial(6.0)
-    ended.trial(7.0, "a")
+    for epochs, reason in enumerate(["a", "a", "b", "a", "a", "", "a"], 1):
+        ended.trial(float(epochs), TrialFailure("", reason, "") if reason else None)
     assert not ended.hopeless
+
+
+def test_a_trial_that_stops_or_finds_no_room_is_no_failure(ended: Ended) -> None:
+    ended.trial(0.0, TrialFailure(STOPPED, "stopped cleanly before target xnli", "Trace"))
+    ended.trial(1.0, TrialFailure(DISK_FULL, "stage 12 needs 9 bytes", "Trace"))
+    stopped, full = ended.record.trials().values()
+    assert (stopped.status, stopped.reason) == ("stopped", "stopped cleanly before target xnli")
+    assert (full.status, full.reason, full.traceback) == ("stopped", "DiskFull: stage 12 needs 9 bytes", "Trace")
+    assert ended.full == [True] and not ended.hopeless
+
+
+def test_a_process_that_is_lost_leaves_what_tune_says_of_it(ended: Ended) -> None:
+    config = ended.monitor.start(BASE, {})
+    ended.monitor.ended(SimpleNamespace(config=config, last_result=None, num_failures=1), "Trace\nActorDied: gone\n")
+    (trial,) = ended.record.trials().values()
+    assert (trial.status, trial.reason) == ("failed", "ActorDied: gone") and ended.hopeless == ["ActorDied: gone"]
 
 
 def test_less_memory_is_fewer_tokens_and_fewer_trials_beside_it() -> None:
@@ -117,7 +134,8 @@ def test_less_memory_is_fewer_tokens_and_fewer_trials_beside_it() -> None:
 )
 def test_exit_statuses(trials: dict[str, int], baseline: str, status: int) -> None:
     counts = dict.fromkeys(("complete", "pruned", "failed", "stopped", "running"), 0) | trials
-    assert exit_status({"trials": counts, "baseline": {"status": baseline}}) == status
+    rows = [] if baseline == "missing" else [row_of(BASE, {}, status=baseline)]
+    assert exit_status(report_of(rows, trials=counts)) == status
 
 
 @pytest.mark.slow

@@ -12,15 +12,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from study import gc, launch, resume
 from study.execution.disk_usage import LEFT_S, Disk, parse_size, scratch, size_of
-from study.execution.monitor import Progress
+from study.execution.monitor import MonitorCallbacks, TrialMonitor
 from study.execution.retention import Budget, GcResult, RetentionPolicy, collect
 from study.execution.trial import TrialJob, run_stages
 from study.planning.plan import Node, Plan, Planner, missing
 from study.record.record import Record, Trial
+from study.results.statistics import RESAMPLES
 from study.results.transfer_matrix import build, curves
 from study.spec.initial_trials import initial_trials
 from study.spec.study_spec import ResolvedSpec
@@ -146,6 +148,64 @@ def test_only_the_best_recipe_keeps_weights_and_every_score_stays(home: Home) ->
 def test_the_best_k_are_kept(home: Home, k: int, kept: list[tuple[str, ...]]) -> None:
     home.collect(keep_best=k)
     assert home.weights() == set().union(*(below(home, tasks) for tasks in kept))
+
+
+def add_recipe(home: Home, lr: float, dev: float, status: Any = "complete", labels: tuple[str, ...] = ()) -> set[str]:
+    """A trial that trains MNLI with another learning rate, with its stages; returns those that only it has.
+
+    Where it saw labels of other languages its stages stand for those, which the pocket data lack.
+    """
+    planned = replace(recipes()["mnli",], lr=lr)
+    plan, recipe = PLANNER.plan(planned, home.settings.seeds), replace(planned, train_languages=labels)
+    for node in plan.nodes:
+        publish(home.store, node, dev)
+    known: dict[str, Any] = {"name": title(recipe, {}), "params": {}, "evaluations": plan.evaluations()}
+    home.record.add_trial(Trial(address=recipe.address, recipe=recipe, status=status, **known))
+    return {n.address for n in plan.nodes if n.config.kind != "evaluate"} - below(home, ())
+
+
+def best_of_report(home: Home, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The recipe that the report chooses; these evaluations have no scores of single examples."""
+    monkeypatch.setattr("study.results.transfer_matrix._resampled", lambda *_: np.zeros(RESAMPLES))
+    report = build(home.record, home.store)
+    assert report.best is not None
+    return report.best.address
+
+
+def test_what_the_report_excludes_keeps_no_weights(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    excluded = add_recipe(home, 1e-5, 99.0, labels=("de",)) | add_recipe(home, 2e-5, 98.0, "pruned")
+    excluded |= add_recipe(home, 3e-5, 97.0, "failed")
+    assert best_of_report(home, monkeypatch) == recipes()["mnli",].address
+    assert len(excluded) == 6 and excluded < home.weights()
+    home.collect(keep_best=9)
+    assert home.weights() == set().union(*(below(home, tasks) for tasks in DEV))
+    home.collect()
+    assert home.weights() == below(home, ("mnli",))
+
+
+@pytest.mark.parametrize("dev", [{}, {("squad",): 60.0}, {("mnli",): 50.0, ("squad",): 50.0}, {(): 99.0}])
+def test_the_recipe_that_the_report_calls_best_keeps_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dev: dict[tuple[str, ...], float]
+) -> None:
+    """Equal scores included, whichever trial ended first."""
+    for tasks, score in dev.items():
+        monkeypatch.setitem(DEV, tasks, score)
+    home = Home(tmp_path)
+    for tasks in reversed(DEV):
+        home.add(tasks)
+    add_recipe(home, 1e-5, 99.9, labels=("de",))
+    best = best_of_report(home, monkeypatch)
+    home.collect()
+    assert home.weights() == below(home, next(tasks for tasks, r in recipes().items() if r.address == best))
+
+
+def test_before_the_baseline_is_scored_the_best_so_far_keeps_its_weights(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for tasks in (("mnli",), ("squad",)):
+        home.add(tasks)
+    home.add((), "running", lacking=["evaluate xnli"])
+    home.collect()
+    assert below(home, ("mnli",)) <= home.weights() and not below(home, ("squad",)) <= home.weights()
 
 
 def test_a_stage_without_weights_is_absent_to_be_made_again_and_keeps_its_curve(home: Home) -> None:
@@ -374,14 +434,15 @@ def test_a_launch_looks_at_its_budget_when_a_trial_has_ended(home: Home) -> None
     said: list[str] = []
     job_of: Any = lambda recipe: SimpleNamespace(plan=PLANNER.plan(recipe, 1))  # noqa: E731
     budget = Budget(home.path, 1000, said.append)
-    progress = Progress(home.record, home.store, job_of, lambda trial: None, said.append, 1, 1, budget)
+    tell = MonitorCallbacks(say=said.append, after=budget)
+    monitor = TrialMonitor(record=home.record, store=home.store, job_of=job_of, budget=1, concurrent=1, tell=tell)
     recipe = recipes()["mnli",]
-    progress.start(recipe, {})
+    monitor.start(recipe, {})
     assert len(home.weights()) == 8
     ended = SimpleNamespace(
         config={"recipe": recipe.to_dict()}, last_result={"score": 60.0, "targets_done": 2}, num_failures=0
     )
-    progress.ended(ended, "")
+    monitor.ended(ended, "")
     assert home.weights() == below(home, ("mnli",)) and said[1].startswith("freed ")
 
 
@@ -444,16 +505,16 @@ def test_a_real_study_reports_the_same_and_trains_what_it_lacks_to_the_same_weig
 
     plans = [run(recipe) for recipe, _ in initial_trials(settings)]
     before = build(record, store)
-    chosen = before["best"]["address"]
+    assert before.best is not None
+    chosen = before.best.address
     sums = {n.address: (store.folder(n.address) / "DONE").read_text() for p in plans for n in p.nodes}
     collect(tmp_path, RetentionPolicy(tmp_path))
     kept = next(p for p in plans if p.recipe.address == chosen)
     assert {p.parts[-2] for p in tmp_path.glob("stages/*/*/encoder")} == {
         n.address for n in kept.nodes if n.config.kind != "evaluate"
     }
-    same = [key for key in before if key != "created"]
     after = build(record, Store(tmp_path))
-    assert {key: after[key] for key in same} == {key: before[key] for key in same}
+    assert replace(after, created=before.created) == before
     other = next(p for p in plans if p is not kept)
     (lost,) = other.evaluations()["xnli"]
     shutil.rmtree(store.folder(lost))

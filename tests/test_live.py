@@ -16,8 +16,9 @@ from rich.console import Console
 
 from study import status
 from study.execution.live_display import View, clock, line, live_display, table
-from study.execution.monitor import Progress
+from study.execution.monitor import MonitorCallbacks, TrialMonitor
 from study.execution.trial import TrialJob, run_stages
+from study.execution.trial_failure import TrialFailure
 from study.planning.plan import Plan, Planner
 from study.record import heartbeat as beat
 from study.record.heartbeat import Heartbeat, State, file_of, mean_seconds, remove_stale, remove_state, states
@@ -252,11 +253,13 @@ class Ended:
 
 
 @pytest.fixture
-def progress(tmp_path: Path, record: Record, plan: Plan) -> Progress:
+def progress(tmp_path: Path, record: Record, plan: Plan) -> TrialMonitor:
     def job(recipe: Recipe) -> TrialJob:
         return TrialJob(plan, str(tmp_path), "pocket", "", "english_dev", workers=1, gpu=False, cpus=1)
 
-    return Progress(record, Store(tmp_path), job, lambda trial: None, lambda text: None, budget=5, concurrent=2)
+    return TrialMonitor(
+        record=record, store=Store(tmp_path), job_of=job, budget=5, concurrent=2, tell=MonitorCallbacks()
+    )
 
 
 @pytest.fixture
@@ -266,7 +269,7 @@ def others() -> Iterator[Recipe]:
     )
 
 
-def test_the_time_to_the_end_of_a_study(progress: Progress, others: Iterator[Recipe]) -> None:
+def test_the_time_to_the_end_of_a_study(progress: TrialMonitor, others: Iterator[Recipe]) -> None:
     assert progress.view().summary == "0 of 5 trials ended, 0 running, ETA -"
     first, second, third = next(others), next(others), next(others)
     config = progress.start(first, {})
@@ -285,7 +288,7 @@ def test_the_time_to_the_end_of_a_study(progress: Progress, others: Iterator[Rec
 
 
 def test_a_failed_trial_tells_nothing_about_time_and_leaves_no_row(
-    progress: Progress, record: Record, others: Iterator[Recipe]
+    progress: TrialMonitor, record: Record, others: Iterator[Recipe]
 ) -> None:
     recipe = next(others)
     config = progress.start(recipe, {})
@@ -295,13 +298,13 @@ def test_a_failed_trial_tells_nothing_about_time_and_leaves_no_row(
     path.rename(path.with_suffix(".away"))  # its worker is through, and the launch has not heard of it yet
     assert progress.view().trials == [("MNLI (lr 1e-05)", "ending")]
     path.with_suffix(".away").rename(path)
-    progress.ended(Ended(config, failed="OutOfMemory"), "")
+    progress.ended(Ended(config, failed=TrialFailure("OutOfMemory", "no", "")), "")
     assert progress.view() == View("1 of 5 trials ended, 0 running, ETA -", [])
     assert not path.exists()
 
 
 def test_status_shows_the_trials_that_run_now(
-    progress: Progress, record: Record, others: Iterator[Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    progress: TrialMonitor, record: Record, others: Iterator[Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs, ended = next(others), next(others)
     progress.start(runs, {})

@@ -18,7 +18,9 @@ from dashboards.scale import Scale, scale
 from dashboards.square import Square, draw_square
 from study.diagnostics.datasets import check_data
 from study.planning.plan import selection_rows
+from study.results.report import LanguagePairs, TargetResult
 from study.results.writers import pair_rows, write_files
+from tests.builders import report_of, row_of, target_of
 from tests.small import run_stage, stages_of
 from tests.test_dashboards import Page, report
 from tests.test_sources import NLI, mirror, nli, write
@@ -26,7 +28,8 @@ from tests.test_sources import small as small  # the fixture
 from trainables.catalogue import dataset
 from trainables.errors import BadInput, DataError
 from trainables.examples import Labelled
-from trainables.languages import cross
+from trainables.languages import cross, describe
+from trainables.recipe import Recipe
 from trainables.sources import Source, open_source
 
 XNLI, XNLI_PAIRS, PAWSX_PAIRS = dataset("xnli"), dataset("xnli_pairs"), dataset("pawsx_pairs")
@@ -256,14 +259,20 @@ def test_the_page_of_225_pairs_stays_small_and_hostile_names_stay_text() -> None
 
 
 def test_the_csv_has_first_and_second_language_apart(tmp_path: Path) -> None:
-    data = with_pairs()
-    data |= {"layers": {}, "failures": []}
-    write_files(data, tmp_path)
+    of = cross(THREE)
+    base = Recipe(encoder="pocket", profile="small", targets=("xnli_pairs", "xnli"))
+    rows = []
+    for number, recipe in enumerate((base, replace(base, intermediate=("mnli",), epochs=1.0, lr=1e-4))):
+        scores = {t: {"accuracy": 10.0 * THREE.index(a) + THREE.index(b) + number} for t, (a, b) in of.items()}
+        cell = TargetResult(mean=50.0, gain=float(number), interval=None, languages=scores)
+        rows.append(row_of(recipe, {"xnli_pairs": cell, "xnli": replace(cell, languages={"hi": {"accuracy": 1.0}})}))
+    languages = {tag: describe(tag) for tag in THREE}
+    pairs = target_of("xnli_pairs", list(of), pairs=LanguagePairs(languages=languages, of=of))
+    found = report_of(rows, [pairs, target_of("xnli", ["hi"])])
+    write_files(found, tmp_path)
     with open(tmp_path / "pairs-xnli_pairs.csv", newline="") as file:
         lines = list(csv.DictReader(file))
-    scored = [row for row in data["matrix"] if "xnli_pairs" in row["targets"]]
-    assert len(lines) == 9 * len(scored) == len(pair_rows(data, data["targets"][-1])) - 1
-    line = next(x for x in lines if (x["recipe"], x["first"], x["second"]) == (scored[1]["name"], "hi", "de"))
-    number = data["matrix"].index(scored[1])
-    assert (line["metric"], float(line["score"]), float(line["difference"])) == ("accuracy", 21.0 + number, number)
+    assert len(lines) == 9 * len(rows) == len(pair_rows(found, pairs)) - 1
+    line = next(x for x in lines if (x["recipe"], x["first"], x["second"]) == (rows[1].name, "hi", "de"))
+    assert (line["metric"], float(line["score"]), float(line["difference"])) == ("accuracy", 22.0, 1.0)
     assert not (tmp_path / "pairs-xnli.csv").exists()

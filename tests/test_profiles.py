@@ -138,8 +138,8 @@ def test_numbers_of_mtdnn() -> None:
         part: MTDNN.origin(part) for part in ("phase.lr", "phase.adam_eps", "target_phase.lr", "target_phase.rates")
     }
     assert origins == {
-        "phase.lr": "mtdnn", "phase.adam_eps": "mt-dnn's code (mtdnn silent)",
-        "target_phase.lr": "mtdnn", "target_phase.rates": "Stepstone (mtdnn silent)",
+        "phase.lr": "mtdnn", "phase.adam_eps": "mt-dnn's code (not stated in mtdnn)",
+        "target_phase.lr": "mtdnn", "target_phase.rates": "Stepstone (not stated in mtdnn)",
     }  # fmt: skip
     assert MTDNN.target_phase_of("mnli") == PHANG.target_phase  # not a target of the paper
 
@@ -291,9 +291,9 @@ def test_numbers_say_where_they_are_from() -> None:
     )  # fmt: skip
     found = {(n.part, n.name): (n.value, n.origin) for n in numbers(recipe)}
     assert found["intermediate", "lr with MLM"] == (5e-6, "phang2020, A.1")
-    assert found["intermediate", "clip"] == (1.0, "jiant (paper silent)")
+    assert found["intermediate", "clip"] == (1.0, "jiant (not stated in the paper)")
     assert found["intermediate squad", "batch"] == (8, "phang2020, Table 3")
-    assert found["intermediate squad", "length"] == (384, "jiant (paper silent)")
+    assert found["intermediate squad", "length"] == (384, "jiant (not stated in the paper)")
     assert found["mixture", "limit K"] == (2**15, "this recipe")
     assert found["targets", "lr"] == (3e-6, "phang2020, A.2")
     assert found["target mnli", "batch"] == (4, "phang2020, Table 4")
@@ -349,7 +349,7 @@ def test_a_recipe_file_holds_the_origins_as_comments(name: str) -> None:
         intermediate=(), mlm=False, seeds=1, scale=1.0, selection="english_dev", trials=0, grid=True,
     )  # fmt: skip
     recipe = replace(BASELINE, profile=name)
-    text = recipe_toml(recipe.to_dict(), settings, "no intermediate task")
+    text = recipe_toml(recipe, settings, "no intermediate task")
     assert Recipe.from_dict(tomllib.loads(text)["recipe"]) == recipe
     comments = [line for line in text.splitlines() if line.startswith("#")]
     assert any("target mnli" in line and "batch" in line for line in comments)

@@ -15,13 +15,23 @@ from study.record.record import Record
 from study.results.alignment_tables import alignment
 from study.results.alignment_tables import lines as aligned_lines
 from study.results.published import FOLDER, average, compare, footnotes, mean, names, parse, read, texts
+from study.results.report import Report, ReportRow, TargetResult
 from study.results.writers import markdown
 from study.spec.study_spec import ResolvedSpec
+from tests.builders import report_of, row_of, target_of
 from trainables.errors import BadInput, DataError
+from trainables.objectives import Align, Robust
 from trainables.recipe import Recipe
 
 NINE = ("xnli", "pawsx", "udpos", "panx", "xquad", "mlqa", "tydiqa", "bucc2018", "tatoeba")
+BASE = Recipe(encoder="x", profile="phang2020", targets=("xnli",))
 TASKS = ("anli_plus", "qqp", "hellaswag", "ccg", "cosmos_qa", "commonsense_qa")
+
+
+def first(tasks: tuple[str, ...], *, mlm: bool = False) -> Recipe:
+    """The recipe with these intermediate tasks, mixed as published."""
+    ratio: Any = "by_size" if mlm else 0.0
+    return replace(BASE, intermediate=tasks, mlm_ratio=ratio, mixing_limit=2**17, epochs=1.0, lr=1e-5)
 
 
 def test_the_four_papers_are_there() -> None:
@@ -50,7 +60,7 @@ def test_every_average_follows_from_its_columns_but_for_what_is_marked(name: str
 @pytest.mark.protocol
 def test_a_garbled_cell_does_not_fit_its_average() -> None:
     paper = read("phang2020")
-    found = paper.find({"intermediate": ["squad"], "mlm_ratio": "by_size"})
+    found = paper.find(first(("squad",), mlm=True))
     assert found is not None
     table, row = found
     printed = replace(row, cells={**row.cells, "mlqa": (0.9, 11.1)})
@@ -82,42 +92,36 @@ def test_both_halves_of_the_table_have_every_intermediate_task() -> None:
     paper = read("phang2020")
     for mlm in (False, True):
         for tasks in (*((t,) for t in (*TASKS, "squad")), TASKS):
-            found = paper.find({"intermediate": tasks, "mlm_ratio": "by_size" if mlm else 0})
+            found = paper.find(first(tasks, mlm=mlm))
             assert found is not None and found[0].differences_from == "XLM-R"
             assert {c for c in found[1].cells if c != "average"} == set(NINE)
-    assert paper.find({}) is not None and paper.find({"mlm_ratio": "by_size"}) is None
-    assert paper.find({"intermediate": ["mnli"]}) is None
-    for more in ({"mlm_ratio": 0.25}, {"align": {"languages": ["de"]}}, {"robust": {"method": "random"}}):
-        assert paper.find({"intermediate": ["squad"], **more}) is None  # the paper has no such row
+    assert paper.find(BASE) is not None and paper.find(first(("mnli",))) is None
+    others: list[dict[str, Any]] = [
+        {"mlm_ratio": 0.25}, {"align": Align(languages=("de",))}, {"robust": Robust(method="random", eps=0.1)},
+        {"train_languages": ("de",)},
+    ]  # fmt: skip
+    for more in others:
+        assert paper.find(replace(first(("squad",)), **more)) is None  # the paper has no such row
 
 
 def test_robust_training_is_compared_with_what_is_known_of_it() -> None:
     paper = read("robust")
-    found = paper.find({"robust": {"method": "adversarial"}})
+    method = Robust(method="adversarial", eps=0.01, steps=1, step_size=1.0)
+    found = paper.find(replace(BASE, robust=method))
     assert found is not None and found[1].cells == {"pawsx": (2.1,), "xnli": (1.6,)}
-    assert paper.find({}) is None and paper.find({"robust": {}, "intermediate": ["squad"]}) is None
+    assert paper.find(BASE) is None and paper.find(replace(first(("squad",)), robust=method)) is None
 
 
 def test_published_lines_stand_under_those_of_alignment() -> None:
-    base = {"encoder": "x", "profile": "xeroalign", "targets": ["mtop"]}
+    base = Recipe(encoder="x", profile="xeroalign", targets=("mtop",))
+    aligned = replace(base, align=Align(languages=("de",), data="translations"))
     cells = {tag: {"intent_accuracy": 50.0, "slot_f1_bio": 40.0} for tag in ("en", "de", "fr")}
-    rows = [
-        {"name": "a", "address": "1", "recipe": base, "targets": {"mtop": {"languages": cells}}},
-        {
-            "name": "b", "address": "2", "recipe": {**base, "align": {"languages": ["de"], "data": "translations"}},
-            "targets": {"mtop": {"languages": cells}},
-        },
-    ]  # fmt: skip
-    target = {
-        "name": "mtop", "title": "MTOP", "main": ["intent_accuracy", "slot_f1_bio"], "languages": ["en", "de", "fr"],
-        "trained_on": "MTOP", "split": "test",
-    }  # fmt: skip
-    report: dict[str, Any] = {
-        "matrix": rows, "targets": [target], "alignment": alignment(rows, [target]), "pocket": False, "standins": [],
-        "scale": 1.0, "encoder": "xlm-roberta-large", "profile": "xeroalign",
-    }  # fmt: skip
-    published = compare(report, "xeroalign")["aligned"]["mtop"]
-    columns, lines = aligned_lines(report["alignment"][0], published)
+    own = {"mtop": TargetResult(mean=45.0, gain=None, interval=None, languages=cells)}
+    rows = [row_of(base, own, name="a"), row_of(aligned, own, name="b")]
+    targets = [target_of("mtop", ["en", "de", "fr"])]
+    tables = alignment(rows, targets)
+    report = report_of(rows, targets, alignment=tables, encoder="xlm-roberta-large", profile="xeroalign")
+    columns, lines = aligned_lines(tables[0], compare(report, "xeroalign").aligned["mtop"])
     found = {name: dict(zip(columns, own, strict=True)) for name, own, _ in lines}
     assert found["published: XLM-RA"] == {"en": "-", "de": "95.7/84.5", "fr": "96.5/83.3", "average": "95.6/80.3"}
     assert found["0-shot"]["de"] == "50.0/40.0" and found["published: target"]["average"] == "95.6/89.2"
@@ -178,16 +182,14 @@ def test_a_mark_must_be_about_a_cell() -> None:
 # --- beside a report ---
 
 
-def line(recipe: Recipe, targets: tuple[str, ...], gain: float) -> dict[str, Any]:
-    cell = {"mean": 70 + gain, "gain": gain, "interval": [gain - 1, gain + 1], "languages": {}}
-    return {
-        "name": "+".join(recipe.intermediate) or "no intermediate task", "recipe": recipe.to_dict(), "address": recipe.address,
-        "status": "complete", "targets": {t: dict(cell) for t in targets}, "average": 70 + gain, "gain": gain,
-        "interval": [gain - 1, gain + 1],
-    }  # fmt: skip
+def line(recipe: Recipe, targets: tuple[str, ...], gain: float) -> ReportRow:
+    over = {"gain": gain, "interval": (gain - 1, gain + 1)}
+    cell = TargetResult(mean=70 + gain, languages={}, **over)  # type: ignore[arg-type]
+    name = "+".join(recipe.intermediate) or "no intermediate task"
+    return row_of(recipe, dict.fromkeys(targets, cell), name=name, average=70 + gain, **over)
 
 
-def report_of(targets: tuple[str, ...]) -> dict[str, Any]:
+def report_on(targets: tuple[str, ...], **more: Any) -> Report:
     base = Recipe(encoder="FacebookAI/xlm-roberta-large", profile="phang2020", targets=targets)
     squad = replace(base, intermediate=("squad",), epochs=1.0, lr=1e-5)
     recipes = [
@@ -199,37 +201,32 @@ def report_of(targets: tuple[str, ...]) -> dict[str, Any]:
         replace(squad, intermediate=("mnli",)),
     ]
     rows = [line(r, targets, 0.0 if r.is_baseline else 1.5) for r in recipes]
-    return {
-        "study": "by-hand", "question": "?", "headline": "!", "source": "hub", "encoder": base.encoder, "profile": base.profile,
-        "scale": 1.0, "pocket": False, "standins": [], "notes": [], "failures": [], "best": None, "matrix": rows,
-        "baseline": rows[0], "languages": {},
-        "targets": [{"name": t, "title": t.upper(), "split": "validation", "languages": ["en"] * 99} for t in targets],
-    }  # fmt: skip
+    columns = [target_of(t, ["en"] * 99, title=t.upper(), split="validation") for t in targets]
+    return report_of(rows, columns, **{"encoder": base.encoder, "profile": base.profile, **more})
 
 
 def test_published_rows_meet_ours_by_tasks_and_masked_lm() -> None:
-    report = report_of(NINE)
-    report["published"] = found = compare(report, "phang2020")
-    base, squad, qqp_mlm, squad_mlm, quarter, mnli = report["matrix"]
-    assert texts(report, base) == ["80.1", "86.5", "75.7", "62.8", "68.0", "60.8", "68.3", "71.5", "31.0", "67.2"]
-    assert texts(report, squad)[:3] == ["-1.4", "+0.7", "-1.6"] and texts(report, squad)[-1] == "+8.3"
-    assert texts(report, qqp_mlm)[-1] == "+7.1!" and texts(report, squad_mlm)[5] == "+1.0!"
-    assert texts(report, quarter) == texts(report, mnli) == ["-"] * 10
-    assert found["rows"][squad["address"]]["cells"]["xquad"] == {
-        "values": (1.1, 1.3), "mean": pytest.approx(1.2), "garbled": False
-    }  # fmt: skip
-    assert found["caveats"] == []
-    notes = " ".join(footnotes(report))
+    report = report_on(NINE)
+    found = compare(report, "phang2020")
+    base, squad, qqp_mlm, squad_mlm, quarter, mnli = (texts(report, found, row) for row in report.matrix)
+    assert base == ["80.1", "86.5", "75.7", "62.8", "68.0", "60.8", "68.3", "71.5", "31.0", "67.2"]
+    assert squad[:3] == ["-1.4", "+0.7", "-1.6"] and squad[-1] == "+8.3"
+    assert qqp_mlm[-1] == "+7.1!" and squad_mlm[5] == "+1.0!"
+    assert quarter == mnli == ["-"] * 10
+    cell = found.rows[report.matrix[1].address].cells["xquad"]
+    assert cell.values == (1.1, 1.3) and cell.mean == pytest.approx(1.2) and not cell.garbled
+    assert found.caveats == ()
+    notes = " ".join(footnotes(found))
     assert "printed +5.1" in notes and "printed +0.9/11.1" in notes and "printed +3.7" not in notes
-    json.dumps(found, allow_nan=False)
+    json.dumps(replace(report, published=found).to_dict(), allow_nan=False)
 
 
 def test_with_fewer_targets_the_average_is_over_those_and_the_mark_of_the_whole_is_dropped() -> None:
-    report = report_of(("xnli", "tatoeba", "sib200"))
-    report["published"] = found = compare(report, "phang2020")
-    qqp = texts(report, report["matrix"][2])
+    report = report_on(("xnli", "tatoeba", "sib200"))
+    found = compare(report, "phang2020")
+    qqp = texts(report, found, report.matrix[2])
     assert qqp == ["-0.5", "+42.3", "-", "+20.9"]
-    assert any("2 of its 9 targets" in caveat for caveat in found["caveats"])
+    assert any("2 of its 9 targets" in caveat for caveat in found.caveats)
 
 
 @pytest.mark.parametrize(
@@ -237,15 +234,15 @@ def test_with_fewer_targets_the_average_is_over_those_and_the_mark_of_the_whole_
     [
         ({"pocket": True}, "empty of meaning"),
         ({"scale": 0.05}, "rehearsal at scale 0.05"),
-        ({"standins": ["UDPOS"]}, "Stand-ins for the official data, not comparable: UDPOS"),
+        ({"standins": ("UDPOS",)}, "Stand-ins for the official data, not comparable: UDPOS"),
         ({"encoder": "pretrain:tiny"}, "XLM-R large; ours is pretrain:tiny"),
         ({"profile": "xtreme"}, "profile xtreme"),
-        ({"targets": [{"name": "xnli", "title": "XNLI", "split": "test", "languages": ["en", "de"]}]}, "XNLI 2 of 15"),
-        ({"targets": [{"name": "xnli", "title": "XNLI", "split": "test", "languages": ["en"]}]}, "test sets for XNLI"),
+        ({"targets": (target_of("xnli", ["en", "de"]),)}, "XNLI 2 of 15"),
+        ({"targets": (target_of("xnli", ["en"]),)}, "test sets for XNLI"),
     ],
 )
 def test_what_makes_the_comparison_hollow_is_said(more: dict[str, Any], said: str) -> None:
-    assert any(said in caveat for caveat in compare(report_of(NINE) | more, "phang2020")["caveats"])
+    assert any(said in caveat for caveat in compare(replace(report_on(NINE), **more), "phang2020").caveats)
 
 
 @pytest.fixture
@@ -257,7 +254,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     Record(tmp_path, "by-hand").open(settings)
     monkeypatch.setattr(
         "study.results.transfer_matrix.build",
-        lambda *_: report_of(("xnli", "pawsx", "udpos", "panx", "xquad", "tatoeba")),
+        lambda *_: report_on(("xnli", "pawsx", "udpos", "panx", "xquad", "tatoeba")),
     )
     return ["by-hand", "--home", str(tmp_path)]
 
@@ -271,9 +268,10 @@ def test_the_verb_shows_both_in_text_markdown_and_json(
     assert "Beside phang2020" in shown and shown.count("  published") == 6 and "of its 9 targets" in shown
     assert max(map(len, shown.split("Beside")[1].split("Published:")[0].splitlines())) <= 80
     assert verb.main([*study, "--compare", "phang2020", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["published"]["name"] == "phang2020" and len(report["published"]["rows"]) == 4
-    text = markdown(report)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["published"]["name"] == "phang2020" and len(printed["published"]["rows"]) == 4
+    report = report_on(("xnli", "pawsx", "udpos", "panx", "xquad", "tatoeba"))
+    text = markdown(replace(report, published=compare(report, "phang2020")))
     assert "## Beside phang2020" in text and "| published | -1.4 | +0.7 |" in text
     assert verb.main(study) == 0
     assert "published" not in capsys.readouterr().out

@@ -125,15 +125,15 @@ def test_a_trial_scores_every_language(real: tuple[ResolvedSpec, Source], trial:
     store = Store(home)
     for target, (address,) in plan.evaluations().items():
         d, metrics = dataset(target), store.metrics(address)
-        assert dict(scored_languages(source, d)) == metrics["splits"]
-        assert target not in FILES or len(metrics["languages"]) == len(found(target))
-        for tag, values in metrics["languages"].items():
+        assert dict(scored_languages(source, d)) == metrics.splits
+        assert target not in FILES or len(metrics.languages) == len(found(target))
+        for tag, values in metrics.languages.items():
             assert set(values) == set(d.metrics), (target, tag)
             assert all(0 <= value <= 100 for value in values.values()), (target, tag)
-            there = source.num_rows(d, tag, metrics["splits"][tag])
-            assert metrics["examples"][tag] >= min(MIN_SCORED_ROWS, there)
+            there = source.num_rows(d, tag, metrics.splits[tag])
+            assert metrics.examples[tag] >= min(MIN_SCORED_ROWS, there)
         tables = read_scores(store.folder(address) / "scores.parquet")
-        assert {tag: len(next(iter(t.values()))) for tag, t in tables.items()} == metrics["examples"]
+        assert {tag: len(next(iter(t.values()))) for tag, t in tables.items()} == metrics.examples
         assert store.info(address)["rows"].keys() == store.info(address)["config"]["data"].keys()
 
 
@@ -154,7 +154,7 @@ def test_what_is_submitted_scores_as_in_the_report(
     assert submission.main(["real", "--home", str(home), "--out", str(out), "--labels"]) == 0
     scores, store, compared = score_folder(out, labels, version), Store(home), 0
     for task, found_scores in scores["tasks"].items():
-        languages = store.metrics(evaluations[task][0])["languages"]
+        languages = store.metrics(evaluations[task][0]).languages
         for tag, values in found_scores["languages"].items():
             shared = values.keys() & languages[tag].keys()
             assert {name: values[name] for name in shared} == pytest.approx(

@@ -126,7 +126,7 @@ def make(store: Store, weights: str = "weights") -> Path:
         assert work is not None, "the stage was found instead of made"
         (work / "sub").mkdir()
         (work / "model.safetensors").write_text(weights)
-        (work / "metrics.json").write_text('{"selection": 0.5}')
+        (work / "metrics.json").write_text('{"languages": {}, "splits": {}, "selection": 0.5}')
         (work / "sub" / "history.json").write_text("[1, 2, 3]")
         store.publish(ADDRESS, work, {"kind": "target"})
     return store.folder(ADDRESS)
@@ -151,7 +151,7 @@ def test_weights_stay_at_the_url_until_something_starts_from_them(tmp_path: Path
     make(Store(tmp_path / "a", url))
     other = Store(tmp_path / "b", url)
     assert other.has(ADDRESS) and other.info(ADDRESS) == {"kind": "target"}
-    assert other.metrics(ADDRESS) == {"selection": 0.5}
+    assert other.metrics(ADDRESS).selection == 0.5
     assert not other.folder(ADDRESS).exists()
     assert other.fetch(ADDRESS) and (other.folder(ADDRESS) / "model.safetensors").read_text() == "weights"
 

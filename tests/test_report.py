@@ -19,6 +19,7 @@ import pytest
 from study import report as verb
 from study.cli_parser import run_verb
 from study.record.record import Record, Trial
+from study.results.report import Report, ReportRow
 from study.results.transfer_matrix import build
 from study.results.writers import write_report
 from study.spec.recipe_file import read_recipe
@@ -142,7 +143,13 @@ def make(folder: Path, settings: ResolvedSpec = SETTINGS) -> Home:
 
 @pytest.fixture(scope="module")
 def report(home: Home) -> dict[str, Any]:
-    return build(*home)
+    """The report as other tools read it."""
+    return build(*home).to_dict()
+
+
+def row_of(found: Report, recipe: Recipe) -> ReportRow:
+    (one,) = [r for r in found.matrix if r.address == recipe.address]
+    return one
 
 
 def row(report: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
@@ -279,11 +286,12 @@ def test_the_files_say_the_same(home: Home, report: dict[str, Any], tmp_path: Pa
 
 def test_the_best_recipe_can_be_run_again_from_its_file(home: Home) -> None:
     record, _ = home
-    found = write_report(*home)["best"]
+    found = write_report(*home).best
     path = record.folder / "report" / "best.toml"
-    assert found["command"] == f"python -m study.launch --recipe {path}" and path.read_text() == found["toml"]
+    assert found is not None and found.command == f"python -m study.launch --recipe {path}"
+    assert path.read_text() == found.toml
     recipe, study = read_recipe(str(path))
-    assert recipe == SQUAD and recipe.address == found["address"]
+    assert recipe == SQUAD and recipe.address == found.address
     assert study == {"space": "intermediate_tasks", "source": "pocket", "seeds": 2}
 
 
@@ -346,8 +354,8 @@ def test_without_a_baseline_nothing_is_called_best(tmp_path: Path) -> None:
     record, store = make(tmp_path)
     record.add_trial(replace(add(record, store, BASE), status="failed", evaluations={}, reason="killed"))
     report = write_report(record, store)
-    assert report["best"] is None and "baseline" in report["headline"]
-    assert row(report, MNLI)["gain"] is None and row(report, MNLI)["average"] is not None
+    assert report.best is None and "baseline" in report.headline
+    assert row_of(report, MNLI).gain is None and row_of(report, MNLI).average is not None
 
 
 def test_a_damaged_score_leaves_a_gap(tmp_path: Path) -> None:
@@ -355,16 +363,16 @@ def test_a_damaged_score_leaves_a_gap(tmp_path: Path) -> None:
     address = record.trials()[SQUAD.address].evaluations["xnli"][0]
     (store.folder(address) / "scores.parquet").write_bytes(b"")
     report = write_report(record, Store(tmp_path))
-    found = row(report, SQUAD)
-    assert list(found["targets"]) == ["tatoeba", "panx", "xquad"] and found["gain"] is found["average"] is None
-    assert report["best"]["address"] == MNLI.address
+    found = row_of(report, SQUAD)
+    assert list(found.targets) == ["tatoeba", "panx", "xquad"] and found.gain is found.average is None
+    assert report.best is not None and report.best.address == MNLI.address
 
 
 def test_a_study_without_trials_has_a_report(tmp_path: Path) -> None:
     record = Record(tmp_path, "empty")
     record.open(SETTINGS)
     report = write_report(record, Store(tmp_path))
-    assert (report["matrix"], report["best"]) == ([], None) and report["baseline"]["status"] == "missing"
+    assert (report.matrix, report.best) == ((), None) and report.to_dict()["baseline"]["status"] == "missing"
     assert not (record.folder / "report" / "best.toml").exists()
 
 
@@ -375,36 +383,51 @@ def test_a_recipe_that_is_no_better_than_the_baseline_is_not_recommended(
     monkeypatch.setitem(DEV, MNLI.address, DEV[BASE.address])
     monkeypatch.setitem(DEV, SQUAD.address, DEV[BASE.address])
     report = build(*make(tmp_path))
-    assert report["best"]["address"] == BASE.address and "Nothing here beats" in report["headline"]
+    assert report.best is not None and report.best.address == BASE.address
+    assert "Nothing here beats" in report.headline
 
 
 def test_what_limits_the_answer_is_said(tmp_path: Path) -> None:
-    notes = " ".join(build(*make(tmp_path / "a"))["notes"])
+    notes = " ".join(build(*make(tmp_path / "a")).notes)
     assert "pocket world" in notes and "0.5 of its rows" in notes and "English dev rows only" in notes
     assert "without a part in choosing: Tatoeba" in notes and "One seed" not in notes
     ten = "xnli xcopa udpos_r panx_r xquad_r mlqa tydiqa tatoeba_r mewslix lareqa".split()
-    whole = " ".join(build(*make(tmp_path / "c", replace(SETTINGS, targets=tuple(ten))))["notes"])
+    whole = " ".join(build(*make(tmp_path / "c", replace(SETTINGS, targets=tuple(ten)))).notes)
     assert "The average is XTREME-R's, the plain mean of its 10 tasks, but over fewer languages" in whole
     assert "XTREME-R" not in notes and "XCOPA 0 of 11" in whole and "Tatoeba 0 of 41" in whole
-    oracle = " ".join(build(*make(tmp_path / "b", replace(SETTINGS, selection="target_dev", seeds=1)))["notes"])
+    oracle = " ".join(build(*make(tmp_path / "b", replace(SETTINGS, selection="target_dev", seeds=1))).notes)
     assert "Oracle" in oracle and "One seed" in oracle
 
 
 def test_rows_at_chance_level_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """XNLI has three labels: an English accuracy within two points of a third is one of drawing lots."""
-    assert not any("chance" in note for note in build(*make(tmp_path / "a"))["notes"])
+    assert not any("chance" in note for note in build(*make(tmp_path / "a")).notes)
     monkeypatch.setitem(RIGHT, MNLI.address, 10)
-    (note,) = [note for note in build(*make(tmp_path / "b"))["notes"] if "chance" in note]
+    (note,) = [note for note in build(*make(tmp_path / "b")).notes if "chance" in note]
     assert note.endswith(": MNLI (XNLI 33.8).")
 
 
 def test_with_an_oracle_the_best_is_what_is_reported_best(tmp_path: Path) -> None:
     report = build(*make(tmp_path, replace(SETTINGS, selection="target_dev")))
-    assert report["best"]["address"] == MNLI.address
+    assert report.best is not None and report.best.address == MNLI.address
 
 
-def test_a_report_outlives_its_source(tmp_path: Path) -> None:
-    """The folder of a mirror may be gone when a study is looked at again."""
-    report = write_report(*make(tmp_path, replace(SETTINGS, source="mirror:/not/there/any/more")))
-    assert report["best"]["address"] == SQUAD.address and not report["pocket"]
-    assert any("/not/there/any/more" in note for note in report["notes"])
+MIRROR = replace(SETTINGS, source="mirror:/not/there/any/more")
+
+
+def test_a_report_outlives_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a mirror may be gone when a study is looked at again: nothing opens it."""
+    monkeypatch.setattr("trainables.sources.open_source", lambda spec: pytest.fail("a report opened its source"))
+    report = write_report(*make(tmp_path, MIRROR))
+    assert report.best is not None and report.best.address == SQUAD.address and not report.pocket
+    assert report.standins == () and any("/not/there/any/more" in note for note in report.notes)
+
+
+def test_standins_are_those_that_a_launch_recorded(tmp_path: Path) -> None:
+    record, store = make(tmp_path, MIRROR)
+    for titles, said in (([], 0), (["XNLI"], 1), (["XNLI"], 1), (["XNLI", "PAN-X"], 1)):
+        record.note_standins(titles)
+        report = build(record, store)
+        assert report.standins == tuple(titles) and not any("not recorded" in note for note in report.notes)
+        assert sum("Stand-ins" in note and ", ".join(titles) in note for note in report.notes) == said
+    assert len(list(record.events("standins"))) == 3, "what is known is not written again"

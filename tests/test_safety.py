@@ -15,16 +15,17 @@ import pytest
 
 from study.cli_parser import run_verb
 from study.execution.live_display import table as live_table
-from study.execution.monitor import Progress
-from study.execution.trial import explain
+from study.execution.monitor import MonitorCallbacks, TrialMonitor
+from study.execution.trial_failure import TrialFailure, explain
 from study.planning.encoder_weights import Weights, resolve
 from study.record.record import Record
+from study.results.report import FailedRecipe, TargetResult
 from study.results.writers import markdown, plain, write_files, write_report
 from study.sanitize import SafeConsole, escape_control_characters, redact, safe_json, sanitize, spreadsheet_cell
 from study.store.store import Store
 from study.tracking.mlflow import Writer, default_uri, sync
 from study.xtreme.scoring import score_folder
-from tests.builders import resolved
+from tests.builders import resolved, row_of
 from trainables.errors import BadInput, DataError
 from trainables.recipe import Recipe
 
@@ -80,11 +81,20 @@ def checkpoint(folder: Path, **files: Any) -> Path:
     ("files", "reason"),
     [
         ({"config": {"auto_map": {"AutoModel": "modeling_x.X"}}}, "config.json requires remote Python code"),
-        ({"tokenizer_config": {"auto_map": {"AutoTokenizer": ["t.T", None]}}}, "tokenizer_config.json requires remote Python"),
+        (
+            {"tokenizer_config": {"auto_map": {"AutoTokenizer": ["t.T", None]}}},
+            "tokenizer_config.json requires remote Python",
+        ),
         ({"config": "[" * 100_000}, "config.json is not valid JSON"),
         ({"config": "[]"}, "config.json is not a JSON object"),
-        ({"model__safetensors__index": {"weight_map": {"w": "../../other.safetensors"}}}, "weight file that is not in"),
-        ({"model__safetensors__index": {"weight_map": {"w": "/etc/passwd"}}}, "weight file that is not in"),
+        (
+            {"model__safetensors__index": {"weight_map": {"w": "../../other.safetensors"}}},
+            "weight file that is not in",
+        ),
+        (
+            {"model__safetensors__index": {"weight_map": {"w": "/etc/passwd"}}},
+            "weight file that is not in",
+        ),
     ],
 )
 def test_a_checkpoint_with_code_or_weights_elsewhere_is_refused(
@@ -226,17 +236,17 @@ def test_no_secret_of_a_failing_worker_reaches_the_home(
     said: list[str] = []
     writer = Writer(default_uri(record.home), record, store)
     plan = SimpleNamespace(evaluations=dict, sweeps=dict)
-    progress = Progress(record, store, lambda _: SimpleNamespace(plan=plan), writer.put, said.append, 2, 1)  # type: ignore[arg-type, return-value]
+    job_of: Any = lambda recipe: SimpleNamespace(plan=plan)  # noqa: E731
+    tell = MonitorCallbacks(put=writer.put, say=said.append)
+    monitor = TrialMonitor(record=record, store=store, job_of=job_of, budget=2, concurrent=1, tell=tell)
     try:
         raise DataError(f"mnli/en/train row 7: label {SECRET!r} {EVIL} at https://me:{SECRET}@hub.example is unknown")
     except DataError as error:
-        reason, trace = explain(error)
-    for number, result in enumerate(
-        ({"failed": reason, "traceback": trace}, {"failed": f"Lost: {SECRET}", "traceback": SECRET})
-    ):
-        other = replace(recipe, scale=0.5 + number / 4)
-        progress.start(other, {})
-        progress.ended(SimpleNamespace(config={"recipe": other.to_dict()}, last_result=result, num_failures=0), "")
+        failure = explain(error)
+    for number, failed in enumerate((failure, TrialFailure("Lost", SECRET, SECRET))):
+        other, result = replace(recipe, scale=0.5 + number / 4), {"failed": failed}
+        monitor.start(other, {})
+        monitor.ended(SimpleNamespace(config={"recipe": other.to_dict()}, last_result=result, num_failures=0), "")
     assert writer.close(120) is None
     sync(default_uri(record.home), record, store, write_report(record, store), record.folder / "report")
     files = [p for p in record.home.rglob("*") if p.is_file()]
@@ -263,8 +273,8 @@ def test_mlflows_address_is_shown_without_its_password(
 
 def test_a_worker_and_the_driver_redact_what_each_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SECRET", "first line of it\nsecond line of it")
-    reason, trace = explain(ValueError("bad: first line of it\nsecond line of it"))
-    assert "line of it" not in reason + trace
+    failure = explain(ValueError("bad: first line of it\nsecond line of it"))
+    assert "line of it" not in failure.reason + failure.traceback
     assert sanitize("\x1b[31mred\x1b[0m") == "red"
 
 
@@ -335,11 +345,12 @@ def test_predictions_do_not_lead_out_of_their_folder(tmp_path: Path) -> None:
 def test_the_files_of_a_hostile_report_are_harmless(study: tuple[Record, Store], tmp_path: Path) -> None:
     record, store = study
     report = write_report(record, store)
-    report["failures"] = [{"name": "=1+1", "address": "a", "reason": "<img src=x> [a](b) " + EVIL, "traceback": "<b>"}]
-    cell = {"mean": 1.0, "gain": None, "interval": None, "languages": {"=de": {"accuracy": -1.0}}}
-    row = {"name": "=cmd|' /C calc'!A0", "address": "a", "status": "complete", "targets": {"@t": cell}}
-    rows = [*report["matrix"], row | {"recipe": {}, "average": None, "gain": None, "interval": None, "seeds": []}]
-    write_files(report | {"matrix": rows}, tmp_path / "out")
+    failed = FailedRecipe(name="=1+1", address="a", reason="<img src=x> [a](b) " + EVIL, traceback="<b>")
+    cell = TargetResult(mean=1.0, gain=None, interval=None, languages={"=de": {"accuracy": -1.0}})
+    recipe = Recipe(encoder="pretrain:nano", profile="small", targets=("xnli",), train_languages=("de",))
+    row = row_of(recipe, {"@t": cell}, name="=cmd|' /C calc'!A0")
+    report = replace(report, failures=(failed,), matrix=(*report.matrix, row))
+    write_files(report, tmp_path / "out")
     lines = list(csv.reader((tmp_path / "out" / "matrix.csv").open()))
     assert lines[-1][0] == "'=cmd|' /C calc'!A0" and lines[-1][3:7] == ["'@t", "'=de", "accuracy", "-1.0"]
     assert "<img" not in markdown(report) and "\\[a](b)" in markdown(report)

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from search_spaces import space
 from search_spaces.space import FixedSuggest, Space, SpaceContext, Suggest, Value
 from study.record.record import Trial
+from study.results.selection import Candidate
 from study.search.searcher import RecipeSearcher, TargetHalving, open_optuna
 from trainables.recipe import Recipe
 
@@ -62,7 +63,12 @@ class Bench:
     def __post_init__(self) -> None:
         self.study = open_optuna(self.folder, "study")
         self.searcher = RecipeSearcher(
-            self.space, SETTING, self.study, self.given, self.budget, self.known, lambda t: 50.0, self._start
+            propose=lambda suggest: self.space.recipe(suggest, SETTING),
+            study=self.study,
+            given=self.given,
+            budget=self.budget,
+            known={address: Candidate(trial, 50.0) for address, trial in self.known.items()},
+            start=self._start,
         )
 
     def _start(self, recipe: Recipe, params: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +137,27 @@ ENDS: list[tuple[dict[str, Any] | None, bool, str]] = [
     ({}, False, "FAIL"),
     (None, True, "FAIL"),
 ]
+
+
+def _with_labels(suggest: Suggest, setting: SpaceContext) -> Recipe:
+    """Every other recipe sees labels of German."""
+    labels = ("de",) if suggest.scientific("labels", [False, True]) else ()
+    epochs = suggest.nuisance("epochs", [1.0, 2.0])
+    fixed = {"encoder": setting.encoder, "profile": setting.profile, "targets": setting.targets}
+    return Recipe(**fixed, intermediate=("mnli",), epochs=epochs, lr=1e-3, train_languages=labels)  # type: ignore[arg-type]
+
+
+def test_optuna_learns_nothing_from_recipes_that_may_not_be_chosen(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, replace(SMALL, recipe=_with_labels), given=[], budget=4)
+    bench.run(4)
+    known = {r.address: ended(r, {"labels": bool(r.train_languages), "epochs": r.epochs}) for r in bench.out}
+    assert sum(bool(r.train_languages) for r in bench.out) == 2, "they run"
+    for _ in range(2):  # in the launch that ran them, and where the journal is made anew from the record
+        told = bench.study.get_trials()
+        complete = [t.params["labels"] for t in told if t.state == TrialState.COMPLETE]
+        assert complete == [False, False] and {t.state for t in told} == {TrialState.COMPLETE, TrialState.FAIL}
+        (tmp_path / "optuna.journal").unlink()
+        bench = Bench(tmp_path, replace(SMALL, recipe=_with_labels), given=[], known=known)
 
 
 @pytest.mark.parametrize(("result", "error", "state"), ENDS)

@@ -22,7 +22,7 @@ def accuracy(**right: Any) -> Tables:
     return {tag: {"correct": np.asarray(values, dtype=np.int64)} for tag, values in right.items()}
 
 
-def gain_interval(row: list[Tables], baseline: list[Tables]) -> list[float]:
+def gain_interval(row: list[Tables], baseline: list[Tables]) -> tuple[float, float]:
     by_seed = [np.stack([resampled_mean(XNLI, tables) for tables in seeds]) for seeds in (row, baseline)]
     return interval(gain_resamples(*by_seed))
 
@@ -65,7 +65,7 @@ def test_the_interval_covers_the_true_difference_about_as_often_as_it_says(
 
 def test_identical_rows_differ_by_nothing() -> None:
     tables = [accuracy(en=np.arange(50) % 3 == 0, sw=np.arange(30) % 2), accuracy(en=np.ones(50), sw=np.zeros(30))]
-    assert gain_interval(tables, tables) == [0.0, 0.0]
+    assert gain_interval(tables, tables) == (0.0, 0.0)
 
 
 def test_a_clear_gain_excludes_zero_and_noise_does_not() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from study.execution.trial import explain
+from study.execution.trial_failure import DISK_FULL, explain
 from study.store import store as store_module
 from study.store.disk_full import DiskFull, no_room
 from study.store.lease import Watch
@@ -383,14 +383,15 @@ def test_a_full_disk_leaves_nothing_and_says_what_it_needs(
         with pytest.raises(DiskFull, match=r"needs 30\d{5} bytes \(3.0 MB\) free in .* which has \d+") as caught:
             make(store)
     assert not store.has(ADDRESS) and left(tmp_path, "work", "leases", "damaged") == []
-    reason, trace = explain(pickle.loads(pickle.dumps(caught.value)))
-    assert reason.startswith(f"DiskFull: stage {ADDRESS[:12]} needs") and str(tmp_path) in reason and trace
+    failure = explain(pickle.loads(pickle.dumps(caught.value)))
+    assert failure.kind == DISK_FULL and failure.traceback
+    assert failure.message.startswith(f"stage {ADDRESS[:12]} needs") and str(tmp_path) in failure.message
     make(store)
 
 
 def test_disk_full_is_told_by_what_libraries_say_and_from_other_errors(tmp_path: Path) -> None:
     said = RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
-    assert "needs" in no_room(said, tmp_path) and explain(said)[0].startswith("DiskFull: ")
+    assert "needs" in no_room(said, tmp_path) and explain(said).kind == DISK_FULL
     assert no_room(ValueError("no room in the model for 9 labels"), tmp_path) == ""
 
 

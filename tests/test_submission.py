@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -197,7 +198,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, world: Any) -> Path:
 def _small(monkeypatch: pytest.MonkeyPatch, world: Any) -> None:
     """The study's best recipe is SQuAD's; what the report finds it to be is looked at in a test of its own."""
     monkeypatch.setattr(written, "_source", lambda spec: world)
-    monkeypatch.setattr(written, "build", lambda record, store: {"best": {"address": SQUAD.address}})
+    monkeypatch.setattr(
+        written, "build", lambda record, store: SimpleNamespace(best=SimpleNamespace(address=SQUAD.address))
+    )
 
 
 def run(home: Path, out: Path, *options: str) -> int:
@@ -254,26 +257,26 @@ def test_scoring_the_files_gives_the_numbers_of_the_report(
     for target, task in scored["tasks"].items():
         reported = store.metrics(printed["targets"][target]["evaluation"])
         for language, found in task["languages"].items():
-            for metric, value in reported["languages"][language].items():
+            for metric, value in reported.languages[language].items():
                 if metric in found:
                     assert found[metric] == pytest.approx(value, abs=1e-9), (target, language, metric)
                     assert 0 < value < 100
-            assert found["examples"] == reported["examples"][language] and not found.get("missing")
+            assert found["examples"] == reported.examples[language] and not found.get("missing")
 
 
 def test_mined_pairs_and_rankings(tmp_path: Path, world: Any) -> None:
     record = make(tmp_path / "home", world, ("bucc2018", "mewslix"))
     store, out, labels = Store(tmp_path / "home"), tmp_path / "out", tmp_path / "labels"
     found = written.write(record, store, out, labels)
-    assert {t: entry["recipe"] for t, entry in found["targets"].items()} == {"bucc2018": "SQuAD", "mewslix": "SQuAD"}
+    assert {t: entry.recipe for t, entry in found.targets.items()} == {"bucc2018": "SQuAD", "mewslix": "SQuAD"}
     assert (out / "bucc2018/test-de.tsv").read_text().startswith("de-0\ten-none\nde-1\ten-1\n")
     assert json.loads((labels / "mewslix/test-de.json").read_text())["de-1"] == ["en-2", "en-3"]
     cases: tuple[tuple[str, Version, str], ...] = (("bucc2018", "xtreme", "f1"), ("mewslix", "xtreme-r", "mrr"))
     for target, version, metric in cases:
-        reported = store.metrics(found["targets"][target]["evaluation"])["languages"]["de"][metric]
+        reported = store.metrics(found.targets[target].evaluation).languages["de"][metric]
         scored = scoring.score_folder(out, labels, version)["tasks"][target]["languages"]["de"]
         assert scored[metric] == pytest.approx(reported, abs=1e-9) and 0 < reported < 100
-    assert found["version"] in ("xtreme", "xtreme-r")
+    assert found.version in ("xtreme", "xtreme-r")
 
 
 def test_a_target_without_dev_rows_takes_the_best_recipe_of_the_report(
@@ -282,10 +285,34 @@ def test_a_target_without_dev_rows_takes_the_best_recipe_of_the_report(
     monkeypatch.setattr(written, "build", build)
     record = make(tmp_path / "home", world, ("tatoeba", "xnli", "pawsx"))
     store = Store(tmp_path / "home")
-    best = build(record, store)["best"]
-    assert best["address"] == MNLI.address  # +5 and 0 against SQuAD's +1 and -1
+    best = build(record, store).best
+    assert best is not None and best.address == MNLI.address  # +5 and 0 against SQuAD's +1 and -1
     found = written.write(record, store, tmp_path / "out")
-    assert {t: e["recipe"] for t, e in found["targets"].items()} == {"tatoeba": "MNLI", "xnli": "MNLI", "pawsx": "none"}
+    assert {t: e.recipe for t, e in found.targets.items()} == {"tatoeba": "MNLI", "xnli": "MNLI", "pawsx": "none"}
+
+
+@pytest.mark.parametrize("selection", ["english_dev", "target_dev"])
+def test_a_recipe_that_the_report_excludes_is_never_submitted(
+    tmp_path: Path, world: Any, monkeypatch: pytest.MonkeyPatch, selection: str
+) -> None:
+    """One saw labels of German, one failed; both have the highest scores."""
+    monkeypatch.setattr(written, "build", build)
+    record = make(tmp_path / "home", world, ("tatoeba", "xnli", "pawsx"), replace(SETTINGS, selection=selection))
+    store, report = Store(tmp_path / "home"), build(record, Store(tmp_path / "home"))
+    high = record.trials()[STOPPED.address]
+    labelled, failed = replace(SQUAD, train_languages=("de",)), replace(SQUAD, lr=0.02)
+    ends: tuple[tuple[Recipe, Any], ...] = ((labelled, "complete"), (failed, "failed"))
+    for recipe, status in ends:
+        record.add_trial(replace(high, address=recipe.address, recipe=recipe, status=status, name=status))
+    again = build(record, store)
+    assert len(again.matrix) == len(report.matrix) + 2 and again.best == report.best
+    found = written.write(record, store, tmp_path / "out")
+    assert len(found.targets) == 3
+    assert not {entry.address for entry in found.targets.values()} & {labelled.address, failed.address, high.address}
+    for trial in record.trials().values():
+        if trial.recipe != labelled:
+            record.add_trial(replace(trial, status="failed"))
+    assert written.choose(record, store)[0] == []
 
 
 def test_an_oracle_says_so_and_takes_one_recipe_for_all(
@@ -295,8 +322,8 @@ def test_an_oracle_says_so_and_takes_one_recipe_for_all(
     settings = replace(SETTINGS, selection="target_dev", seeds=1)
     record = make(tmp_path / "home", world, ("tatoeba", "xnli"), settings)
     found = written.write(record, Store(tmp_path / "home"), tmp_path / "out")
-    assert len({entry["recipe"] for entry in found["targets"].values()}) == 1
-    assert all("oracle" in entry["chosen_by"] for entry in found["targets"].values())
+    assert len({entry.recipe for entry in found.targets.values()}) == 1
+    assert all("oracle" in entry.chosen_by for entry in found.targets.values())
 
 
 def test_a_rehearsal_has_the_labels_of_the_rows_that_it_scored(tmp_path: Path, world: Any, monkeypatch: Any) -> None:
@@ -324,9 +351,9 @@ def test_languages_and_variants_that_have_no_file_are_named(tmp_path: Path, worl
     for trial in record.trials().values():
         record.add_trial(replace(trial, evaluations={**trial.evaluations, "tatoeba_r": trial.evaluations["tatoeba"]}))
     found = written.write(record, store, tmp_path / "out")
-    assert found["targets"]["xnli"]["languages_left_out"] == ["gsw"]
-    assert found["left_out"] == {"tatoeba_r": "tatoeba has its folder"}
-    assert list(found["targets"]) == ["tatoeba", "xnli"]
+    assert found.targets["xnli"].languages_left_out == ("gsw",)
+    assert found.left_out == {"tatoeba_r": "tatoeba has its folder"}
+    assert list(found.targets) == ["tatoeba", "xnli"]
     assert not (tmp_path / "out/xnli/test-gsw.tsv").exists()
 
 

@@ -169,7 +169,7 @@ def test_every_language_of_every_target_has_its_metrics(client: Any, study: tupl
         for target, addresses in trial.evaluations.items():
             for language in LANGUAGES[target]:
                 for metric in dataset(target).metrics:
-                    seeds = [store.metrics(a)["languages"][language][metric] for a in addresses]
+                    seeds = [store.metrics(a).languages[language][metric] for a in addresses]
                     value = metrics[f"{target}/{language}/{metric}"]
                     assert value == pytest.approx(np.mean(seeds))
                     assert 0 <= value <= 100

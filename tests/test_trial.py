@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.execution.trial import explain
+from study.execution.trial_failure import explain
 from trainables.errors import DataError
 from trainables.training.loop import NonFiniteLoss
 
@@ -34,9 +34,9 @@ def raised(error: BaseException) -> BaseException:
     ],
 )
 def test_the_reason_names_the_kind_and_the_traceback_the_place(error: BaseException, reason: str) -> None:
-    line, trace = explain(raised(error))
-    assert line.startswith(reason)
-    assert "in raised" in trace
+    failure = explain(raised(error))
+    assert failure.reason.startswith(reason) and failure.kind == reason.partition(":")[0]
+    assert "in raised" in failure.traceback
 
 
 def test_the_broken_workers_error_is_told_not_its_peers() -> None:
@@ -46,6 +46,6 @@ def test_the_broken_workers_error_is_told_not_its_peers() -> None:
             1: raised(NonFiniteLoss("loss is inf at step 2")),
         }
 
-    line, trace = explain(WorkerGroupError("Training failed due to worker errors"))
-    assert line == "NonFiniteLoss: loss is inf at step 2"
-    assert "Connection closed" not in trace
+    failure = explain(WorkerGroupError("Training failed due to worker errors"))
+    assert failure.reason == "NonFiniteLoss: loss is inf at step 2"
+    assert "Connection closed" not in failure.traceback

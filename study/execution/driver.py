@@ -10,19 +10,17 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from search_spaces import space
 from search_spaces.space import Value
 from study.execution.disk_usage import scratch
 from study.execution.graceful_shutdown import STOP
 from study.execution.live_display import live_display
-from study.execution.monitor import Progress
+from study.execution.monitor import MonitorCallbacks, TrialMonitor
 from study.execution.ray_cluster import capacity, restart_trials_killed_for_memory, start_ray, this_machine
 from study.execution.retention import Budget
-from study.execution.trial import TrialJob, own_share, selection_scores, stop_file
+from study.execution.trial import TrialJob, own_share, stop_file
 from study.execution.worker_failures import MAX_LOST
 from study.planning.cost import Cost, cost_of
 from study.planning.encoder_weights import shape_of
@@ -30,7 +28,9 @@ from study.planning.plan import Plan, Planner, missing, selection_rows
 from study.planning.rows_check import check_rows
 from study.planning.throughput import measure_speed
 from study.record.heartbeat import remove_stale, remove_state
-from study.record.record import UNFINISHED, Record, Trial
+from study.record.record import Record, Trial
+from study.results.report import Report
+from study.results.selection import Candidate, candidate
 from study.results.writers import print_report, write_report
 from study.sanitize import SafeConsole, sanitize
 from study.spec.initial_trials import context_of, initial_trials
@@ -38,6 +38,10 @@ from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
 from trainables.catalogue import dataset, registered
 from trainables.recipe import Recipe
+from trainables.sources import Source
+
+if TYPE_CHECKING:
+    from study.tracking.mlflow import Writer
 
 MLFLOW_PATIENCE_S, STOPPED_PATIENCE_S = 60.0, 3.0
 
@@ -91,7 +95,7 @@ class StudyDriver:
         budget = max(0, self.settings.trials - len(known))
         return rows[:budget], budget
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Report:
         """Runs what is missing and returns the report; interrupted at any point, a later launch goes on."""
         from study.tracking.mlflow import Writer, default_uri
 
@@ -101,7 +105,7 @@ class StudyDriver:
         log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
         self.say(f"study {self.record.name} in {self.home}: {budget} trials to run")
         if not budget:
-            self.record.open(self.settings)
+            self._open()
         else:
             self.say(self.cost().text())
             writer = Writer(uri, self.record, self.store)
@@ -124,8 +128,8 @@ class StudyDriver:
         self._count(log)
         report = write_report(self.record, self.store)
         if not STOP.requested:  # there is little time, and a resume writes it anyway
-            self._mlflow(uri, report)
-        if unfinished(report) or STOP.requested:
+            report = self._mlflow(uri, report)
+        if report.num_unfinished or STOP.requested:
             self.say(f"stopped before the end; `python -m study.resume {self.record.name}` goes on from here")
         if not self.quiet:
             print_report(report, self.console)
@@ -153,45 +157,49 @@ class StudyDriver:
         speed = None if gpu or not lacking else measure_speed(plans)
         return cost_of(plans, lacking, self.planner.source, speed, concurrent)
 
-    def _run_trials(self, log: Path, writer: Any) -> None:
+    def _run_trials(self, log: Path, writer: Writer) -> None:
         """Start Ray, and run trials until none is left, whatever Ray and Tune raise meanwhile."""
         with STOP.deferred(), start_ray(self.address) as resources, scratch(self.home) as folder:
             STOP.listen()  # Ray has put handlers of its own in place
             if STOP.requested:
-                self.record.open(self.settings)
+                self._open()
                 return
             restart_trials_killed_for_memory()
             for name in ("ray.tune", "ray.train"):  # what fails is said by us, in a line
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             gpu, concurrent = capacity(resources, self.workers, self.need)
-            self.record.open(self.settings)  # from here on nothing is bad input
+            self._open()  # from here on nothing is bad input
             remove_stale(self.record.folder)
             budget = self.todo()[1]
-            progress = Progress(
-                self.record,
-                self.store,
-                lambda recipe: self._job(recipe, gpu, log),
-                writer.put,
-                self.say,
-                budget,
-                concurrent,
-                Budget(self.home, self.max_bytes, self.say),
+            monitor = TrialMonitor(
+                record=self.record,
+                store=self.store,
+                job_of=lambda recipe: self._job(recipe, gpu, log),
+                budget=budget,
+                concurrent=concurrent,
+                tell=MonitorCallbacks(put=writer.put, say=self.say, after=Budget(self.home, self.max_bytes, self.say)),
             )
-            with live_display(self.console, progress.view, plain=self.quiet):
+            with live_display(self.console, monitor.view, plain=self.quiet):
                 for attempt in range(MAX_LOST):
-                    ended = progress.done
+                    ended = monitor.done
                     try:
-                        self._tune(progress, log, gpu, f"{folder}/{attempt}")
+                        self._tune(monitor, log, f"{folder}/{attempt}")
                         break
                     except Exception as error:
-                        if progress.done == ended:  # no trial was even started: a fault of ours
+                        if monitor.done == ended:  # no trial was even started: a fault of ours
                             raise
                         lines = str(error).strip().splitlines() or [""]
                         self.say(f"Ray Tune ended early ({type(error).__name__}: {sanitize(lines[0])})")
                         if STOP.requested or not self.todo()[1]:
                             break
 
-    def _tune(self, progress: Progress, log: Path, gpu: bool, folder: str) -> None:
+    def _open(self) -> None:
+        """Write what the study is asked, and what only its source can tell a later report."""
+        self.record.open(self.settings)
+        if self.settings.source != "pocket":
+            self.record.note_standins(standins(self.planner.source, self.settings))
+
+    def _tune(self, monitor: TrialMonitor, log: Path, folder: str) -> None:
         """Lets Tune run the trials that are left."""
         from ray import tune
 
@@ -203,17 +211,22 @@ class StudyDriver:
             searcher.left = 0
             self.say(why)
 
-        progress.full = partial(stop, "the disk is full: no trial is started any more, and running ones stop")
-        progress.hopeless = lambda reason: stop(
+        monitor.tell.full = partial(stop, "the disk is full: no trial is started any more, and running ones stop")
+        monitor.tell.hopeless = lambda reason: stop(
             f"stopping, since the other trials would fail as well: {sanitize(reason)}"
         )
         rows, budget = self.todo()
         optuna = open_optuna(self.record.folder, self.record.name)
         searcher = RecipeSearcher(
-            self.space, self.setting, optuna, rows, budget, self.finished(), self._score, progress.start
+            propose=lambda suggest: self.space.recipe(suggest, self.setting),
+            study=optuna,
+            given=rows,
+            budget=budget,
+            known=self._known(),
+            start=monitor.start,
         )
         scheduler = (
-            EveryTrial(progress.restart) if self.settings.grid else TargetHalving(self._num_rungs(), progress.restart)
+            EveryTrial(monitor.restart) if self.settings.grid else TargetHalving(self._num_rungs(), monitor.restart)
         )
         tuner = tune.Tuner(
             tune.with_resources(
@@ -223,14 +236,14 @@ class StudyDriver:
                 search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=budget,
-                max_concurrent_trials=progress.concurrent,
+                max_concurrent_trials=monitor.concurrent,
                 reuse_actors=True,  # a new process takes four seconds to import what it needs
             ),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=folder,
                 verbose=0,
-                callbacks=[progress.callback()],
+                callbacks=[monitor.callback()],
                 # Of the trials' own processes: what their workers lose is `study.execution.worker_failures`'s.
                 failure_config=tune.FailureConfig(max_failures=MAX_LOST),
             ),
@@ -239,7 +252,7 @@ class StudyDriver:
         try:
             tuner.fit()
         finally:
-            progress.stop_rest()
+            monitor.stop_rest()
 
     @cached_property
     def need(self) -> int:
@@ -273,10 +286,9 @@ class StudyDriver:
             datasets=registered(),
         )
 
-    def _score(self, trial: Trial) -> float:
-        """What Optuna is told of a complete trial."""
-        plan, done = self.plan(trial.recipe), len(trial.recipe.targets)
-        return float(np.mean(selection_scores(plan, done, self.store, self.settings.selection)))
+    def _known(self) -> dict[str, Candidate]:
+        """The trials that need not run, with what Optuna is told of them."""
+        return {a: candidate(t, self.store, self.settings.selection) for a, t in self.finished().items()}
 
     def _count(self, log: Path) -> None:
         """Records how many stages this launch ran and how many it found finished."""
@@ -296,29 +308,32 @@ class StudyDriver:
             },
         )
 
-    def _mlflow(self, uri: str, report: dict[str, Any]) -> None:
+    def _mlflow(self, uri: str, report: Report) -> Report:
+        """Bring MLflow up to date; returns the report with the runs that it has."""
         from study.tracking.mlflow import sync
 
         try:
             sync(uri, self.record, self.store, report, self.record.folder / "report")
         except Exception as error:  # the view may be unreachable; the study is complete without it
             self.say(f"MLflow is behind ({type(error).__name__}); `python -m study.sync {self.record.name}` mends it")
+        return report.with_runs(self.record.mlflow_runs())
 
     def say(self, text: str) -> None:
         """Prints a line as it is: names and paths are not markup."""
         self.console.print(sanitize(text), soft_wrap=True, markup=False)
 
 
-def unfinished(report: dict[str, Any]) -> int:
-    """How many trials a resume would go on with."""
-    return sum(int(report["trials"][status]) for status in UNFINISHED)
+def standins(source: Source, spec: ResolvedSpec) -> list[str]:
+    """Titles of the datasets whose rows stand in for the official ones."""
+    trained = (dataset(target).train_on or "" for target in spec.targets)
+    names = dict.fromkeys((*spec.targets, *spec.intermediate, *trained))
+    return [dataset(name).title for name in names if name and source.standin(dataset(name))]
 
 
-def exit_status(report: dict[str, Any]) -> int:
+def exit_status(report: Report) -> int:
     """1 where trials are left to run, the baseline failed so that nothing can be compared, or every trial failed; else 0."""
-    trials = report["trials"]
-    no_answer = trials["failed"] and (report["baseline"]["status"] == "failed" or not trials["complete"])
-    return 1 if unfinished(report) or no_answer or STOP.requested else 0
+    no_answer = report.trials["failed"] and (report.baseline_status == "failed" or not report.trials["complete"])
+    return 1 if report.num_unfinished or no_answer or STOP.requested else 0
 
 
 def _length(recipe: Recipe) -> tuple[bool, int, bool]:

@@ -6,16 +6,18 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from study.execution.live_display import View, clock
 from study.execution.trial import TrialJob, largest_memory, own_share, with_less_memory
+from study.execution.trial_failure import DISK_FULL, STOPPED, TrialFailure, failure_of_process
 from study.execution.worker_failures import is_short_of_memory
 from study.hardware import killed_for_memory
 from study.record.heartbeat import remove_state, states
-from study.record.record import Record, Trial
+from study.record.record import Record, Status, Trial
 from study.sanitize import sanitize
 from study.store.store import Store
 from trainables.catalogue import TITLES
@@ -24,35 +26,47 @@ from trainables.recipe import Recipe, title
 MAX_ALIKE = 3  # so many failures in a row for one reason are no accident
 
 
-class Progress:
-    """Follows the trials in the driver: the record, MLflow and a line per event.
+@dataclass(kw_only=True)
+class MonitorCallbacks:
+    """Whom a monitor tells.
 
-    Args:
-        job_of: what a recipe's workers need, its plan among it.
+    Attributes:
         put: hands the present state of a trial to the writer of MLflow.
         say: prints a line.
-        budget: how many trials there will be.
-        concurrent: how many run at once.
         after: called when a trial has ended and is recorded.
         full: called when a trial found no room on the disk: the others would train only to find the same.
         hopeless: called with the reason when the other trials would fail as well.
     """
 
+    put: Callable[[Trial], None] = lambda trial: None
+    say: Callable[[str], None] = lambda text: None
+    after: Callable[[], None] = lambda: None
+    full: Callable[[], None] = lambda: None
+    hopeless: Callable[[str], None] = lambda reason: None
+
+
+class TrialMonitor:
+    """Follows the trials in the driver: the record, MLflow and a line per event.
+
+    Args:
+        job_of: what a recipe's workers need, its plan among it.
+        budget: how many trials there will be.
+        concurrent: how many run at once.
+        tell: may be changed as long as the monitor lives.
+    """
+
     def __init__(
         self,
+        *,
         record: Record,
         store: Store,
         job_of: Callable[[Recipe], TrialJob],
-        put: Callable[[Trial], None],
-        say: Callable[[str], None],
         budget: int,
         concurrent: int,
-        after: Callable[[], None] = lambda: None,
-        full: Callable[[], None] = lambda: None,
-        hopeless: Callable[[str], None] = lambda reason: None,
+        tell: MonitorCallbacks,
     ) -> None:
-        self.record, self.store, self.job_of, self.put, self.say, self.budget = record, store, job_of, put, say, budget
-        self.concurrent, self.after, self.full, self.hopeless, self.done = concurrent, after, full, hopeless, 0
+        self.record, self.store, self.job_of = record, store, job_of
+        self.budget, self.concurrent, self.tell, self.done = budget, concurrent, tell, 0
         self.alike: list[str] = []  # reasons of the failures since a trial ended well, if they are all the same
         self.killed = killed_for_memory()
         self.running: dict[str, str] = {}  # address -> name
@@ -103,7 +117,7 @@ class Progress:
             how += f" and asks for {job.memory / 1e9:.1f} GB"
         else:
             how = "lost its process: it starts again"
-        self.say(f"{name}  {how}, from its last checkpoint")
+        self.tell.say(f"{name}  {how}, from its last checkpoint")
 
     def ended(self, trial: Any, error: str) -> None:
         """Records how a trial ended."""
@@ -111,28 +125,28 @@ class Progress:
         result: Mapping[str, Any] = trial.last_result or {}
         # Those that the trial's process lived to count, and those that it died of itself.
         self.retries[recipe.address] = int(result.get("retries", 0)) + trial.num_failures - bool(error)
-        failed = str(result.get("failed", ""))
-        if failed.startswith("Stopped:"):
-            self._note(recipe, "stopped", failed.removeprefix("Stopped: "))
-        elif failed.startswith("DiskFull:"):
-            self._note(recipe, "stopped", failed, str(result["traceback"]))
-            self.full()
-        elif error or "failed" in result or "score" not in result:
-            lines = error.strip().splitlines()
-            reason = str(result.get("failed") or (lines[-1] if lines else "no result"))
-            self._note(recipe, "failed", reason, str(result.get("traceback") or error))
-            self._failed(recipe, reason)
-        elif int(result["targets_done"]) < len(recipe.targets):
+        failure: TrialFailure | None = result.get("failed")
+        if failure is None and (error or "score" not in result):
+            failure = failure_of_process(error)
+        if failure is None and int(result["targets_done"]) < len(recipe.targets):
             self._note(recipe, "pruned", f"stopped after {result['targets_done']} of {len(recipe.targets)} targets")
-        else:
+        elif failure is None:
             self._note(recipe, "complete")
+        elif failure.kind == STOPPED:
+            self._note(recipe, "stopped", failure.reason)
+        elif failure.kind == DISK_FULL:
+            self._note(recipe, "stopped", failure.reason, failure.traceback)
+            self.tell.full()
+        else:
+            self._note(recipe, "failed", failure.reason, failure.traceback)
+            self._failed(recipe, failure.reason)
 
     def _failed(self, recipe: Recipe, reason: str) -> None:
         """End the launch where the baseline fails, without which nothing is compared, or trial after trial for one reason."""
         kind = re.sub(r"\d+", "0", reason)
         self.alike = [*self.alike, kind] if self.alike[-1:] in ([], [kind]) else [kind]
         if recipe.is_baseline or len(self.alike) == MAX_ALIKE:
-            self.hopeless(reason)
+            self.tell.hopeless(reason)
 
     def stop_rest(self) -> None:
         """Records the trials that the end of the launch cut short."""
@@ -161,7 +175,7 @@ class Progress:
         at_once = max(1, min(self.concurrent, to_start + len(running)))
         return max([(sum(under_way) + to_start * mean) / at_once, *under_way, mean if to_start > 0 else 0.0])
 
-    def _note(self, recipe: Recipe, status: Any, reason: str = "", trace: str = "") -> None:
+    def _note(self, recipe: Recipe, status: Status, reason: str = "", trace: str = "") -> None:
         seconds = time.time() - self.started[recipe.address]
         plan = self.job_of(recipe).plan
         trial = Trial(
@@ -179,7 +193,7 @@ class Progress:
             at=time.time(),
         )
         self.record.add_trial(trial)
-        self.put(trial)
+        self.tell.put(trial)
         if status == "running":
             self.running[recipe.address] = trial.name
             return
@@ -191,8 +205,8 @@ class Progress:
             self.alike = []
         ending = f", {trial.retries} lost workers or nodes" if trial.retries else ""
         ending += f": {sanitize(reason)}" if reason else ""
-        self.say(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}")
-        self.after()
+        self.tell.say(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}")
+        self.tell.after()
 
     def _finished(self, addresses: Mapping[str, list[str]]) -> dict[str, list[str]]:
         return {target: found for target, found in addresses.items() if all(self.store.has(a) for a in found)}

@@ -12,14 +12,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.filesize import decimal
 
 from study.execution.disk_usage import WEIGHTS, Disk, Item, Use, size_of
-from study.execution.trial import scores_of
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner, missing
-from study.record.record import Record, Trial, studies
+from study.record.record import Record, Trial, studies, table_order
+from study.results.selection import candidates, ranked
 from study.spec.initial_trials import initial_trials
 from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
@@ -113,8 +112,9 @@ class RetentionPolicy:
         below = {t.address: self._below(t) for t in trials.values()}
         owned.update(*below.values())
         whole = [t for t in trials.values() if t.status == "complete" and _is_whole(t, settings, present)]
-        for trial in self._best(whole, settings):
-            found.reasons |= dict.fromkeys(below[trial.address], BEST)
+        scored = candidates(table_order(trials), settings, self.store, present.__contains__)
+        for chosen in ranked(scored)[: self.keep_best]:
+            found.reasons |= dict.fromkeys(below[chosen.trial.address], BEST)
         running = {t.address for t in trials.values() if t.status == "running"}
         recipes = [t.recipe for t in trials.values() if t.status != "pruned" and t not in whole]
         ended = {t.address for t in trials.values() if t.status == "pruned"} | {t.address for t in whole}
@@ -153,15 +153,6 @@ class RetentionPolicy:
                     found.add(parent)
                     waiting.append(parent)
         return found
-
-    def _best(self, whole: Sequence[Trial], settings: ResolvedSpec) -> list[Trial]:
-        """The first K by what the study chooses by; the baseline wins ties, as in `study.spec.recipe_file`."""
-
-        def place(trial: Trial) -> tuple[float, bool]:
-            scores = scores_of(trial.evaluations, self.store, settings.selection)
-            return float(np.mean(scores)) if scores else 0.0, trial.recipe.is_baseline
-
-        return sorted(whole, key=place, reverse=True)[: self.keep_best]
 
 
 def _is_whole(trial: Trial, settings: ResolvedSpec, present: Collection[str]) -> bool:

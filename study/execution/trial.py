@@ -7,34 +7,40 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from study.execution.ray_cluster import DRIVER_SHARE
+from study.execution.trial_failure import explain
 from study.execution.worker_failures import (
     GROUP_WAIT_S,
-    PEER_LOST,
     is_short_of_memory,
     retry_on_worker_loss,
     wait_and_broadcast,
 )
 from study.planning.plan import Node, Plan, missing
 from study.record.heartbeat import Heartbeat, file_of
-from study.sanitize import redact, sanitize
-from study.store.disk_full import is_full
+from study.results.selection import scores_of
+from study.sanitize import redact
 from study.store.store import Store
 from trainables.catalogue import Dataset, dataset, register
 from trainables.configs import all_data
-from trainables.errors import is_out_of_memory
-from trainables.evaluation.scoring import main_score
 
-Report = Callable[[dict[str, Any]], None]
+if TYPE_CHECKING:
+    from ray.train.torch import TorchTrainer
+    from ray.tune import PlacementGroupFactory
+
+    from trainables.context import Context
+    from trainables.sources import Source
+
+Progress = dict[str, Any]  # what a trial reports to Tune
+Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def train_worker(config: dict[str, Any]) -> None:
         raise
 
 
-def _report_with(report: Report, retries: int, values: dict[str, Any]) -> None:
+def _report_with(report: Report, retries: int, values: Progress) -> None:
     report({**values, "retries": retries})
 
 
@@ -144,7 +150,7 @@ def run_stages(job: TrialJob, report: Report, device_name: str = "cpu") -> None:
                 report(_progress(job.plan, done, store, job.selection))
 
 
-def execute_stage(node: Node, store: Store, context: Any, log: Path) -> None:
+def execute_stage(node: Node, store: Store, context: Context, log: Path) -> None:
     """Makes one stage, unless another trial finishes it first; the first worker claims and publishes."""
     from trainables.modeling import memory
     from trainables.stages import run
@@ -177,7 +183,7 @@ def execute_stage(node: Node, store: Store, context: Any, log: Path) -> None:
         comm.from_first(None)  # the others wait until the stage is visible
 
 
-def _origins(node: Node, source: Any) -> dict[str, str]:
+def _origins(node: Node, source: Source) -> dict[str, str]:
     """Where each part of the stage's rows came from: repository, commit and files, or the mirror's file."""
     parts = [key.split("/") for key in all_data(node.config)]
     return {"/".join((d, language, split)): source.origin(dataset(d), language, split) for d, language, split in parts}
@@ -194,33 +200,9 @@ def _start_of(node: Node, store: Store, check: bool) -> Path | None:
     return store.folder(node.parent)
 
 
-def selection_scores(plan: Plan, targets_done: int, store: Store, selection: str) -> list[float]:
-    """For each of the first targets, the mean over seeds of the score that choosing looks at, in percent.
-
-    `english_dev` reads the English dev score, and leaves out targets without one; `target_dev` (an oracle) reads the mean
-    over languages.
-    """
-    return scores_of(dict(list(plan.evaluations().items())[:targets_done]), store, selection)
-
-
-def scores_of(evaluations: Mapping[str, Sequence[str]], store: Store, selection: str) -> list[float]:
-    """The same for the evaluations of any targets: target -> the address for every seed."""
-    scores = []
-    for target, addresses in evaluations.items():
-        metrics = [store.metrics(address) for address in addresses]
-        if selection == "english_dev":
-            found = [m["selection"] for m in metrics if m["selection"] is not None]
-        else:
-            d = dataset(target)
-            found = [float(np.mean([main_score(d, own) for own in m["languages"].values()])) for m in metrics]
-        if found:
-            scores.append(float(np.mean(found)))
-    return scores
-
-
-def _progress(plan: Plan, targets_done: int, store: Store, selection: str) -> dict[str, Any]:
+def _progress(plan: Plan, targets_done: int, store: Store, selection: str) -> Progress:
     """What a trial reports: `score`, the mean over the targets that count, and `rung`, how many of those there are."""
-    scores = selection_scores(plan, targets_done, store, selection)
+    scores = scores_of(dict(list(plan.evaluations().items())[:targets_done]), store, selection)
     return {"targets_done": targets_done, "rung": len(scores), "score": float(np.mean(scores)) if scores else 0.0}
 
 
@@ -251,8 +233,7 @@ def tune_trial(config: dict[str, Any], *, storage: str) -> None:
         else:
             retry_on_worker_loss(fit, lambda: len(missing(job.plan, has)), lambda: _has_room(job))
     except Exception as error:  # whatever it was becomes the trial's recorded reason; nothing is decided here
-        reason, trace = explain(error)
-        failed = {"failed": reason, "traceback": trace, "retries": retries}
+        failed = {"failed": explain(error), "retries": retries}
         tune.report({**failed, "targets_done": 0, "rung": 0, "score": float("nan")})
 
 
@@ -268,7 +249,7 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def _trainer(job: TrialJob, storage: str, lost: int) -> Any:
+def _trainer(job: TrialJob, storage: str, lost: int) -> TorchTrainer:
     """The trainer of one attempt; its name is new each time, because Train takes up the state of a run of the same name."""
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -302,7 +283,7 @@ def resources_of(job: TrialJob) -> dict[str, float]:
     return asked | ({"memory": job.memory} if job.memory else {})
 
 
-def own_share(job: TrialJob) -> Any:
+def own_share(job: TrialJob) -> PlacementGroupFactory:
     """What the trial's own process asks Ray for: where a group of workers does the work, it only waits."""
     from ray import tune
 
@@ -315,27 +296,7 @@ def _has_room(job: TrialJob) -> bool:
     return sum(places) >= job.workers
 
 
-def explain(error: BaseException) -> tuple[str, str]:
-    """One line and the traceback of a failure, without secrets; a worker's own exception when Train wraps one."""
-    inner: BaseException = error
-    failures = getattr(error, "worker_failures", None)
-    if failures:
-        # The workers that waited for the broken one fail too, of a lost connection.
-        inner = min(failures.values(), key=lambda failure: any(words in str(failure) for words in PEER_LOST))
-    while isinstance(getattr(inner, "cause", None), BaseException):
-        inner = inner.cause  # type: ignore[attr-defined]
-    notes = [note for note in getattr(inner, "__notes__", []) if note.startswith("Traceback")]
-    trace = notes[-1] if notes else "".join(traceback.format_exception(inner))
-    lines = [line for line in sanitize(str(inner)).strip().split("\n") if line.strip()]
-    kind = type(inner).__name__
-    if is_out_of_memory(inner):
-        kind = "OutOfMemory"
-    elif is_full(inner):
-        kind = "DiskFull"
-    return f"{kind}: {lines[-1] if lines else 'no message'}", sanitize(trace)
-
-
-def _machine(context: Any) -> dict[str, Any]:
+def _machine(context: Context) -> dict[str, str | int]:
     import torch
 
     return {
@@ -347,7 +308,7 @@ def _machine(context: Any) -> dict[str, Any]:
     }
 
 
-def _log(path: Path, values: dict[str, Any]) -> None:
+def _log(path: Path, values: dict[str, object]) -> None:
     """One line per stage run; a line is short enough to be appended whole by concurrent writers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -132,6 +132,18 @@ class Record:
         for values in self.events("trial"):
             values.pop("time")
             found[values["address"]] = Trial(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
+        return found
+
+    def note_standins(self, titles: Sequence[str]) -> None:
+        """Record which datasets have rows that stand in for the official ones, unless that is known."""
+        if self.standins() != tuple(titles):
+            self.append("standins", {"titles": list(titles)})
+
+    def standins(self) -> tuple[str, ...] | None:
+        """Titles of the datasets whose rows stand in for the official ones; None where no launch recorded them."""
+        found: tuple[str, ...] | None = None
+        for values in self.events("standins"):
+            found = tuple(values["titles"])
         return found
 
     def mlflow_runs(self) -> dict[str, str]:

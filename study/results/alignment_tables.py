@@ -3,59 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
+from study.results.report import ReportRow, ReportTarget
+from study.results.report_tables import AlignedLine, AlignedRow, AlignmentTable, PublishedLine
+from study.store.evaluation_result import Scores
 from trainables.catalogue import dataset
 from trainables.recipe import Recipe
 
-Row = Mapping[str, Any]
-Cells = dict[str, dict[str, float]]  # language -> metric -> score
 ZERO_SHOT, TARGET, TRANSLATED, ALIGNED = "0-shot", "target", "translate-train", "aligned"
 SAME = (TARGET, TRANSLATED, ALIGNED)  # one model for each language, tested on it
 
 
-def alignment(rows: Iterable[Row], targets: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Model:
+    """A recipe with its scores of one target."""
+
+    name: str
+    recipe: Recipe
+    scores: Scores
+
+    @property
+    def line(self) -> tuple[str, str]:
+        """(line of the table, language of the model; "" where one model is scored on all)."""
+        align, labels = self.recipe.align, self.recipe.train_languages
+        if labels:
+            own = "+".join(tag for tag in labels if tag != "en")
+            return (TRANSLATED if "en" in labels else TARGET), own
+        if align is None:
+            return ZERO_SHOT, ""
+        if align.order == "joint" and len(align.languages) == 1 and align.languages != ("all",):
+            return ALIGNED, align.languages[0]
+        return self.name, ""
+
+
+def alignment(rows: Iterable[ReportRow], targets: Sequence[ReportTarget]) -> tuple[AlignmentTable, ...]:
     """For each trained target, and each intermediate phase that the study has: rows aligned on a language or a group by
     evaluated language, and the published table's lines (Gritta and Iacobacci 2021, Tables 2 to 6).
 
     A line `target` (labels of the language), `translate-train` (English labels and translated ones) or `aligned` is made
     of one model per language, each scored on its own language; its English cell is the mean over these models. Averages
-    are over the languages but English that every line has. [] for a study that aligned nothing.
+    are over the languages but English that every line has. Empty for a study that aligned nothing.
     """
-    groups: dict[str, list[tuple[Recipe, Row]]] = {}
+    groups: dict[str, list[ReportRow]] = {}
     for row in rows:
-        recipe = Recipe.from_dict(row["recipe"])
-        base = replace(recipe, train_languages=(), align=None)
-        groups.setdefault(base.address, []).append((recipe, row))
+        base = replace(row.recipe, train_languages=(), align=None)
+        groups.setdefault(base.address, []).append(row)
     found = []
     for several in groups.values():
-        if any(recipe.align for recipe, _ in several):
-            found += [_one(several, target) for target in targets if target["trained_on"]]
-    return [one for one in found if len(one["matrix"]) > 1]
+        if any(row.recipe.align for row in several):
+            found += [_one(several, target) for target in targets if target.trained_on]
+    return tuple(one for one in found if len(one.matrix) > 1)
 
 
-def _one(rows: Sequence[tuple[Recipe, Row]], target: Mapping[str, Any]) -> dict[str, Any]:
-    name = target["name"]
-    scored = [(recipe, row, row["targets"][name]["languages"]) for recipe, row in rows if name in row["targets"]]
-    plain = next((row["name"] for recipe, row, _ in scored if not (recipe.align or recipe.train_languages)), "")
-    matrix = [
-        {"on": list(recipe.align.languages) if recipe.align else [], "name": row["name"], "scores": cells}
-        for recipe, row, cells in scored
-        if not recipe.train_languages and (recipe.align is None or recipe.align.order == "joint")
+def _one(rows: Sequence[ReportRow], target: ReportTarget) -> AlignmentTable:
+    models = [
+        _Model(row.name, row.recipe, row.targets[target.name].languages) for row in rows if target.name in row.targets
     ]
-    by = {dataset(_data(recipe, name)).translated_by or "unknown" for recipe, _, _ in scored if recipe.align}
-    return {
-        "target": name,
-        "title": target["title"],
-        "main": target["main"],
-        "base": plain,
-        "translated_by": " and ".join(sorted(by)),
-        "languages": target["languages"],
-        "matrix": matrix,
-        "table": list(_table(scored, target)),
-    }
+    by = {dataset(_data(m.recipe, target.name)).translated_by or "unknown" for m in models if m.recipe.align}
+    return AlignmentTable(
+        target=target.name,
+        title=target.title,
+        main=target.main,
+        base=next((m.name for m in models if not (m.recipe.align or m.recipe.train_languages)), ""),
+        translated_by=" and ".join(sorted(by)),
+        languages=target.languages,
+        matrix=tuple(_matrix(models)),
+        table=tuple(_table(models, target)),
+    )
+
+
+def _matrix(models: Iterable[_Model]) -> Iterator[AlignedRow]:
+    for model in models:
+        align = model.recipe.align
+        if not model.recipe.train_languages and (align is None or align.order == "joint"):
+            yield AlignedRow(on=tuple(align.languages) if align else (), name=model.name, scores=model.scores)
 
 
 def _data(recipe: Recipe, target: str) -> str:
@@ -64,78 +87,59 @@ def _data(recipe: Recipe, target: str) -> str:
     return recipe.align.data or dataset(dataset(target).train_on or target).in_translation
 
 
-def _line_of(recipe: Recipe) -> tuple[str, str]:
-    """(line, language of the model; "" where one model is scored on all)."""
-    if recipe.train_languages:
-        own = [tag for tag in recipe.train_languages if tag != "en"]
-        return (TRANSLATED if "en" in recipe.train_languages else TARGET), "+".join(own)
-    if recipe.align is None:
-        return ZERO_SHOT, ""
-    if recipe.align.order == "joint" and len(recipe.align.languages) == 1 and recipe.align.languages != ("all",):
-        return ALIGNED, recipe.align.languages[0]
-    return "", ""
-
-
-def _table(scored: Sequence[tuple[Recipe, Row, Cells]], target: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    models: dict[str, dict[str, Cells]] = {}
-    for recipe, row, cells in scored:
-        line, language = _line_of(recipe)
-        models.setdefault(line or row["name"], {})[language] = cells
-    order = [TARGET, TRANSLATED, ZERO_SHOT, ALIGNED, *(line for line in models if line not in (*SAME, ZERO_SHOT))]
+def _table(models: Iterable[_Model], target: ReportTarget) -> Iterator[AlignedLine]:
+    by_line: dict[str, dict[str, Scores]] = {}
+    for model in models:
+        line, language = model.line
+        by_line.setdefault(line, {})[language] = model.scores
+    order = [TARGET, TRANSLATED, ZERO_SHOT, ALIGNED, *(line for line in by_line if line not in (*SAME, ZERO_SHOT))]
     found = {
-        line: _diagonal(models[line], target) if line in SAME else models[line][""] for line in order if line in models
+        line: _diagonal(by_line[line], target) if line in SAME else by_line[line][""]
+        for line in order
+        if line in by_line
     }
-    shared = [tag for tag in target["languages"] if tag != "en" and all(tag in cells for cells in found.values())]
+    shared = [tag for tag in target.languages if tag != "en" and all(tag in cells for cells in found.values())]
     for line, cells in found.items():
-        means = {metric: fmean(cells[tag][metric] for tag in shared) for metric in target["main"]} if shared else None
-        yield {"name": line, "cells": cells, "average": means}
+        means = {metric: fmean(cells[tag][metric] for tag in shared) for metric in target.main} if shared else None
+        yield AlignedLine(name=line, cells=cells, average=means)
 
 
-def _diagonal(models: Mapping[str, Cells], target: Mapping[str, Any]) -> Cells:
+def _diagonal(models: Mapping[str, Scores], target: ReportTarget) -> Scores:
     """Each language by the model that was made for it."""
-    found: Cells = {}
-    for tag in target["languages"]:
-        if tag in models and tag in models[tag]:
-            found[tag] = models[tag][tag]
+    found = {tag: models[tag][tag] for tag in target.languages if tag in models and tag in models[tag]}
     english = [cells["en"] for cells in models.values() if "en" in cells]
     if english:
         found["en"] = {metric: fmean(one[metric] for one in english) for metric in english[0]}
     return found
 
 
-def on(row: Mapping[str, Any]) -> str:
-    """What a row of the matrix was aligned on: "de", "de+es", "all", or "nothing"."""
-    return "+".join(row["on"]) or "nothing"
-
-
-def aligned_rows(report: Mapping[str, Any], target: str) -> list[list[Any]]:
-    """One line per row of a target's matrices, evaluated language and metric, with the difference from no alignment."""
-    found: list[list[Any]] = [["recipe", "aligned_on", "evaluated_on", "metric", "score", "difference"]]
-    for one in report.get("alignment", ()):
-        if one["target"] == target:
-            base: Cells = next((row["scores"] for row in one["matrix"] if not row["on"]), {})
-            for row in one["matrix"]:
-                for tag, metrics in row["scores"].items():
-                    for metric, score in metrics.items():
-                        reference = base.get(tag, {}).get(metric)
-                        difference = "" if reference is None else score - reference
-                        found.append([row["name"], on(row), tag, metric, score, difference])
+def aligned_rows(tables: Iterable[AlignmentTable]) -> list[list[object]]:
+    """For a CSV file: one line per row of a target's matrices, evaluated language and metric, and its difference from no
+    alignment."""
+    found: list[list[object]] = [["recipe", "aligned_on", "evaluated_on", "metric", "score", "difference"]]
+    for one in tables:
+        base: Scores = next((row.scores for row in one.matrix if not row.on), {})
+        for row in one.matrix:
+            for tag, metrics in row.scores.items():
+                for metric, score in metrics.items():
+                    reference = base.get(tag, {}).get(metric)
+                    difference = "" if reference is None else score - reference
+                    found.append([row.name, row.aligned_on, tag, metric, score, difference])
     return found
 
 
 def lines(
-    one: Mapping[str, Any], published: Iterable[tuple[str, Mapping[str, str]]] = ()
+    one: AlignmentTable, published: Iterable[PublishedLine] = ()
 ) -> tuple[list[str], list[tuple[str, list[str], str]]]:
     """Columns, and (name, cells, style) of each line of a published table; main metrics stand as a/b.
 
-    `published`: (name, cells by language) of a paper's own lines, which stand under ours.
+    `published`: a paper's own lines, which stand under ours.
     """
 
     def text(metrics: Mapping[str, float] | None) -> str:
-        return "/".join(f"{metrics[name]:.1f}" for name in one["main"]) if metrics else "-"
+        return "/".join(f"{metrics[name]:.1f}" for name in one.main) if metrics else "-"
 
-    tags = list(one["languages"])
-    rows = [(r["name"], [*(text(r["cells"].get(t)) for t in tags), text(r["average"])], "") for r in one["table"]]
-    columns = [*tags, "average"]
+    rows = [(r.name, [*(text(r.cells.get(tag)) for tag in one.languages), text(r.average)], "") for r in one.table]
+    columns = [*one.languages, "average"]
     rows += [(f"published: {name}", [cells.get(c, "-") for c in columns], "dim") for name, cells in published]
     return columns, rows

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from study.record.record import Record
+from study.results.report import Interval, Report
 from study.results.transfer_matrix import build
 from study.store.store import Store
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import pandas
 
 COLUMNS = ("recipe", "target", "language", "metric", "seed", "split", "value", "gain", "interval")
+Line = tuple[str, str, str, str, int, str, float, float, Interval | None]
 
 
 def tidy_frame(record: Record, store: Store) -> pandas.DataFrame:
@@ -27,32 +29,33 @@ def tidy_frame(record: Record, store: Store) -> pandas.DataFrame:
     return pandas.DataFrame(_lines(record, store), columns=list(COLUMNS))
 
 
-def _lines(record: Record, store: Store) -> Iterator[tuple[Any, ...]]:
+def _lines(record: Record, store: Store) -> Iterator[Line]:
     report, trials = build(record, store), record.trials()
-    baseline = trials.get(report["baseline"].get("address", ""))
-    for row in report["matrix"]:
-        for target, cell in row["targets"].items():
-            bounds = tuple(cell["interval"]) if cell["interval"] else None
+    baseline = trials[report.baseline.address] if report.baseline else None
+    for row in report.matrix:
+        for target, cell in row.targets.items():
             reference = baseline.evaluations.get(target, []) if baseline else []
-            for seed, evaluation in enumerate(trials[row["address"]].evaluations[target]):
+            for seed, evaluation in enumerate(trials[row.address].evaluations[target]):
                 own = store.metrics(evaluation)
-                base = store.metrics(reference[seed])["languages"] if seed < len(reference) else {}
-                for language, metrics in own["languages"].items():
+                base = store.metrics(reference[seed]).languages if seed < len(reference) else {}
+                for language, metrics in own.languages.items():
                     for metric, value in metrics.items():
                         gain = value - base.get(language, {}).get(metric, float("nan"))
-                        split = own["splits"][language]
-                        yield row["name"], target, language, metric, seed, split, value, gain, bounds
+                        split = own.splits[language]
+                        yield row.name, target, language, metric, seed, split, value, gain, cell.interval
 
 
-def matrix_frame(report: Mapping[str, Any]) -> pandas.DataFrame:
+def matrix_frame(report: Report) -> pandas.DataFrame:
     """The transfer matrix: the baseline's scores, then each recipe's differences from it, in points; NaN = not finished."""
     import pandas
 
-    titles = {target["name"]: target["title"] for target in report["targets"]}
     rows = {}
-    for row in report["matrix"]:
-        absolute = row["address"] == report["baseline"].get("address")
-        cells = {title: row["targets"].get(name) for name, title in titles.items()}
-        found = {title: cell and cell["mean" if absolute else "gain"] for title, cell in cells.items()}
-        rows[row["name"]] = {**found, "average": row["average" if absolute else "gain"]}
-    return pandas.DataFrame.from_dict(rows, orient="index", columns=[*titles.values(), "average"], dtype=float)
+    for row in report.matrix:
+        absolute = report.is_baseline(row.address)
+        found: dict[str, float | None] = {}
+        for target in report.targets:
+            cell = row.targets.get(target.name)
+            found[target.title] = None if cell is None else cell.mean if absolute else cell.gain
+        rows[row.name] = {**found, "average": row.average if absolute else row.gain}
+    columns = [*(target.title for target in report.targets), "average"]
+    return pandas.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float)

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from study.results.transfer_matrix import signed
+from study.results.report import Report, ReportRow, signed
+from study.results.report_tables import Comparison, Mark, PublishedCell, PublishedPoint, PublishedRow, Values
 from trainables.catalogue import dataset
 from trainables.errors import BadInput, DataError, unknown
+from trainables.recipe import Recipe
 
 FOLDER = Path(__file__).parent / "published"
 AVERAGE = "average"
 _CELL = re.compile(r"[+-]?\d+(\.\d+)?")
-
-Values = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,6 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A cell that the paper prints otherwise than this data has it."""
-
-    table: str
-    row: str
-    column: str
-    printed: str
-    why: str
-
-
-@dataclass(frozen=True)
 class Paper:
     """What one paper published."""
 
@@ -85,13 +74,13 @@ class Paper:
         """The mark of a cell, if it has one."""
         return next((m for m in self.marks if (m.table, m.row, m.column) == (table, row, column)), None)
 
-    def find(self, recipe: Mapping[str, Any]) -> tuple[Table, Row] | None:
+    def find(self, recipe: Recipe) -> tuple[Table, Row] | None:
         """The first row about what a recipe does: its intermediate tasks, with or without masked LM, or robust training."""
-        tasks, ratio = frozenset(recipe.get("intermediate", ())), recipe.get("mlm_ratio", 0)
-        if ratio not in (0, "by_size") or recipe.get("align") or recipe.get("train_languages"):
+        tasks, ratio = frozenset(recipe.intermediate), recipe.mlm_ratio
+        if ratio not in (0, "by_size") or recipe.align or recipe.train_languages:
             return None
-        wanted = (None, False, True) if recipe.get("robust") else (tasks, bool(ratio), False)
-        if recipe.get("robust") and tasks:
+        wanted = (None, False, True) if recipe.robust else (tasks, bool(ratio), False)
+        if recipe.robust and tasks:
             return None
         rows = ((t, r) for t in self.by_task for r in t.rows)
         return next(((t, r) for t, r in rows if (r.intermediate, r.mlm, r.robust) == wanted), None)
@@ -207,57 +196,67 @@ def average(table: Table, row: Row) -> Values:
     return tuple(None if None in part else sum(filter(None, part)) / len(part) for part in parts)
 
 
-def compare(report: Mapping[str, Any], name: str) -> dict[str, Any]:
+def compare(report: Report, name: str) -> Comparison:
     """The published counterpart of every row of a report that has one: same intermediate tasks, same masked LM.
-
-    `epochs` holds what is published by epoch of the report's targets, see `at_epochs`; `aligned` the lines about models of
-    one language: target -> (name, cells as text by language).
 
     Raises:
         BadInput: no such paper, or it has nothing about what this study asked.
     """
     paper = read(name)
     epochs = at_epochs(report, paper)
-    asked = dict.fromkeys(one["target"] for one in report.get("alignment", ()))
-    aligned = {target: [(r.name, _texts(r)) for r in own] for target in asked if (own := paper.lines_of(target))}
-    if not paper.by_task and not epochs and not aligned:
-        of = {"by epoch": [t.target for t in paper.tables], "by aligned language": [t.aligned for t in paper.tables]}
-        has = [f"{what} of {', '.join(filter(None, targets))}" for what, targets in of.items() if any(targets)]
-        allowed = ", ".join(n for n in names() if read(n).by_task)
-        raise BadInput(
-            f"published study {name!r} has nothing about what this study asked; it has scores {' and '.join(has)} "
-            f"(with rows by recipe: {allowed})"
-        )
-    wanted = [target["name"] for target in report["targets"]]
-    rows, marks, covered = {}, [], set()
-    for own in report["matrix"]:
-        found = paper.find(own["recipe"])
-        if found is None:
-            continue
-        table, row = found
-        shown = [target for target in wanted if target in row.cells]
-        covered |= set(shown)
-        cells: dict[str, dict[str, Any]] = {t: {"values": row.cells[t], "mean": mean(row.cells[t])} for t in shown}
-        whole = set(shown) == set(table.average_of)
-        values = row.cells.get(AVERAGE) if whole else None
-        values = values or _mean_of([c["mean"] for c in cells.values()])
-        cells[AVERAGE] = {"values": values, "mean": mean(values)}
-        for column, cell in cells.items():
-            mark = paper.mark(table.name, row.name, column) if column != AVERAGE or whole else None
-            cell["garbled"] = mark is not None
-            marks += [{**vars(mark)}] if mark and vars(mark) not in marks else []
-        rows[own["address"]] = {"name": row.name, "table": table.name, "cells": cells}
-    return {
-        "name": name,
-        "cite": paper.cite,
-        "encoder": paper.encoder,
-        "rows": rows,
-        "epochs": epochs,
-        "aligned": aligned,
-        "marks": [*marks, *(vars(m) for m in paper.marks if epochs and m.table in _tables(paper, epochs))],
-        "caveats": _caveats(report, paper, [t for t in wanted if t in covered], epochs),
-        "notes": list(paper.notes),
+    asked = dict.fromkeys(one.target for one in report.alignment)
+    aligned = {
+        target: tuple((row.name, _texts(row)) for row in own) for target in asked if (own := paper.lines_of(target))
     }
+    if not paper.by_task and not epochs and not aligned:
+        raise _nothing_asked(paper)
+    rows = {row.address: found for row in report.matrix if (found := _counterpart(report, row, paper))}
+    covered = {column for row in rows.values() for column in row.cells}
+    shown = [target.name for target in report.targets if target.name in covered]
+    marks = [
+        paper.mark(row.table, row.name, c) for row in rows.values() for c, cell in row.cells.items() if cell.garbled
+    ]
+    marks += [mark for mark in paper.marks if epochs and mark.table in _tables(paper, epochs)]
+    return Comparison(
+        name=name,
+        cite=paper.cite,
+        encoder=paper.encoder,
+        rows=rows,
+        epochs=epochs,
+        aligned=aligned,
+        marks=tuple(mark for mark in dict.fromkeys(marks) if mark),
+        caveats=tuple(_caveats(report, paper, shown, epochs)),
+        notes=paper.notes,
+    )
+
+
+def _nothing_asked(paper: Paper) -> BadInput:
+    of = {"by epoch": [t.target for t in paper.tables], "by aligned language": [t.aligned for t in paper.tables]}
+    has = [f"{what} of {', '.join(filter(None, targets))}" for what, targets in of.items() if any(targets)]
+    allowed = ", ".join(name for name in names() if read(name).by_task)
+    return BadInput(
+        f"published study {paper.name!r} has nothing about what this study asked; it has scores {' and '.join(has)} "
+        f"(with rows by recipe: {allowed})"
+    )
+
+
+def _counterpart(report: Report, own: ReportRow, paper: Paper) -> PublishedRow | None:
+    """What is published for a row: the cells of the report's targets, and their average."""
+    found = paper.find(own.recipe)
+    if found is None:
+        return None
+    table, row = found
+    shown = [target.name for target in report.targets if target.name in row.cells]
+    whole = set(shown) == set(table.average_of)
+
+    def cell(column: str, values: Values) -> PublishedCell:
+        marked = (column != AVERAGE or whole) and paper.mark(table.name, row.name, column) is not None
+        return PublishedCell(values=values, mean=mean(values), garbled=marked)
+
+    cells = {target: cell(target, row.cells[target]) for target in shown}
+    average_values = row.cells.get(AVERAGE) if whole else None
+    cells[AVERAGE] = cell(AVERAGE, average_values or _mean_of([c.mean for c in cells.values()]))
+    return PublishedRow(name=row.name, table=table.name, cells=cells)
 
 
 def _texts(row: Row) -> dict[str, str]:
@@ -269,33 +268,33 @@ def _text(values: Values) -> str:
     return "/".join("-" if value is None else f"{value:.1f}" for value in values)
 
 
-def at_epochs(report: Mapping[str, Any], paper: Paper) -> dict[str, list[dict[str, Any]]]:
-    """Published scores by epoch: target -> `address` of our row with the same tasks, `epoch`, `share` of the whole, `cells`.
-
-    Cells are text by language, and "zero-shot" for the mean of the test languages; shares meet those of a report's points.
-    """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for table in (t for t in paper.tables if t.target in report.get("epochs", {})):
-        last = max(row.epoch for row in table.rows)
-        for own in report["matrix"]:
-            recipe = own["recipe"]
-            tasks, plain = frozenset(recipe.get("intermediate", ())), not recipe.get("mlm_ratio")
-            for row in table.rows:
-                if row.intermediate != tasks or not plain:
-                    continue
-                cells = {c: v for c, v in row.cells.items() if c != AVERAGE}
-                of = [cells.get(column, (None, None)) for column in table.average_of]
-                cells["zero-shot"] = tuple(_mean_of(part)[0] for part in zip(*of, strict=True))
-                shown = {
-                    column: _text(cell) + "!" * (paper.mark(table.name, row.name, column) is not None)
-                    for column, cell in cells.items()
-                }
-                about = {"address": own["address"], "epoch": row.epoch, "share": row.epoch / last}
-                found.setdefault(table.target, []).append({**about, "cells": shown})
+def at_epochs(report: Report, paper: Paper) -> dict[str, tuple[PublishedPoint, ...]]:
+    """Target -> what is published by epoch for our rows with the same tasks; shares meet those of a report's points."""
+    found: dict[str, tuple[PublishedPoint, ...]] = {}
+    for table in (t for t in paper.tables if t.target in report.epochs):
+        points = tuple(point for own in report.matrix for point in _points(own, table, paper))
+        if points:
+            found[table.target] = found.get(table.target, ()) + points
     return found
 
 
-def _tables(paper: Paper, targets: Mapping[str, Any]) -> list[str]:
+def _points(own: ReportRow, table: Table, paper: Paper) -> Iterator[PublishedPoint]:
+    """The rows of a table by epoch that are about the recipe of one of our rows."""
+    tasks, last = frozenset(own.recipe.intermediate), max(row.epoch for row in table.rows)
+    for row in table.rows:
+        if row.intermediate != tasks or own.recipe.mlm_ratio:
+            continue
+        cells = {c: v for c, v in row.cells.items() if c != AVERAGE}
+        of = [cells.get(column, (None, None)) for column in table.average_of]
+        cells["zero-shot"] = tuple(_mean_of(part)[0] for part in zip(*of, strict=True))
+        shown = {
+            column: _text(cell) + "!" * (paper.mark(table.name, row.name, column) is not None)
+            for column, cell in cells.items()
+        }
+        yield PublishedPoint(address=own.address, epoch=row.epoch, share=row.epoch / last, cells=shown)
+
+
+def _tables(paper: Paper, targets: Mapping[str, object]) -> list[str]:
     return [table.name for table in paper.tables if table.target in targets]
 
 
@@ -304,58 +303,54 @@ def _mean_of(values: Sequence[float | None]) -> Values:
     return (sum(known) / len(known) if known and len(known) == len(values) else None,)
 
 
-def _caveats(report: Mapping[str, Any], paper: Paper, shown: Sequence[str], epochs: Mapping[str, Any]) -> list[str]:
+def _caveats(
+    report: Report, paper: Paper, shown: Sequence[str], epochs: Mapping[str, Sequence[PublishedPoint]]
+) -> Iterator[str]:
     """What keeps the two sides from meaning the same."""
-    found = []
-    if report["pocket"]:
-        return ["Pocket data are generated: the comparison is empty of meaning."]
-    if report["standins"]:
-        found.append(f"Stand-ins for the official data, not comparable: {', '.join(report['standins'])}.")
-    if report["scale"] < 1:
-        found.append(f"A rehearsal at scale {report['scale']:g}: the comparison is empty of meaning.")
-    if paper.encoder.lower().replace(" ", "-").replace("xlm-r-", "xlm-roberta-") not in report["encoder"].lower():
-        found.append(f"Published with {paper.encoder}; ours is {report['encoder']}.")
-    if report["profile"] != paper.name:
-        found.append(f"Trained with the numbers of profile {report['profile']}.")
+    if report.pocket:
+        yield "Pocket data are generated: the comparison is empty of meaning."
+        return
+    if report.standins:
+        yield f"Stand-ins for the official data, not comparable: {', '.join(report.standins)}."
+    if report.scale < 1:
+        yield f"A rehearsal at scale {report.scale:g}: the comparison is empty of meaning."
+    if paper.encoder.lower().replace(" ", "-").replace("xlm-r-", "xlm-roberta-") not in report.encoder.lower():
+        yield f"Published with {paper.encoder}; ours is {report.encoder}."
+    if report.profile != paper.name:
+        yield f"Trained with the numbers of profile {report.profile}."
     for target, theirs in epochs.items():
-        own = {round(p["epoch"] / p["share"], 6) for row in report["epochs"][target]["rows"] for p in row["points"]}
-        of = max(line["epoch"] for line in theirs)
+        own = {round(p.epoch / p.share, 6) for row in report.epochs[target].rows for p in row.points}
+        of = max(point.epoch for point in theirs)
         if own - {of}:
             ours = ", ".join(f"{n:g}" for n in sorted(own))
-            found.append(f"Published by epoch of {of}, ours of {ours}: met by share of the training.")
-    targets = [t for t in report["targets"] if t["name"] in shown]
-    test = [t["title"] for t in targets if t["split"] == "test"]
-    if test:
-        found.append(f"Published rows are means over dev sets; ours are over test sets for {', '.join(test)}.")
-    fewer = {t["title"]: (len(t["languages"]), len(dataset(t["name"]).configs)) for t in targets}
-    short = [f"{title} {have} of {all_}" for title, (have, all_) in fewer.items() if have < all_]
-    if short:
-        found.append(f"Ours are means over fewer languages: {', '.join(short)}.")
-    of = paper.by_task[0].average_of if paper.by_task else ()
-    if len(shown) < len(of):
-        found.append(f"The published averages are over the {len(shown)} of its {len(of)} targets that are here.")
-    return found
+            yield f"Published by epoch of {of}, ours of {ours}: met by share of the training."
+    targets = [t for t in report.targets if t.name in shown]
+    if test := [t.title for t in targets if t.split == "test"]:
+        yield f"Published rows are means over dev sets; ours are over test sets for {', '.join(test)}."
+    fewer = {t.title: (len(t.languages), len(dataset(t.name).configs)) for t in targets}
+    if short := [f"{title} {have} of {all_}" for title, (have, all_) in fewer.items() if have < all_]:
+        yield f"Ours are means over fewer languages: {', '.join(short)}."
+    averaged = paper.by_task[0].average_of if paper.by_task else ()
+    if len(shown) < len(averaged):
+        yield f"The published averages are over the {len(shown)} of its {len(averaged)} targets that are here."
 
 
-def texts(report: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
+def texts(report: Report, comparison: Comparison, row: ReportRow) -> list[str]:
     """A row's published cells as text: scores for the baseline, differences for others, ! where garbled, - for none."""
-    found = report["published"]["rows"].get(row["address"])
-    absolute = row["address"] == report["baseline"].get("address")
+    found = comparison.rows.get(row.address)
+    absolute = report.is_baseline(row.address)
     shown = []
-    for column in (*(t["name"] for t in report["targets"]), AVERAGE):
-        cell = found["cells"].get(column) if found else None
-        if cell is None or cell["mean"] is None:
+    for column in (*(target.name for target in report.targets), AVERAGE):
+        cell = found.cells.get(column) if found else None
+        if cell is None or cell.mean is None:
             shown.append("-")
         else:
-            shown.append((f"{cell['mean']:.1f}" if absolute else signed(cell["mean"])) + "!" * cell["garbled"])
+            shown.append((f"{cell.mean:.1f}" if absolute else signed(cell.mean)) + "!" * cell.garbled)
     return shown
 
 
-def footnotes(report: Mapping[str, Any]) -> list[str]:
+def footnotes(comparison: Comparison) -> list[str]:
     """What a reader of the comparison has to know, one line each."""
-    published = report["published"]
-    marks = [
-        f"! {m['table']}, {m['row']}, {m['column']}: printed {m['printed']}; {m['why']}." for m in published["marks"]
-    ]
-    notes = [] if published["name"] == "phang2020" else published["notes"]  # its own are about single cells
-    return [f"Published: {published['cite']}.", *published["caveats"], *marks, *notes]
+    marks = [f"! {m.table}, {m.row}, {m.column}: printed {m.printed}; {m.why}." for m in comparison.marks]
+    notes = () if comparison.name == "phang2020" else comparison.notes  # its own are about single cells
+    return [f"Published: {comparison.cite}.", *comparison.caveats, *marks, *notes]

@@ -68,13 +68,13 @@ def gain_resamples(row: np.ndarray, baseline: np.ndarray) -> np.ndarray:
     return np.asarray(np.take_along_axis(row - baseline, drawn, axis=0).mean(0))
 
 
-def interval(resamples: np.ndarray) -> list[float]:
+def interval(resamples: np.ndarray) -> tuple[float, float]:
     """The central 95 % of the resamples."""
     tail = (1 - LEVEL) / 2
-    return [float(np.quantile(resamples, tail)), float(np.quantile(resamples, 1 - tail))]
+    return float(np.quantile(resamples, tail)), float(np.quantile(resamples, 1 - tail))
 
 
-def paired(values: Sequence[float], baseline: Sequence[float]) -> tuple[float, list[float] | None]:
+def paired(values: Sequence[float], baseline: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
     """The mean difference of numbers that each seed has one of, and its interval over seeds; None of one seed."""
     one, other = (np.repeat(np.asarray(side)[:, None], RESAMPLES, axis=1) for side in (values, baseline))
     found = None if len(values) < 2 else interval(gain_resamples(one, other))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study.record.record import Record, Trial
-from study.results.transfer_matrix import CHOSEN_BY, build, code_version, finished
+from study.record.record import Record, Trial, table_order
+from study.results.report import literals
+from study.results.selection import CHOSEN_BY, ENGLISH_DEV, Candidate, best_of, is_scored, is_zero_shot, target_score
+from study.results.transfer_matrix import build, code_version
 from study.store.store import Store
 from study.xtreme.layout import (
     TASKS,
@@ -60,11 +63,46 @@ class Choice:
         return self.trial.evaluations[self.target][0]
 
 
-def write(record: Record, store: Store, out: Path, labels: Path | None = None) -> dict[str, Any]:
-    """Writes the predictions below `out` with a `submission.json` beside them, and the gold labels below `labels`.
+@dataclass(frozen=True, kw_only=True)
+class SubmittedTarget:
+    """What was written of one target: its folder, recipe and evaluation, and the split of every language."""
 
-    Returns what `submission.json` holds: per target the recipe, by what it was chosen, its evaluation and the split of
-    every language, and what was left out. Raises BadInput when there is nothing to write or the rows have changed.
+    folder: str
+    recipe: str
+    address: str
+    evaluation: str
+    chosen_by: str
+    selection: float | None
+    splits: Mapping[str, str]
+    languages_left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What `submission.json` holds; `left_out` says why for every target that was not written."""
+
+    study: str
+    source: str
+    encoder: str
+    scale: float
+    version: Version
+    seed: int
+    seeds: int
+    targets: Mapping[str, SubmittedTarget]
+    left_out: Mapping[str, str]
+    out: str
+    labels: str | None
+    made_by: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make literals for JSON."""
+        return {field.name: literals(getattr(self, field.name)) for field in fields(self)}
+
+
+def write(record: Record, store: Store, out: Path, labels: Path | None = None) -> Submission:
+    """Write the predictions below `out` with a `submission.json` beside them, and the gold labels below `labels`.
+
+    Raises BadInput when there is nothing to write or the rows have changed.
     """
     settings = record.settings
     choices, left_out = choose(record, store)
@@ -74,7 +112,7 @@ def write(record: Record, store: Store, out: Path, labels: Path | None = None) -
     files: dict[Path, str] = {}
     targets = {}
     for choice in choices:
-        d, splits = dataset(choice.target), store.metrics(choice.address)["splits"]
+        d, splits = dataset(choice.target), store.metrics(choice.address).splits
         written = {tag: split for tag, split in splits.items() if tag in known_languages(choice.task)}
         predictions = _predictions(store.folder(choice.address) / "predictions.parquet")
         for tag, split in written.items():
@@ -84,48 +122,45 @@ def write(record: Record, store: Store, out: Path, labels: Path | None = None) -
                 gold = _gold(choice.task, d, tag, split, source, settings.scale, rows)
                 files[labels / choice.task.file(tag)] = gold
         targets[choice.target] = _entry(choice, written, [tag for tag in splits if tag not in written])
-    found = {
-        "study": record.name,
-        "source": settings.source,
-        "encoder": settings.encoder,
-        "scale": settings.scale,
-        "version": _version(targets),
-        "seed": 0,
-        "seeds": settings.seeds,
-        "targets": targets,
-        "left_out": left_out,
-        "out": str(out),
-        "labels": str(labels) if labels else None,
-        "made_by": f"stepstone {code_version()}",
-    }
-    files[out / "submission.json"] = json_text(found)
+    found = Submission(
+        study=record.name,
+        source=settings.source,
+        encoder=settings.encoder,
+        scale=settings.scale,
+        version=_version(targets.values()),
+        seed=0,
+        seeds=settings.seeds,
+        targets=targets,
+        left_out=left_out,
+        out=str(out),
+        labels=str(labels) if labels else None,
+        made_by=f"stepstone {code_version()}",
+    )
+    files[out / "submission.json"] = json_text(found.to_dict())
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode())
     return found
 
 
-def _entry(choice: Choice, splits: Mapping[str, str], left_out: Sequence[str]) -> dict[str, Any]:
-    return {
-        "folder": choice.task.name,
-        "recipe": choice.trial.name,
-        "address": choice.trial.address,
-        "evaluation": choice.address,
-        "chosen_by": choice.chosen_by,
-        "selection": choice.selection,
-        "splits": dict(splits),
-        "languages_left_out": list(left_out),
-    }
+def _entry(choice: Choice, splits: Mapping[str, str], left_out: Sequence[str]) -> SubmittedTarget:
+    return SubmittedTarget(
+        folder=choice.task.name,
+        recipe=choice.trial.name,
+        address=choice.trial.address,
+        evaluation=choice.address,
+        chosen_by=choice.chosen_by,
+        selection=choice.selection,
+        splits=splits,
+        languages_left_out=tuple(left_out),
+    )
 
 
-def _version(targets: Mapping[str, Mapping[str, Any]]) -> Version:
+def _version(targets: Collection[SubmittedTarget]) -> Version:
     """The version that has most of what is written; XTREME where both have as much."""
 
     def known(version: Version) -> int:
-        return sum(
-            len(target["splits"].keys() & TASKS[target["folder"]].languages.get(version, ()))
-            for target in targets.values()
-        )
+        return sum(len(t.splits.keys() & set(TASKS[t.folder].languages.get(version, ()))) for t in targets)
 
     return max(VERSIONS, key=known)
 
@@ -134,49 +169,40 @@ def _version(targets: Mapping[str, Mapping[str, Any]]) -> Version:
 
 
 def choose(record: Record, store: Store) -> tuple[list[Choice], dict[str, str]]:
-    """For each target the complete trial with the best English dev score, the baseline among equals; and why not.
+    """For each target the recipe with the best English dev score among those that may be chosen; and why not.
 
     A target without English dev scores takes the study's best recipe. Returns the choices in the study's order, and
     target -> why it is left out.
     """
     settings = record.settings
-    complete = [trial for trial in record.trials().values() if trial.status == "complete"]
-    best: dict[str, Any] | None = None
-    looked = False
+    complete = [t for t in table_order(record.trials()) if t.status == "complete" and is_zero_shot(t.recipe)]
+    best = cache(lambda: build(record, store).best)
     choices: dict[str, Choice] = {}  # by folder
     left_out: dict[str, str] = {}
     for target in sorted(settings.targets, key=lambda name: name in VARIANTS):
         task = TASKS.get(VARIANTS.get(target, target))
-        usable = [trial for trial in complete if finished(trial, target, store)]
+        usable = [trial for trial in complete if is_scored(trial, target, store.has)]
         if task is None:
             left_out[target] = "not a task of XTREME or XTREME-R"
         elif task.name in choices:
             left_out[target] = f"{choices[task.name].target} has its folder"
         elif not usable:
-            left_out[target] = "no complete trial has its scores"
+            left_out[target] = "no complete trial that may be chosen has its scores"
+        elif settings.selection == ENGLISH_DEV and (own := _best_on(target, usable, store)):
+            choices[task.name] = Choice(target, task, own.trial, own.selection, "its English dev score")
+        elif of_study := next((t for t in usable if (found := best()) and t.address == found.address), None):
+            by = f"the study's best recipe, by {CHOSEN_BY[settings.selection]}"
+            choices[task.name] = Choice(target, task, of_study, None, by)
         else:
-            dev = {trial.address: _selection(trial, target, store) for trial in usable}
-            chosen = [t for t in usable if dev[t.address] is not None]
-            if settings.selection == "english_dev" and chosen:
-                trial = max(chosen, key=lambda t: (dev[t.address], t.recipe.is_baseline))
-                choices[task.name] = Choice(target, task, trial, dev[trial.address], "its English dev score")
-                continue
-            if not looked:
-                best, looked = build(record, store)["best"], True
-            of_study = next((t for t in usable if best and t.address == best["address"]), None)
-            if of_study is None:
-                left_out[target] = "it has no English dev score, and the study has no best recipe"
-            else:
-                by = f"the study's best recipe, by {CHOSEN_BY[settings.selection]}"
-                choices[task.name] = Choice(target, task, of_study, None, by)
+            left_out[target] = "it has no English dev score, and the study has no best recipe"
     order = list(settings.targets)
     return sorted(choices.values(), key=lambda choice: order.index(choice.target)), left_out
 
 
-def _selection(trial: Trial, target: str, store: Store) -> float | None:
-    """The English dev score, mean over the seeds; None where there is none."""
-    found = [store.metrics(address)["selection"] for address in trial.evaluations[target]]
-    return None if None in found else sum(found) / len(found)
+def _best_on(target: str, trials: Sequence[Trial], store: Store) -> Candidate | None:
+    """The best trial by the English dev scores of one target; None where it has none."""
+    scored = ((t, target_score(target, t.evaluations[target], store, ENGLISH_DEV)) for t in trials)
+    return best_of(Candidate(trial, score) for trial, score in scored)
 
 
 def _reasons(left_out: Mapping[str, str]) -> str:
@@ -245,32 +271,32 @@ def _gold(task: Task, d: Dataset, language: str, split: str, source: Source, sca
 # ---- for people ----
 
 
-def print_submission(found: Mapping[str, Any], console: Console) -> None:
+def print_submission(found: Submission, console: Console) -> None:
     """What was written and what was not, for a terminal of 80 columns or more."""
-    title = f"{'Pocket data: ' if found['source'] == 'pocket' else ''}{found['study']}, seed 0 of {found['seeds']}"
+    title = f"{'Pocket data: ' if found.source == 'pocket' else ''}{found.study}, seed 0 of {found.seeds}"
     table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("task", no_wrap=True)
     table.add_column("recipe", overflow="fold", min_width=20)
     table.add_column("chosen by", overflow="fold")
     table.add_column("languages", justify="right", no_wrap=True)
     table.add_column("split", no_wrap=True)
-    for target in found["targets"].values():
-        by = "study's best" if target["selection"] is None else f"English dev {target['selection']:.1f}"
-        splits = ", ".join(sorted(set(target["splits"].values())))
-        table.add_row(target["folder"], escape(target["recipe"]), by, str(len(target["splits"])), splits)
+    for target in found.targets.values():
+        by = "study's best" if target.selection is None else f"English dev {target.selection:.1f}"
+        splits = ", ".join(sorted(set(target.splits.values())))
+        table.add_row(target.folder, escape(target.recipe), by, str(len(target.splits)), splits)
     console.print()
     console.print(table)
-    for why in dict.fromkeys(t["chosen_by"] for t in found["targets"].values() if t["selection"] is None):
+    for why in dict.fromkeys(t.chosen_by for t in found.targets.values() if t.selection is None):
         console.print(escape(f"- Without English dev scores of its own a task takes {why}."), soft_wrap=True)
-    for name, why in found["left_out"].items():
+    for name, why in found.left_out.items():
         console.print(escape(f"- {name} is left out: {why}."), soft_wrap=True)
-    for name, target in found["targets"].items():
-        if target["languages_left_out"]:
-            tags = ", ".join(target["languages_left_out"])
+    for name, target in found.targets.items():
+        if target.languages_left_out:
+            tags = ", ".join(target.languages_left_out)
             console.print(escape(f"- {name}: languages that XTREME lacks are left out: {tags}."), soft_wrap=True)
-    console.print(escape(f"\nwritten to  {found['out']}"), soft_wrap=True)
-    if found["labels"]:
-        console.print(escape(f"labels      {found['labels']}"), soft_wrap=True)
-        version = "" if found["version"] == VERSIONS[0] else f" --version {found['version']}"
-        command = f"python -m study.score --predictions {found['out']} --labels {found['labels']}{version}"
+    console.print(escape(f"\nwritten to  {found.out}"), soft_wrap=True)
+    if found.labels:
+        console.print(escape(f"labels      {found.labels}"), soft_wrap=True)
+        version = "" if found.version == VERSIONS[0] else f" --version {found.version}"
+        command = f"python -m study.score --predictions {found.out} --labels {found.labels}{version}"
         console.print(escape(f"score it    {command}"), soft_wrap=True)

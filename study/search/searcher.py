@@ -19,14 +19,15 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from search_spaces.space import Domain, Log, Space, SpaceContext, Value
-from study.record.record import Trial
+from search_spaces.space import Domain, Log, Suggest, Value
+from study.results.selection import Candidate, is_zero_shot, may_be_chosen
 from trainables.recipe import Recipe
 
 # So many proposals in a row that were tried before mean that the space is exhausted.
 MAX_REPEATS = 200
 SEARCH_SEED = 0
 
+Params = dict[str, Value]
 End = tuple[TrialState, float | None]
 FAILED: End = (TrialState.FAIL, None)
 
@@ -66,34 +67,36 @@ def open_optuna(folder: Path, name: str) -> optuna.Study:
 class RecipeSearcher(Searcher):  # type: ignore[misc]
     """Hands recipes to Tune: the given rows first, then, in a search, what Optuna proposes.
 
+    Optuna is told the scores of recipes that may be chosen; others run, and are failures to it.
+
     Args:
+        propose: makes a recipe of the space from suggestions.
         given: (recipe, parameters) to run first; parameters may be empty for a recipe from a file.
         budget: trials to start in this run, the given ones included.
-        known: recipes that need not run again, with what was found (the record's last word on each).
-        score_of: the value that Optuna is told for a complete trial of the record.
+        known: by address recipes that need not run again, with the value that Optuna is told.
         start: makes the Tune config of a new trial; called once per trial, when it is handed out.
     """
 
     def __init__(
         self,
-        space: Space,
-        setting: SpaceContext,
+        *,
+        propose: Callable[[Suggest], Recipe],
         study: optuna.Study,
-        given: Sequence[tuple[Recipe, dict[str, Value]]],
+        given: Sequence[tuple[Recipe, Params]],
         budget: int,
-        known: Mapping[str, Trial],
-        score_of: Callable[[Trial], float],
-        start: Callable[[Recipe, dict[str, Any]], dict[str, Any]],
+        known: Mapping[str, Candidate],
+        start: Callable[[Recipe, Params], dict[str, Any]],
     ) -> None:
         super().__init__(metric="score", mode="max")
-        self.space, self.setting, self.study = space, setting, study
-        self.given, self.left, self.known, self.score_of, self.start = list(given), budget, known, score_of, start
+        self.propose, self.study, self.start = propose, study, start
+        self.given, self.left, self.known = list(given), budget, known
         self.running: dict[str, tuple[optuna.Trial | None, Recipe]] = {}
         self.seen = set(known)
         self.ends: dict[str, End] = {}  # of the trials of this launch
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         told = {t.user_attrs.get("recipe") for t in ended}
-        for trial in known.values():  # where the journal, or only an end in it, was lost, the record has it
+        # Where the journal, or only an end in it, was lost, the record has it.
+        for trial in (candidate.trial for candidate in known.values()):
             if trial.address not in told and trial.params:
                 self._tell(self._ask(trial.params)[0], self._end(trial.address))
 
@@ -113,19 +116,17 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         logging.getLogger(__name__).warning("no new recipe in %d proposals: the space is exhausted", MAX_REPEATS)
         return str(Searcher.FINISHED)
 
-    def _hand_out(
-        self, trial_id: str, asked: optuna.Trial | None, recipe: Recipe, params: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _hand_out(self, trial_id: str, asked: optuna.Trial | None, recipe: Recipe, params: Params) -> dict[str, Any]:
         self.left -= 1
         self.seen.add(recipe.address)
         self.running[trial_id] = (asked, recipe)
         return self.start(recipe, params)
 
-    def _ask(self, params: dict[str, Any] | None) -> tuple[optuna.Trial, Recipe]:
+    def _ask(self, params: Params | None) -> tuple[optuna.Trial, Recipe]:
         if params is not None:
             self.study.enqueue_trial(params)
         asked = self.study.ask()
-        recipe = self.space.recipe(OptunaSuggest(asked), self.setting)
+        recipe = self.propose(OptunaSuggest(asked))
         asked.set_user_attr("recipe", recipe.address)
         return asked, recipe
 
@@ -144,7 +145,14 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         asked, recipe = self.running.pop(trial_id)
         score = (result or {}).get("score")
         end: End = (TrialState.COMPLETE, score)
-        if error or result is None or "failed" in result or score is None or not math.isfinite(score):
+        if (
+            error
+            or result is None
+            or "failed" in result
+            or score is None
+            or not math.isfinite(score)
+            or not is_zero_shot(recipe)
+        ):
             end = FAILED
         elif int(result["targets_done"]) < len(recipe.targets):
             end = (TrialState.PRUNED, None)
@@ -162,9 +170,9 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         known = self.known.get(address)
         if known is None:
             return self.ends.get(address, FAILED)
-        if known.status == "complete":
-            return TrialState.COMPLETE, self.score_of(known)
-        return (TrialState.PRUNED, None) if known.status == "pruned" else FAILED
+        if known.status == "pruned":
+            return TrialState.PRUNED, None
+        return (TrialState.COMPLETE, known.selection) if may_be_chosen(known) else FAILED
 
     def _tell(self, asked: optuna.Trial, end: End) -> None:
         self.study.tell(asked, end[1], end[0], skip_if_finished=True)  # another launch of the study may have ended it

@@ -1,10 +1,7 @@
-"""Best recipe of a study: selection, TOML file and command to rerun it."""
+"""Recipes as TOML files."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import tomli_w
@@ -18,32 +15,7 @@ from trainables.toml_file import read_toml
 STUDY_KEYS = ("space", "source", "seeds")
 
 
-def best_recipe(rows: Sequence[Mapping[str, Any]], settings: ResolvedSpec, path: Path) -> dict[str, Any] | None:
-    """Select the complete row with the highest selection gain.
-
-    The baseline wins ties. Rows that were trained on labels of languages other than English are only for comparison
-    and never selected.
-
-    Returns:
-        The recipe with its gain, interval, rerun command and TOML; None if no row is complete.
-    """
-    complete = [row for row in rows if row["status"] == "complete" and row["selection"] is not None]
-    complete = [row for row in complete if not row["recipe"].get("train_languages")]
-    if not complete:
-        return None
-    row = max(complete, key=lambda r: (r["selection"], Recipe.from_dict(r["recipe"]).is_baseline))
-    return {
-        "name": row["name"],
-        "recipe": row["recipe"],
-        "gain": row["gain"],
-        "interval": row["interval"],
-        "address": row["address"],
-        "command": f"python -m study.launch --recipe {shlex.quote(str(path))}",
-        "toml": recipe_toml(row["recipe"], settings, row["name"]),
-    }
-
-
-def recipe_toml(recipe: Mapping[str, Any], settings: ResolvedSpec, name: str) -> str:
+def recipe_toml(recipe: Recipe, settings: ResolvedSpec, name: str) -> str:
     """Write a recipe as TOML for `study.launch --recipe`.
 
     Comments give the source of each hyperparameter.
@@ -51,10 +23,10 @@ def recipe_toml(recipe: Mapping[str, Any], settings: ResolvedSpec, name: str) ->
     study = {"space": settings.space, "source": settings.source, "seeds": settings.seeds}
     line = "".join(c for c in " ".join(name.split()) if c.isprintable())  # TOML takes no control characters
     head = f"# {line}\n# run again: python -m study.launch --recipe THIS_FILE\n\n"
-    found = numbers(Recipe.from_dict(recipe))
+    found = numbers(recipe)
     origins = [f"{part}: {text} ({origin})" for part, text, origin in lines(found)]
     tail = "".join(f"# {text}\n" for text in ("Hyperparameters and their sources:", *origins, *sources(found)))
-    return head + tomli_w.dumps({"study": study, "recipe": dict(recipe)}) + "\n" + tail
+    return head + tomli_w.dumps({"study": study, "recipe": recipe.to_dict()}) + "\n" + tail
 
 
 def read_recipe(path: str) -> tuple[Recipe, dict[str, Any]]:

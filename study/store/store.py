@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from study.store.disk_full import DiskFull, bytes_in, is_full, no_room
+from study.store.evaluation_result import EvaluationResult
 from study.store.lease import Watch, beating, is_dead, new_owner, release_lease, take
 from study.store.manifest import Files, is_intact, write_done
 from study.store.remote import Remote
@@ -107,9 +108,9 @@ class Store:
         folder = self.folder(address)
         return folder if (folder / "DONE").exists() else self.kept(address)
 
-    def metrics(self, address: str) -> dict[str, Any]:
+    def metrics(self, address: str) -> EvaluationResult:
         """Read an evaluation's `metrics.json`."""
-        return self._json(address, "metrics.json")
+        return EvaluationResult.from_dict(self._json(address, "metrics.json"))
 
     @contextmanager
     def claim(self, address: str) -> Iterator[Path | None]:

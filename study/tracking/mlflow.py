@@ -19,13 +19,14 @@ from typing import Any
 from study.record.heartbeat import reconcile_status
 from study.record.record import Record, Trial
 from study.results import learning_curves as epochs
+from study.results.report import Report, ReportRow
 from study.results.transfer_matrix import code_version, curves
 from study.results.writers import plain, write_files
 from study.sanitize import sanitize
 from study.spec.recipe_file import recipe_toml
+from study.store.evaluation_result import mean_over_seeds
 from study.store.store import Store
 from trainables.catalogue import dataset
-from trainables.evaluation.scoring import main_score
 
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
 RUN_STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED", "stopped": "KILLED"}
@@ -103,16 +104,16 @@ class MlflowView:
         if trial.status == "running":
             self.client.update_run(run_id, status="RUNNING")
             return run_id
-        self.client.log_text(run_id, recipe_toml(trial.recipe.to_dict(), settings, trial.name), "recipe.toml")
+        self.client.log_text(run_id, recipe_toml(trial.recipe, settings, trial.name), "recipe.toml")
         if trial.traceback:
             self.client.log_text(run_id, trial.traceback, "traceback.txt")
         self.client.set_terminated(run_id, RUN_STATUS[trial.status], ended_ms)
         return run_id
 
-    def _reading(self, trial: Trial) -> dict[str, Any]:
+    def _reading(self, trial: Trial) -> Mapping[str, int | str]:
         """Layer, pooling and direction that the trial's retrieval scores were read with; {} where it has none."""
         finished = [addresses[0] for addresses in trial.evaluations.values() if addresses]
-        found = [self.store.metrics(a).get("retrieval") for a in finished if self.store.has(a)]
+        found = [self.store.metrics(a).retrieval for a in finished if self.store.has(a)]
         return next((about for about in found if about), {})
 
     def write_report(self, folder: Path, headline: str) -> None:
@@ -165,13 +166,10 @@ def scores(trial: Trial, store: Store) -> Iterator[tuple[str, float]]:
     for target, addresses in trial.evaluations.items():
         if not addresses or not all(store.has(a) for a in addresses):
             continue
-        per_seed = [store.metrics(a)["languages"] for a in addresses]
-        mains = []
-        for language, metrics in per_seed[0].items():
-            averaged = {m: sum(s[language][m] for s in per_seed) / len(per_seed) for m in metrics}
-            yield from ((f"{target}/{language}/{metric}", value) for metric, value in averaged.items())
-            mains.append(main_score(dataset(target), averaged))
-        means.append(sum(mains) / len(mains))
+        result = mean_over_seeds([store.metrics(a) for a in addresses])
+        for language, metrics in result.languages.items():
+            yield from ((f"{target}/{language}/{metric}", value) for metric, value in metrics.items())
+        means.append(result.mean(dataset(target)))
         yield f"{target}/mean", means[-1]
     if means and len(means) == len(trial.recipe.targets):
         yield "average", sum(means) / len(means)
@@ -181,8 +179,8 @@ def curve_points(trial: Trial, store: Store) -> Iterator[tuple[str, float, int]]
     """(`train/stage/loss` or `train/stage/dev`, value, step) of the first seed, and what `epochs.points` gives by epoch."""
     for label, curve in curves(trial, store).items():
         name = label.replace(" ", "/")
-        yield from ((f"train/{name}/loss", loss, step) for step, loss in zip(curve["step"], curve["loss"], strict=True))
-        yield from ((f"train/{name}/dev", score, step) for step, score in curve["dev"])
+        yield from ((f"train/{name}/loss", loss, step) for step, loss in zip(curve.step, curve.loss, strict=True))
+        yield from ((f"train/{name}/dev", score, step) for step, score in curve.dev)
     yield from epochs.points(epochs.by_epoch([trial], store), trial.address)
 
 
@@ -216,22 +214,24 @@ class Writer:
                 self.error = f"{type(error).__name__}: {said[0] if said else ''}"
 
 
-def sync(uri: str, record: Record, store: Store, report: Mapping[str, Any], folder: Path) -> dict[str, str]:
+def gains_of(row: ReportRow) -> dict[str, float]:
+    """`target/gain`, `gain`, and `selection`, what the row is chosen by, as far as the report has them."""
+    found = {f"{target}/gain": cell.gain for target, cell in row.targets.items()}
+    found |= {"gain": row.gain, "selection": row.selection}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def sync(uri: str, record: Record, store: Store, report: Report, folder: Path) -> dict[str, str]:
     """Brings MLflow up to date with the record, writes the report's files with their run ids, and uploads them.
 
     Returns:
         recipe address -> run id, also kept in the study's `mlflow.json` for later reports.
     """
     view = MlflowView(uri, record, store)
-    rows = {row["address"]: row for row in report["matrix"]}
+    rows = {row.address: row for row in report.matrix}
     for trial in reconcile_status(record.trials(), record.folder).values():
-        row = rows.get(trial.address, {})
-        gains = {f"{t}/gain": v["gain"] for t, v in row.get("targets", {}).items() if v["gain"] is not None}
-        gains |= {key: row[key] for key in ("gain", "selection") if row.get(key) is not None}
-        view.write_trial(trial, gains)
+        view.write_trial(trial, gains_of(rows[trial.address]) if trial.address in rows else {})
     record.keep_mlflow_runs(view.runs)
-    for address, row in rows.items():
-        row["run_id"] = view.runs.get(address)
-    write_files(report, folder)
-    view.write_report(folder, plain(report["headline"]))
+    write_files(report.with_runs(view.runs), folder)
+    view.write_report(folder, plain(report.headline))
     return view.runs

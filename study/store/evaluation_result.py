@@ -1,0 +1,64 @@
+"""Scores of one evaluation stage, as its `metrics.json` holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trainables.catalogue import Dataset
+from trainables.evaluation.scoring import main_score
+
+Scores = Mapping[str, Mapping[str, float]]  # language -> metric -> score in percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """Scores of one target, of one seed or averaged over seeds.
+
+    Attributes:
+        splits: language -> split of its rows.
+        selection: the English dev score; None where the target has none.
+        examples: language -> how many rows were scored.
+        retrieval: layer, pooling and direction of sentence vectors; empty for other targets.
+    """
+
+    languages: Scores
+    splits: Mapping[str, str]
+    selection: float | None
+    examples: Mapping[str, int] = field(default_factory=dict)
+    retrieval: Mapping[str, int | str] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EvaluationResult:
+        """Read `metrics.json`; raises KeyError where a part is missing. Evaluations of long ago lack the last two."""
+        return cls(
+            languages=values["languages"],
+            splits=values["splits"],
+            selection=values["selection"],
+            examples=values.get("examples", {}),
+            retrieval=values.get("retrieval", {}),
+        )
+
+    def mean(self, d: Dataset) -> float:
+        """Average the main score over languages."""
+        return float(np.mean([main_score(d, metrics) for metrics in self.languages.values()]))
+
+
+def mean_over_seeds(results: Sequence[EvaluationResult]) -> EvaluationResult:
+    """Average every score of one recipe on one target over its seeds; the rest is that of the first."""
+    first = results[0]
+    languages = {
+        language: {metric: float(np.mean([r.languages[language][metric] for r in results])) for metric in metrics}
+        for language, metrics in first.languages.items()
+    }
+    dev = [result.selection for result in results if result.selection is not None]
+    return EvaluationResult(
+        languages=languages,
+        splits=first.splits,
+        selection=float(np.mean(dev)) if dev else None,
+        examples=first.examples,
+        retrieval=first.retrieval,
+    )
