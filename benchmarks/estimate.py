@@ -1,6 +1,8 @@
-"""What a launch says beforehand, and what it then takes: seconds by kind of stage and in all, on an idle machine.
+"""Compare the time estimate of a launch with its actual time, on an idle machine.
 
 python -m benchmarks.estimate [--out benchmarks/results/estimate.json] [-- OPTIONS OF LAUNCH]
+
+Seconds are compared in total and by kind of stage.
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ DEFAULT = f"--space intermediate_tasks --scale 0.2 {POCKET}".split()
 
 
 def main() -> int:
-    """Entry point; returns the exit status of the launch."""
+    """Run the benchmark; return the exit status of the launch."""
     own = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    own.add_argument("--out", default="benchmarks/results/estimate.json", help="where the figures go")
-    own.add_argument("options", nargs="*", default=DEFAULT, help="of the launch, after --")
+    own.add_argument("--out", default="benchmarks/results/estimate.json", help="output file")
+    own.add_argument("options", nargs="*", default=DEFAULT, help="options of the launch, after --")
     options = own.parse_args()
     cost, expected = estimated(options.options)
     print(cost.text(), flush=True)
@@ -68,7 +70,11 @@ def main() -> int:
 
 
 def estimated(options: Sequence[str]) -> tuple[Cost, dict[str, list[float]]]:
-    """The cost of a launch into an empty home, and by label the seconds of its stages."""
+    """Estimate a launch into an empty home.
+
+    Returns:
+        (cost, label -> estimated seconds of each of its stages).
+    """
     settings, source = spec_of(parser().parse_args(options)).resolve()
     planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
     plans = [planner.plan(recipe, settings.seeds) for recipe, _ in initial_trials(settings)]
@@ -83,7 +89,7 @@ def estimated(options: Sequence[str]) -> tuple[Cost, dict[str, list[float]]]:
 
 
 def seconds_of(logs: Any) -> dict[str, list[float]]:
-    """By label the seconds of the stages in a launch's logs."""
+    """Read label -> seconds of each stage from a launch's logs."""
     found: dict[str, list[float]] = {}
     for line in (line for log in logs for line in log.read_text().splitlines()):
         stage = json.loads(line)

@@ -1,10 +1,10 @@
-"""The README's first command after its installation, without a network: seconds, and the memory of all its processes.
+"""Measure time and memory of the README's first command, without a network.
 
 python -m benchmarks.first_run [--out benchmarks/results/first_run.json]
 
-The command runs in a namespace of its own (unshare): the only interface is the loopback, and /proc shows nothing but
-the command's processes, whoever their parent is. Memory is the sum of their proportional set sizes (PSS), every half
-second: a page that several processes share counts once. Linux only.
+The command runs after its installation in a separate namespace (unshare): the only network interface is the loopback, and
+/proc shows only the command's processes, whatever their parent. Memory is the sum of their proportional set sizes (PSS),
+sampled every half second: a page that several processes share counts once. Linux only.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
 def main() -> int:
-    """Entry point; returns the exit status of the command."""
+    """Run the benchmark; return the exit status of the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default="benchmarks/results/first_run.json", help="where the figures go")
+    parser.add_argument("--out", default="benchmarks/results/first_run.json", help="output file")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.inside:
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def loopback_up() -> None:
-    """A new network namespace begins with its loopback down."""
+    """Start the loopback interface, which is down in a new network namespace."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack("16sh14x", b"lo", 0)
         (flags,) = struct.unpack("16xh14x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request))
@@ -74,12 +74,12 @@ def loopback_up() -> None:
 
 
 def processes() -> list[int]:
-    """All processes of the namespace."""
+    """List all processes of the namespace."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 def command_of(pid: int) -> str:
-    """The command line of a process; "" for one that has ended."""
+    """Read the command line of a process; "" if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
     except OSError:
@@ -87,7 +87,11 @@ def command_of(pid: int) -> str:
 
 
 def memory() -> tuple[int, int]:
-    """The sum of the proportional set sizes of the namespace's processes in kB, and their number; this one not counted."""
+    """Measure the namespace's processes, except this one.
+
+    Returns:
+        (sum of proportional set sizes in kB, number of processes).
+    """
     total = count = 0
     for pid in processes():
         if pid == os.getpid():

@@ -1,8 +1,10 @@
-"""Memory of a study's processes over time, and of each stage: python -m benchmarks.memory --encoder DIR --source mirror:DIR
+"""Measure the memory of a study's processes over time, and of each stage.
 
-Runs `study.launch` with the rest of the command line in a home of its own, samples the resident memory of every process below
-it once a second, and reads what each stage recorded of itself. With --limit-gb all of it runs in a control group of that size
-(Linux, as root). --kill N kills the largest trial N times with SIGKILL, spread over the run. Any other option is the launch's.
+python -m benchmarks.memory --encoder DIR --source mirror:DIR
+
+Runs `study.launch` in a new home, with the rest of the command line as its options, samples the resident memory of all its
+processes once a second, and reads the memory recorded by each stage. With --limit-gb everything runs in a cgroup of that size
+(Linux, as root). --kill N kills the largest trial N times with SIGKILL, spread over the run.
 """
 
 from __future__ import annotations
@@ -29,16 +31,16 @@ STUDY = (
 EVERY_S = 1.0
 CURVE_POINTS = 60
 KILL_EVERY_S = 60.0
-TRIAL = "ray::"  # what Ray calls a process that runs something of ours
+TRIAL = "ray::"  # start of the name of a Ray worker process that runs a task or actor
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit status of the launch."""
+    """Run the benchmark; return the exit status of the launch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit-gb", type=float, help="size of the control group that everything runs in")
-    parser.add_argument("--kill", type=int, default=0, help="how many times the largest trial is killed from outside")
+    parser.add_argument("--limit-gb", type=float, help="size of the cgroup that everything runs in")
+    parser.add_argument("--kill", type=int, default=0, help="number of times to kill the largest trial")
     parser.add_argument("--study", default=STUDY, help=f"options of the launch (default: {STUDY})")
-    parser.add_argument("--out", help="where the figures go")
+    parser.add_argument("--out", help="output file")
     options, rest = parser.parse_known_args(argv)
     with tempfile.TemporaryDirectory() as home:
         found = measured([*options.study.split(), *rest, "--home", home], options.limit_gb, options.kill)
@@ -87,7 +89,11 @@ def measured(argv: list[str], limit_gb: float | None, kills: int) -> dict[str, A
 
 
 def look(pid: int) -> dict[str, Any]:
-    """Resident memory now: of each trial, of the launch, and of Ray's own processes; of all, shared pages once (PSS)."""
+    """Sample the memory of a launch's processes, in GB.
+
+    Returns:
+        Resident memory of each trial, of the launch and of Ray's own processes; `all` counts shared pages once (PSS).
+    """
     found: dict[str, Any] = {"trials": {}, "launch": 0.0, "ray": 0.0, "all": 0.0}
     with suppress(psutil.Error):
         for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
@@ -105,7 +111,10 @@ def look(pid: int) -> dict[str, Any]:
 
 
 def stages(home: Path) -> list[dict[str, Any]]:
-    """What the stages recorded, in the order they ended: label, and GB of the process before and at its peak."""
+    """Read label, seconds and memory of all stages, in the order they ended.
+
+    Memory is that of the process before the stage and at its peak, in GB.
+    """
     found = []
     for path in sorted(home.glob("stages/*/*/stage.json"), key=lambda p: p.stat().st_mtime):
         info = json.loads(path.read_text())
@@ -116,7 +125,7 @@ def stages(home: Path) -> list[dict[str, Any]]:
 
 
 def control_group(limit_gb: float) -> Callable[[], None]:
-    """Make a control group of this size, and give back what puts a process into it."""
+    """Create a cgroup of this size; return a function that enters it."""
     first = Path("/sys/fs/cgroup/memory")
     root, file = (first, "memory.limit_in_bytes") if first.is_dir() else (Path("/sys/fs/cgroup"), "memory.max")
     group = root / f"stepstone-{os.getpid()}"

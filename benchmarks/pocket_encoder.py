@@ -1,4 +1,4 @@
-"""Make the encoder that ships with the package, by the project's own pretrain stage, and write its card.
+"""Pretrain the encoder that ships with the package, and write its model card.
 
 python -m benchmarks.pocket_encoder [--home DIR] [--size pocket] [--scale 1]
 """
@@ -31,8 +31,9 @@ SHIPPED = Path(trainables.pocket.__file__).parent / "encoder"
 
 
 def main() -> None:
+    """Run the pretrain stage, score retrieval, and copy the encoder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--home", default=".stepstone", help="where the stage is kept")
+    parser.add_argument("--home", default=".stepstone", help="home of the stage")
     parser.add_argument("--size", default="pocket", help="size of the encoder, see trainables/training/pretrain.py")
     parser.add_argument("--scale", type=float, default=1.0, help="fraction of the rows and steps")
     options = parser.parse_args()
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 def card(store: Store, address: str, scores: Path) -> None:
-    """Writes the model card beside the shipped weights."""
+    """Write the model card beside the shipped weights."""
     import json
 
     languages = json.loads((scores / "metrics.json").read_text())["languages"]

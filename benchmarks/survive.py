@@ -1,18 +1,18 @@
-"""A study under random kills must end with the report of an undisturbed one.
+"""Check that a study under random kills ends with the same report as an undisturbed one.
 
 python -m benchmarks.survive [--kills 100] [--seed 0] [--minutes 60] [--out benchmarks/results/survive.json]
 
-Runs a small pocket study once undisturbed. Then runs it again and again in fresh homes, each time until it is complete, and
-kills at random moments: the driver, a worker, the raylet or the MLflow server, by SIGKILL or SIGTERM; checkpoints are
-written all the time. A driver that ended is followed by `study.resume`. Checked at the end of every round:
+Runs a small pocket study once undisturbed, and then repeatedly in new homes until it is complete. At random times it kills the
+driver, a worker, the raylet or the MLflow server, by SIGKILL or SIGTERM; checkpoints are written continuously. When a driver
+has ended, `study.resume` is started. Checks at the end of each round:
 
 - all scores are byte-identical to those of the undisturbed study;
-- no stage was trained to its end twice;
-- no trial is left running in the record, no run in MLflow, no trial in Optuna; no run is doubled, and after
-  `study.sync` every run has the params and metrics of the undisturbed study's;
+- no stage was finished twice;
+- no trial is left running in the record or in Optuna, and no run in MLflow; no run is duplicated, and after
+  `study.sync` all runs have the params and metrics of the undisturbed study;
 - no process outlives its driver.
 
-Exits with 1 if any of this fails or the time runs out.
+Exits with 1 if a check fails or the time runs out.
 """
 
 from __future__ import annotations
@@ -44,13 +44,19 @@ STUDY = (
 )
 KINDS = {"driver": 0.35, "worker": 0.35, "raylet": 0.15, "mlflow": 0.15}
 PAUSE_S = (0.5, 8.0)  # between two kills
-PATIENCE_S = 180.0  # a driver that shows no life for so long hangs
-GONE_S = 60.0  # processes of dead drivers have so long to end, after the end of the study
+PATIENCE_S = 180.0  # a driver without progress for this long hangs
+GONE_S = 60.0  # time for processes of dead drivers to end, after the end of the study
 
 
 @dataclass
 class Kill:
-    """One blow: which round, when (seconds since it began), what was hit, how, and which stages ran at that moment."""
+    """One kill.
+
+    Attributes:
+        at: seconds since the start of the round.
+        kind: what was killed, see `KINDS`.
+        running: labels of the stages that ran at that time.
+    """
 
     round: int
     at: float
@@ -61,7 +67,7 @@ class Kill:
 
 @dataclass
 class Found:
-    """What a run of the harness found; everything but the kills should stay empty."""
+    """Results of all rounds; `wrong` should stay empty."""
 
     kills: list[Kill] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -69,13 +75,13 @@ class Found:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns 0 when every check held."""
+    """Run the benchmark; return 0 if all checks pass."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100, help="at least so many")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of victims and moments")
-    parser.add_argument("--minutes", type=float, default=60.0, help="no new round after so long")
+    parser.add_argument("--kills", type=int, default=100, help="minimum number of kills")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random kills")
+    parser.add_argument("--minutes", type=float, default=60.0, help="start no new round after this time")
     parser.add_argument("--study", default=STUDY, help="options of study.launch")
-    parser.add_argument("--out", help="file for the figures and the log of kills")
+    parser.add_argument("--out", help="output file, with the log of kills")
     options = parser.parse_args(argv)
     rng, found, begun = random.Random(options.seed), Found(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 found.wrong.append(f"round {one.number}: other scores than undisturbed")
             one.check()
             if one.view != quiet.view:
-                found.wrong.append(f"round {one.number}: MLflow holds other params or metrics than undisturbed")
+                found.wrong.append(f"round {one.number}: MLflow has other params or metrics than undisturbed")
             print(f"round {one.number}: {len(found.kills)} kills so far, wrong: {found.wrong or 'nothing'}", flush=True)
     result = summary(options, found, calm_s)
     print(json.dumps({key: value for key, value in result.items() if key != "log"}, indent=1))
@@ -100,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def summary(options: argparse.Namespace, found: Found, calm_s: float) -> dict[str, Any]:
-    """The figures: kills by kind, seconds that a kill cost, stages that ran when a kill came, and what went wrong."""
+    """Summarise kills by kind, seconds lost per kill, interrupted stages, and errors."""
     lost = sum(found.seconds) - calm_s * len(found.seconds)
     return {
         "study": options.study,
@@ -117,7 +123,7 @@ def summary(options: argparse.Namespace, found: Found, calm_s: float) -> dict[st
 
 
 class Round:
-    """One study in a home of its own, with an MLflow server of its own."""
+    """One study with its own home and MLflow server."""
 
     def __init__(self, home: Path, study: str, rng: random.Random, found: Found, number: int) -> None:
         self.home, self.rng, self.found, self.number = home, rng, found, number
@@ -127,11 +133,11 @@ class Round:
         self.uri = f"http://127.0.0.1:{self.port}"
         self.server: subprocess.Popen[bytes] | None = None
         self.driver: subprocess.Popen[bytes] | None = None
-        self.view: dict[str, Any] = {}  # what MLflow holds in the end
-        self.widowed: list[psutil.Process] = []  # of drivers that have ended
+        self.view: dict[str, Any] = {}  # params and metrics in MLflow at the end
+        self.widowed: list[psutil.Process] = []  # child processes of ended drivers
 
     def run(self, kills: int) -> float:
-        """Runs the study to its end, with up to so many kills on the way; returns the seconds that it took."""
+        """Run the study to its end, with at most this number of kills; return its seconds."""
         self._serve()
         started = time.monotonic()
         self._start("launch", *self.study)
@@ -139,7 +145,7 @@ class Round:
             pause = self.rng.uniform(*PAUSE_S) if kills else PATIENCE_S
             ended = self._ended(pause)
             if ended and not (self.home / "studies" / "s" / "study.json").exists():
-                self._start("launch", *self.study)  # it died before the study began
+                self._start("launch", *self.study)  # it was killed before the study was written
             elif ended and self._complete():
                 break
             elif ended:
@@ -151,7 +157,7 @@ class Round:
         return time.monotonic() - started
 
     def check(self) -> None:
-        """Notes everything that a finished round must not leave."""
+        """Run all checks on a finished round, and note errors."""
         if not self._server_lives():
             self._serve()
         wrong = [f"round {self.number}: {text}" for text in (*self._twice(), *self._left_in_optuna())]
@@ -165,7 +171,7 @@ class Round:
             stop(self.server)
 
     def scores(self) -> str:
-        """All scores of the report, as text."""
+        """Return all scores of the report, as text."""
         report = json.loads(self._verb("report", "s"))
         rows = {row["address"]: {n: t["languages"] for n, t in row["targets"].items()} for row in report["matrix"]}
         return json.dumps(rows, sort_keys=True)
@@ -195,7 +201,7 @@ class Round:
         return self.server is not None and self.server.poll() is None
 
     def _ended(self, seconds: float) -> bool:
-        """Waits so long for the driver; True once it has ended."""
+        """Wait this long for the driver; return whether it has ended."""
         assert self.driver is not None
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.driver.poll() is None:
@@ -210,7 +216,7 @@ class Round:
         return True
 
     def _look(self) -> None:
-        """Notes the driver's processes, and whether its files still change."""
+        """Note the driver's processes, and whether its files still change."""
         assert self.driver is not None
         try:
             for child in psutil.Process(self.driver.pid).children(recursive=True):
@@ -223,10 +229,10 @@ class Round:
         if times and time.time() - max(times) < 5:
             self.moved = time.monotonic()
 
-    # --- what dies ---
+    # --- kills ---
 
     def _kill(self, at: float) -> int:
-        """Hits one victim; returns 1 if there was one."""
+        """Kill one process; return 1 if there was one of the chosen kind, else 0."""
         kind = self.rng.choices(list(KINDS), list(KINDS.values()))[0]
         number = self.rng.choice([signal.SIGKILL, signal.SIGTERM])
         victims = self._victims(kind)
@@ -234,7 +240,7 @@ class Round:
             return 0
         running = self._running()
         try:
-            if kind == "mlflow":  # with the process that listens for it
+            if kind == "mlflow":  # with all processes of the server
                 os.killpg(victims[0], number)
             else:
                 os.kill(self.rng.choice(victims), number)
@@ -253,10 +259,10 @@ class Round:
         return [pid for pid, process in self.family.items() if process.is_running() and mark in name_of(process)]
 
     def _running(self) -> list[str]:
-        """Labels of the stages that run now."""
+        """List the labels of the running stages."""
         return [state.label for state in states(self.home / "studies" / "s").values()]
 
-    # --- what is left ---
+    # --- checks ---
 
     def _verb(self, verb: str, *argv: str) -> str:
         command = [sys.executable, "-m", f"study.{verb}", *argv, "--home", str(self.home), "--json"]
@@ -285,8 +291,8 @@ class Round:
         storage = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
         trials = optuna.load_study(study_name="s", storage=storage).get_trials(deepcopy=False)
         running = sum(trial.state == optuna.trial.TrialState.RUNNING for trial in trials)
-        told = Counter(t.user_attrs.get("recipe") for t in trials if t.state == optuna.trial.TrialState.COMPLETE)
-        wrong = [f"{n} trials of one recipe in Optuna" for n in told.values() if n > 1]
+        completed = Counter(t.user_attrs.get("recipe") for t in trials if t.state == optuna.trial.TrialState.COMPLETE)
+        wrong = [f"{n} trials of one recipe in Optuna" for n in completed.values() if n > 1]
         return wrong + ([f"{running} trials of Optuna are left running"] if running else [])
 
     def _left_in_mlflow(self) -> list[str]:
@@ -304,7 +310,7 @@ class Round:
 
 
 def name_of(process: psutil.Process) -> str:
-    """The command line of a process; "" for one that is gone."""
+    """Return the command line of a process; "" if it has ended."""
     try:
         return " ".join(" ".join(process.cmdline()).split())  # Ray pads the names of its processes
     except psutil.Error:
@@ -312,14 +318,14 @@ def name_of(process: psutil.Process) -> str:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process that was started here, and all of its session."""
+    """Kill a process that was started here, and its whole session."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Find a free port."""
     with socket.socket() as any_socket:
         any_socket.bind(("127.0.0.1", 0))
         return int(any_socket.getsockname()[1])

@@ -1,6 +1,7 @@
-"""Measure the code's shape: python -m tools.structure [--at COMMIT] prints counts, --graph the packages and their imports.
+"""Measure the structure of the code.
 
-Everything is read from the syntax trees, so that an older commit can be measured by the same rules.
+python -m tools.structure [--at COMMIT] prints counts, --graph the packages and their imports. Everything is read from syntax
+trees, so that an older commit can be measured by the same rules.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def trees(root: Path) -> dict[str, ast.Module]:
 
 
 def imports(tree: ast.AST, modules: Mapping[str, ast.Module]) -> set[str]:
-    """List the product's modules that a module imports anywhere, but for types only."""
+    """List the product's modules that a module imports, except for types only."""
     found: set[str] = set()
     for node in _not_for_types(tree):
         if isinstance(node, ast.Import):
@@ -58,7 +59,10 @@ def _not_for_types(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def package(module: str) -> str:
-    """Name the package of a module: a folder below study/ or trainables/, or what stands there by itself."""
+    """Return the package of a module.
+
+    It is a folder below study/ or trainables/, a module directly there, or a top-level package.
+    """
     parts = module.split(".")
     if parts[0] == "study" and parts[-1] in VERBS and len(parts) == 2:
         return "verbs"
@@ -79,7 +83,7 @@ def graph(root: Path = ROOT) -> dict[str, set[str]]:
 
 
 def cycle(edges: Mapping[str, set[str]]) -> list[str]:
-    """Find packages that import each other in a ring; [] if there are none."""
+    """Find a ring of packages that import each other; [] if there is none."""
     done: set[str] = set()
 
     def visit(name: str, path: list[str]) -> list[str]:
@@ -97,7 +101,10 @@ def cycle(edges: Mapping[str, set[str]]) -> list[str]:
 
 
 def drawn(edges: Mapping[str, set[str]]) -> str:
-    """Draw packages from top to bottom, each with what it imports and nothing below it imports already."""
+    """Format packages from top to bottom, each with its direct imports.
+
+    Imports that follow from those of lower packages are left out.
+    """
     below: dict[str, set[str]] = {}
 
     def reach(name: str) -> set[str]:
@@ -113,7 +120,7 @@ def drawn(edges: Mapping[str, set[str]]) -> str:
 
 
 def counts(root: Path = ROOT) -> dict[str, object]:
-    """Count what makes code hard to live in."""
+    """Compute measures of files, functions, types, docstrings and names."""
     modules = trees(root)
     nodes = [(name, node) for name, tree in modules.items() for node in ast.walk(tree)]
     functions = [n for _, n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -157,7 +164,10 @@ def _compares_kind(node: ast.AST) -> bool:
 
 
 def _meanings(modules: Mapping[str, ast.Module]) -> dict[str, set[str]]:
-    """Find public classes and functions that are defined in several modules, apart from entry points and data."""
+    """Find public names that are defined in several modules.
+
+    Entry points and data are excluded.
+    """
     places: dict[str, set[str]] = defaultdict(set)
     for name, tree in modules.items():
         if not name.startswith(DATA):
@@ -168,9 +178,9 @@ def _meanings(modules: Mapping[str, ast.Module]) -> dict[str, set[str]]:
 
 
 def main() -> None:
-    """Entry point."""
+    """Print the counts or the graph."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--at", help="a commit to measure instead of the files as they are")
+    parser.add_argument("--at", help="a commit to measure instead of the current files")
     parser.add_argument("--graph", action="store_true", help="print the packages and their imports")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
