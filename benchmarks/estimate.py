@@ -1,8 +1,8 @@
-"""Compare the time estimate of a launch with its actual time, on an idle machine.
+"""Compare the time estimate of a launch with its actual time.
 
 python -m benchmarks.estimate [--out benchmarks/results/estimate.json] [-- OPTIONS OF LAUNCH]
 
-Seconds are compared in total and by kind of stage.
+Seconds are compared in total and by kind of stage, on an idle machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Check that the pocket study finds the effects that were planted in the pocket data.
+"""Check that the pocket study finds the planted effects.
 
 python -m benchmarks.pocket_matrix [--seeds 5] [--home .stepstone] [--out benchmarks/results]
 
@@ -86,7 +86,10 @@ def per_seed(trial: Trial, target: str, store: Store) -> list[float]:
 
 
 def first(scores: dict[tuple[str, ...], dict[str, list[float]]], targets: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Find the best single task (or none) for each seed, by mean over a family's targets."""
+    """Find the best single task (or none) for each seed.
+
+    Tasks are ranked by the mean over a family's targets.
+    """
     means = {tasks: np.mean([found[target] for target in targets], axis=0) for tasks, found in scores.items()}
     seeds = len(next(iter(means.values())))
     return [max(means, key=lambda tasks: float(means[tasks][seed])) for seed in range(seeds)]
@@ -118,7 +121,10 @@ def gains_and_losses(report: Report) -> list[Claim]:
 
 
 def planted(ranks: dict[str, list[tuple[str, ...]]], seeds: int) -> list[Claim]:
-    """Check that each family's planted task is first for at least four of five seeds."""
+    """Check that each family's planted task ranks first.
+
+    It must do so for at least four of five seeds.
+    """
     found = []
     for family, (targets, best) in PLANTED.items():
         hits = ranks[family].count(best)

@@ -1,10 +1,11 @@
-"""Check that a study under random kills ends with the same report as an undisturbed one.
+"""Check that a study survives random kills with unchanged results.
 
 python -m benchmarks.survive [--kills 100] [--seed 0] [--minutes 60] [--out benchmarks/results/survive.json]
 
-Runs a small pocket study once undisturbed, and then repeatedly in new homes until it is complete. At random times it kills the
-driver, a worker, the raylet or the MLflow server, by SIGKILL or SIGTERM; checkpoints are written continuously. When a driver
-has ended, `study.resume` is started. Checks at the end of each round:
+It must end with the same report as an undisturbed study. Runs a small pocket study once undisturbed, and then repeatedly in
+new homes until it is complete. At random times it kills the driver, a worker, the raylet or the MLflow server, by SIGKILL or
+SIGTERM; checkpoints are written continuously. When a driver has ended, `study.resume` is started. Checks at the end of each
+round:
 
 - all scores are byte-identical to those of the undisturbed study;
 - no stage was finished twice;
@@ -137,7 +138,11 @@ class Round:
         self.widowed: list[psutil.Process] = []  # child processes of ended drivers
 
     def run(self, kills: int) -> float:
-        """Run the study to its end, with at most this number of kills; return its seconds."""
+        """Run the study to its end, with at most `kills` kills.
+
+        Returns:
+            The seconds that it took.
+        """
         self._serve()
         started = time.monotonic()
         self._start("launch", *self.study)
@@ -232,7 +237,11 @@ class Round:
     # --- kills ---
 
     def _kill(self, at: float) -> int:
-        """Kill one process; return 1 if there was one of the chosen kind, else 0."""
+        """Kill one random process.
+
+        Returns:
+            1, or 0 if there was no process of the chosen kind.
+        """
         kind = self.rng.choices(list(KINDS), list(KINDS.values()))[0]
         number = self.rng.choice([signal.SIGKILL, signal.SIGTERM])
         victims = self._victims(kind)

@@ -1,4 +1,7 @@
-"""Learning curves as small multiples: one panel for each stage, one line for each recipe."""
+"""Learning curves as small multiples.
+
+There is one panel for each stage, with one line for each recipe.
+"""
 
 from __future__ import annotations
 

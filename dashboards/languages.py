@@ -1,6 +1,6 @@
-"""Section by language: for each target a table and a plot of gains by language family.
+"""Section by language: a table and a plot for each target.
 
-A target whose "languages" are pairs has a matrix for every recipe instead.
+The plot shows gains by language family. A target whose "languages" are pairs has a matrix for every recipe instead.
 """
 
 from __future__ import annotations

@@ -51,7 +51,10 @@ def score_text(value: float | None, digits: int = 1) -> str:
 
 
 def difference_text(value: float | None, digits: int = 1) -> str:
-    """Format a difference as `+1.3`; zero has no sign, a missing one is a dash."""
+    """Format a difference as `+1.3`.
+
+    Zero has no sign; a missing difference is a dash.
+    """
     if value is None:
         return DASH
     shown = _rounded(value, digits)
@@ -111,7 +114,10 @@ def scale(gains: Iterable[float | None]) -> Scale:
 
 
 def round_up(value: float) -> float:
-    """Round up to a number with one leading digit, or 1.5: 1.2 -> 1.5, 7 -> 8, 23 -> 30."""
+    """Round up to a number with one leading digit, or 1.5.
+
+    Examples are 1.2 -> 1.5, 7 -> 8, 23 -> 30.
+    """
     unit = 10.0 ** math.floor(math.log10(value))
     return next((step * unit for step in _STEPS if step * unit >= value - 1e-9), 10 * unit)
 

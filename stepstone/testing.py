@@ -1,6 +1,6 @@
 """Checks for implementations of Stepstone's interfaces; any test framework can call them.
 
-Each function raises AssertionError that says which rule is broken. Stepstone's own implementations pass the same checks.
+Each function raises AssertionError with the rule that is broken. Stepstone's own implementations pass the same checks.
 
 >>> from search_spaces import space
 >>> check_space(space("intermediate_tasks"))
@@ -22,7 +22,7 @@ from trainables.recipe import Recipe, title
 from trainables.sources import Source, open_source
 
 PROPOSALS = 300
-STAGE = "ab" + "0" * 62  # an id, as SHA-256 makes them
+STAGE = "ab" + "0" * 62  # an id, like a SHA-256
 
 CONTEXT = SpaceContext(
     encoder="some/encoder",
@@ -35,10 +35,10 @@ CONTEXT = SpaceContext(
 
 
 class RandomSuggest:
-    """Suggestions at random; `params` and `roles` note what was asked.
+    """Random suggestions, with a log of all of them.
 
     Attributes:
-        params: name -> value.
+        params: name -> suggested value.
         roles: name -> "scientific" or "nuisance".
     """
 
@@ -48,22 +48,22 @@ class RandomSuggest:
         self.roles: dict[str, str] = {}
 
     def scientific(self, name: str, domain: Domain) -> Any:
-        """Draw a value whose effect the study asks about."""
+        """Draw a value whose effect is the question of the study."""
         return self._draw("scientific", name, domain)
 
     def nuisance(self, name: str, domain: Domain) -> Any:
-        """Draw a value that is tuned for a fair comparison."""
+        """Draw a value that is tuned only for a fair comparison."""
         return self._draw("nuisance", name, domain)
 
     def _draw(self, role: str, name: str, domain: Domain) -> Any:
-        assert name not in self.params, f"{name} is asked for twice"
+        assert name not in self.params, f"{name} is suggested twice"
         value = self.rng.uniform(domain.low, domain.high) if isinstance(domain, Log) else self.rng.choice(domain)
         self.params[name], self.roles[name] = value, role
         return value
 
 
 class _InsideDomain(FixedSuggest):
-    """Given values, each of which must lie in the domain that is asked for."""
+    """Fixed suggestions that must lie in their domains."""
 
     def scientific(self, name: str, domain: Domain) -> Any:
         assert name in self.params, f"published row {dict(self.params)} has no value for {name!r}"
@@ -76,11 +76,11 @@ class _InsideDomain(FixedSuggest):
 
 
 def check_space(space: Space, contexts: Iterable[SpaceContext] = (CONTEXT, replace(CONTEXT, mlm=False))) -> None:
-    """Check a search space: published rows, proposals, and that parameters give the same recipe again.
+    """Check a search space: published rows, proposals, reproducible recipes.
 
-    Rules: the question ends with "?"; the baseline is the first published row and the only one without a first training or an
-    objective; published values lie inside the domains that the space asks for; every proposal is a recipe of the study, can be
-    read back from literals, and has a name of its own.
+    Rules: the question ends with "?"; the baseline is the first published row and the only one without intermediate training
+    or an objective; published values lie inside the domains of the space; the same parameters give the same recipe; every
+    proposal is a recipe of the study, can be read back from literals, and has a unique name.
     """
     assert space.question.endswith("?"), "the question of a space ends with a question mark"
     for context in contexts:
@@ -110,11 +110,14 @@ def _check_names(recipes: Sequence[Recipe]) -> None:
 
 
 def check_source(source: Source, datasets: Iterable[Dataset] | None = None) -> None:
-    """Check a source of rows on every split of the datasets (default: the catalogue) that it has.
+    """Check a source of rows on all splits of datasets that it has.
 
-    Rules: its spec opens it again; languages are unique with English first; counts are right; fingerprints are hex and do not
-    change; labels fit; ids are unique; `take` returns some of the same rows in their order; parallel rows
-    have a text on both sides.
+    Rules: its spec opens it again; languages are unique with English first; counts are right; fingerprints are hex and
+    constant; labels fit; ids are unique; `take` returns some of the same rows in their order; parallel rows have a text on both
+    sides.
+
+    Args:
+        datasets: datasets to check; None = the catalogue.
     """
     assert open_source(source.spec).spec == source.spec, f"{source.spec!r} does not open this source again"
     seen = False
@@ -140,12 +143,12 @@ def _check_rows(source: Source, d: Dataset, language: str, split: str) -> None:
     assert fingerprint == source.fingerprint(d, language, split), f"{where}: its fingerprint changes"
     assert set(fingerprint) <= set(string.hexdigits) and len(fingerprint) >= 32, f"{where}: fingerprint {fingerprint!r}"
     source.check_labels(d, language, split)
-    assert source.origin(d, language, split), f"{where}: comes from nowhere"
-    assert source.comes_from(d), f"{where}: comes from no source"
+    assert source.origin(d, language, split), f"{where}: has no origin"
+    assert source.comes_from(d), f"{where}: has no source"
     examples = source.examples(d, language, split)
     assert len(examples) <= counted or d.regroup is not None, f"{where}: more examples than rows"
     ids = [example.id for example in examples if not isinstance(example, Pair)]
-    assert len(set(ids)) == len(ids), f"{where}: an id stands twice"
+    assert len(set(ids)) == len(ids), f"{where}: an id occurs twice"
     take = max(1, len(examples) // 3)
     few = source.examples(d, language, split, take)
     rest = iter(examples)
@@ -156,10 +159,13 @@ def _check_rows(source: Source, d: Dataset, language: str, split: str) -> None:
 
 
 def check_store(make: Callable[[], Store]) -> None:
-    """Check a store of finished stages; `make` opens the same store again, which begins empty.
+    """Check a store of finished stages.
 
-    Rules: a stage is there whole or not at all; the first claim gets a folder, later ones None; what was published is found by
-    another process's view with the same content; a failed claim leaves nothing; a damaged stage is never used.
+    Rules: a stage is complete or absent; the first claim gets a folder, later ones None; a published stage is found by other
+    processes with the same content; a failed claim leaves nothing; a damaged stage is never used.
+
+    Args:
+        make: opens the same store again; it must be empty at first.
     """
     store = make()
     assert not store.has(STAGE), "the store begins empty"
@@ -184,5 +190,5 @@ def check_store(make: Callable[[], Store]) -> None:
             assert folder is None, "a finished stage is not claimed"
     (store.folder(STAGE) / "model.txt").write_text("spoilt")
     again = make()
-    if again.fetch(STAGE):  # a second copy, as at a URL, may stand in for the damaged one
+    if again.fetch(STAGE):  # a second copy, as at a URL, may replace the damaged one
         assert (again.folder(STAGE) / "model.txt").read_text() == "whole", "a damaged stage is not used"

@@ -63,7 +63,7 @@ def sanitize(text: str) -> str:
 
 
 def spreadsheet_cell(value: Any) -> Any:
-    """Prefix text by an apostrophe if a spreadsheet would read it as a formula."""
+    """Prefix text that a spreadsheet would read as a formula by an apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 

@@ -1,4 +1,7 @@
-"""Checks of the machine and the home; each gives one line and, if needed, a fix."""
+"""Checks of the machine and the home.
+
+Each gives one line and, if needed, how to fix it.
+"""
 
 from __future__ import annotations
 

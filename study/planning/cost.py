@@ -1,7 +1,8 @@
-"""Cost estimate of a launch: stages, steps, rows, and minutes from a short measurement.
+"""Cost estimate of a launch: stages, steps, rows and minutes.
 
-Steps are computed as the stages compute them; early stopping may end a phase sooner. Tokens are counted on a sample of
-the rows. If a source does not state the number of rows, nothing is downloaded to find it, and no time is given.
+Minutes come from a short measurement, see `study.planning.throughput`. Steps are computed as the stages compute them; early
+stopping may end a phase sooner. Tokens are counted on a sample of the rows. If a source does not state the number of rows,
+nothing is downloaded to find it, and no time is given.
 """
 
 from __future__ import annotations

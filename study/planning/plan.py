@@ -59,7 +59,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of one recipe over its seeds, in the order they run: all seeds of a target before the next target."""
+    """Stages of one recipe over its seeds, in the order they run.
+
+    All seeds of a target come before the next target.
+    """
 
     recipe: Recipe
     seeds: tuple[int, ...]

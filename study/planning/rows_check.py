@@ -119,9 +119,9 @@ def _check_part(source: Source, d: Dataset, language: str, split: str, read: boo
 
 
 def _check_head(source: Source, target: Dataset, head: Dataset) -> None:
-    """Check that the head's training set has all classes or tags of the target.
+    """Check that the head has all classes or tags of the target.
 
-    Intents are matched by name, and may be unknown to the head.
+    These are those of the head's training set. Intents are matched by name, and may be unknown to the head.
 
     Raises:
         DataError: a label is unknown.

@@ -1,4 +1,7 @@
-"""Throughput of an encoder on this machine, measured in about a second without its weights."""
+"""Throughput of an encoder on this machine.
+
+It is measured in about a second, without the encoder's weights.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class State:
 
 
 class _Look(NamedTuple):
-    """Last progress callback of a stage, with the times of the first and the last."""
+    """Last progress callback of a stage, and times of first and last."""
 
     step: int
     steps: int
@@ -59,9 +59,10 @@ class _Look(NamedTuple):
 
 
 class Heartbeat:
-    """Writer of one trial's progress file, a context manager that removes it in the end.
+    """Writer of one trial's progress file.
 
-    The file only informs users, so errors on writing it are ignored.
+    It is a context manager that removes the file in the end. The file only informs users, so errors on writing it are
+    ignored.
 
     Args:
         path: the file, see `file_of`.

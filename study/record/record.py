@@ -135,12 +135,16 @@ class Record:
         return found
 
     def note_standins(self, titles: Sequence[str]) -> None:
-        """Record which datasets have rows that stand in for the official ones, unless that is known."""
+        """Record datasets with stand-ins for official rows, unless already recorded."""
         if self.standins() != tuple(titles):
             self.append("standins", {"titles": list(titles)})
 
     def standins(self) -> tuple[str, ...] | None:
-        """Titles of the datasets whose rows stand in for the official ones; None where no launch recorded them."""
+        """Read the titles of datasets with stand-ins for official rows.
+
+        Returns:
+            None if no launch recorded them.
+        """
         found: tuple[str, ...] | None = None
         for values in self.events("standins"):
             found = tuple(values["titles"])

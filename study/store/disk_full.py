@@ -12,7 +12,10 @@ WORDS = ("no space left on device", "disk quota exceeded", "os error 28", "os er
 
 
 class DiskFull(OSError):
-    """A home is too full to write a stage; the message gives the bytes needed."""
+    """A home is too full to write a stage.
+
+    The message gives the bytes needed and free.
+    """
 
 
 def is_full(error: BaseException | None) -> bool:
@@ -49,7 +52,7 @@ def no_room(error: BaseException, folder: Path, written: int = 0) -> str:
 
 
 def bytes_in(folder: Path) -> int:
-    """Return the bytes of all files below a folder; 0 if it is absent."""
+    """Sum the bytes of all files below a folder, which may be absent."""
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 

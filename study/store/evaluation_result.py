@@ -1,4 +1,4 @@
-"""Scores of one evaluation stage, as its `metrics.json` holds them."""
+"""Scores of one evaluation stage, as in its `metrics.json`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class EvaluationResult:
 
     Attributes:
         splits: language -> split of its rows.
-        selection: the English dev score; None where the target has none.
-        examples: language -> how many rows were scored.
+        selection: the English dev score; None if the target has none.
+        examples: language -> number of scored rows.
         retrieval: layer, pooling and direction of sentence vectors; empty for other targets.
     """
 
@@ -33,7 +33,13 @@ class EvaluationResult:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EvaluationResult:
-        """Read `metrics.json`; raises KeyError where a part is missing. Evaluations of long ago lack the last two."""
+        """Read the content of `metrics.json`.
+
+        Old evaluations have no `examples` and `retrieval`.
+
+        Raises:
+            KeyError: another part is missing.
+        """
         return cls(
             languages=values["languages"],
             splits=values["splits"],
@@ -48,7 +54,10 @@ class EvaluationResult:
 
 
 def mean_over_seeds(results: Sequence[EvaluationResult]) -> EvaluationResult:
-    """Average every score of one recipe on one target over its seeds; the rest is that of the first."""
+    """Average the scores of one recipe on one target over seeds.
+
+    Everything else is taken from the first seed.
+    """
     first = results[0]
     languages = {
         language: {metric: float(np.mean([r.languages[language][metric] for r in results])) for metric in metrics}

@@ -191,7 +191,11 @@ class Remote:
                     self._fs.delete_file(mine)
 
     def _others(self, folder: str, mine: str, watch: Watch, lease_s: float) -> dict[str, bool]:
-        """List other live leases, and whether each is only a request; remove dead ones."""
+        """List other live leases, and remove dead ones.
+
+        Returns:
+            Path of a lease -> whether it is only a request.
+        """
         alive = {}
         for name in (info.path for info in self._listed(folder) if info.path != mine):
             with suppress(FileNotFoundError):  # released since it was listed

@@ -262,7 +262,10 @@ def read_labels(path: Path, allowed: Sequence[str]) -> list[str]:
 
 
 def read_choices(path: Path, allowed: Sequence[str]) -> list[str]:
-    """Read XCOPA's labels: each line is a JSON object with `label`, or the bare label."""
+    """Read XCOPA's labels, one per line.
+
+    A line is a JSON object with `label`, or the bare label.
+    """
     found = []
     for number, line in enumerate(_items(path), 1):
         value = _parse(line, path, number)
