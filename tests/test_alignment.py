@@ -29,6 +29,7 @@ from tests.test_checkpoint import interrupted, whole
 from trainables.catalogue import dataset
 from trainables.configs import AlignmentConfig, Intermediate, Target
 from trainables.errors import BadInput, DataError
+from trainables.examples import Utterance
 from trainables.modeling.model import Head, Net, load_lm
 from trainables.objectives import Align
 from trainables.profiles import PROFILES
@@ -135,7 +136,8 @@ def test_rows_meet_by_id_and_not_by_place(source: Source, tokenizer: Any, tmp_pa
     assert right.num_items == 200 and rows(right) == rows(turned)[::-1]
     english = tokenizer.decode(right.tokens[right.starts[1] : right.starts[2]], skip_special_tokens=True)
     first = source.examples(dataset("massive"), "en", "train")[0]
-    assert english.replace("▁", "").replace(" ", "") == "".join(first.words)  # type: ignore[union-attr]
+    assert isinstance(first, Utterance)
+    assert english.replace("▁", "").replace(" ", "") == "".join(first.words)
 
 
 def test_without_a_shared_id_nothing_can_be_aligned(tokenizer: Any, tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from trainables.catalogue import dataset
-from trainables.encoding.formats import Encoded, encode
+from trainables.encoding.encoded import Encoded
 from trainables.errors import BadInput
 from trainables.evaluation.predict import embed, predict, retrieval_layer
 from trainables.examples import Labelled, Rated, Utterance, Words
+from trainables.formats import encode
 from trainables.modeling.memory import MAX_TOKENS
 from trainables.modeling.model import Head, Net, load_lm
 from trainables.sources import Source

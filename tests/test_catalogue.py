@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from study.spec.resolve import DEFAULT_TARGETS
-from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
+from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.catalogue.common import XTREME
 from trainables.errors import BadInput
 from trainables.examples import Bitext, Choice, Labelled, Pair, Rated, Span, Text, Utterance, Words
@@ -60,7 +60,7 @@ def test_languages_have_rows_of_their_own_and_are_known(d: Dataset) -> None:
 @EVERY
 def test_what_trains_a_dataset_has_english_train_rows_of_the_same_kind(d: Dataset) -> None:
     if d.train_on is None:
-        assert d.kind in RETRIEVAL and d.train_first is None
+        assert d.format.retrieves and d.train_first is None
         return
     source = dataset(d.train_on)
     assert "en" in source.configs and "train" in source.splits and "en" not in source.absent.get("train", ())

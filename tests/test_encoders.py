@@ -18,11 +18,12 @@ from tests.families import LAYERS, checkpoint, family_model, family_tokenizer
 from tests.small import run_stage, stages_of
 from trainables.catalogue import dataset
 from trainables.configs import Evaluate, Intermediate, Target
-from trainables.encoding.formats import Encoded, encode
+from trainables.encoding.encoded import Encoded
 from trainables.encoding.special_tokens import Layout
 from trainables.errors import BadInput
 from trainables.evaluation.predict import embed, predict
 from trainables.examples import Choice, Example, Labelled, Rated, Span, Text, Utterance, Words
+from trainables.formats import encode
 from trainables.modeling.model import Head, Net, load, load_lm, load_tokenizer, save
 from trainables.sources import Source
 from trainables.training.batch import collate

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from tests.tiny import tiny_tokenizer
-from trainables.encoding.formats import NOT_SCORED, Encoded, encode, sides
+from trainables.encoding.encoded import NOT_SCORED, Encoded
 from trainables.encoding.special_tokens import Layout
 from trainables.encoding.windowing import best_window, longest_first, window_starts
 from trainables.errors import BadInput, DataError
 from trainables.examples import Bitext, Choice, Labelled, Rated, Span, Text, Utterance, Words
+from trainables.formats import encode
+from trainables.formats.bitext import sides
 
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]  # one piece each: "a b c" is three tokens
 TOKENIZER = tiny_tokenizer([*LETTERS, "paris", "的"])

@@ -14,7 +14,8 @@ import torch
 
 from trainables.catalogue import DATASETS, dataset
 from trainables.configs import TrainingConfig
-from trainables.encoding.formats import Encoded, encode
+from trainables.encoding.encoded import Encoded
+from trainables.formats import encode
 from trainables.modeling.memory import MAX_TOKENS
 from trainables.modeling.model import Head, Net, load_lm
 from trainables.profiles import PROFILES

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainables.errors import BadInput
-from trainables.evaluation.metrics import (
+from trainables.metrics.formulas import (
     accuracy,
     average_precision,
     best_at_threshold,

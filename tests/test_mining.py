@@ -10,10 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainables.catalogue import dataset
-from trainables.evaluation import mining
 from trainables.evaluation.evaluation import PREDICTIONS, _predictions, _write
-from trainables.evaluation.metrics import unit
-from trainables.evaluation.mining import (
+from trainables.evaluation.scoring import with_metrics
+from trainables.examples import Pair
+from trainables.formats.mining import score_mining
+from trainables.metrics import mining
+from trainables.metrics.formulas import unit
+from trainables.metrics.mining import (
     best_threshold,
     extract,
     margin_candidates,
@@ -23,8 +26,6 @@ from trainables.evaluation.mining import (
     pair_scores,
     unify,
 )
-from trainables.evaluation.scoring import score_mining
-from trainables.examples import Pair
 
 SOURCE = np.array([[1, 0, 0], [0, 1, 0], [0, 0.2, 1]], np.float32)
 TARGET = np.array([[0.9, 0.1, 0], [0, 1, 0.1], [0.1, 0, 1], [0.6, 0.6, 0]], np.float32)
@@ -175,8 +176,8 @@ def test_pools_of_thousands_take_seconds_and_little_memory() -> None:
 
 
 def test_a_language_without_an_extracted_pair_has_no_predictions(tmp_path: Path) -> None:
-    pairs = [Pair("1", "a-1", "b-1")]
-    none, one = (score_mining(dataset("bucc2018"), pairs, found) for found in ([], [("a-1", "b-1")]))
+    pairs, d = [Pair("1", "a-1", "b-1")], dataset("bucc2018")
+    none, one = (with_metrics(d, score_mining(d, pairs, found)) for found in ([], [("a-1", "b-1")]))
     assert none.metrics["f1"] == 0
     _write(tmp_path / "p.parquet", [_predictions("de", none), _predictions("fr", one)], PREDICTIONS)
     assert pq.read_table(tmp_path / "p.parquet").to_pylist() == [{"language": "fr", "id": "a-1", "prediction": "b-1"}]

@@ -19,7 +19,7 @@ from tests.test_pocket import FIRST
 from tests.test_pocket import rows as stored
 from tests.test_schemas import recording
 from trainables import pocket
-from trainables.catalogue import DATASETS, POOLED, dataset
+from trainables.catalogue import DATASETS, dataset
 from trainables.examples import Bitext, Choice, Example, Labelled, Pair, Rated, Span, Utterance, Words
 from trainables.pocket import dialogue, glue, inference, pairs, reading, retrieval, stories, tables
 from trainables.pocket.frames import ASKABLE, SYNONYM, Frame, change, relation
@@ -78,7 +78,7 @@ def test_every_table_is_read_by_the_reader_of_its_dataset(name: str) -> None:
             for e in found:
                 if isinstance(e, Utterance):
                     assert {e.intent, *e.tags} <= labels
-            if d.kind in POOLED:
+            if d.format.pooled:
                 assert min(len(SOURCE.pool(d, language, split, side)) for side in ("source", "target")) >= 120
 
 
@@ -116,7 +116,7 @@ def test_only_mtop_leaves_columns_empty() -> None:
 def texts(name: str, language: str, split: str) -> set[str]:
     """What an example is about: the first text, without the second one or the choices."""
     d = dataset(name)
-    if d.kind in POOLED:
+    if d.format.pooled:
         return {e.text for e in SOURCE.pool(d, language, split, "source")}
     found = set()
     for e in examples(name, language, split):

@@ -17,7 +17,8 @@ import torch
 from study.launch import main as launch
 from trainables.catalogue import dataset
 from trainables.configs import TrainingConfig
-from trainables.encoding.formats import Encoded, encode
+from trainables.encoding.encoded import Encoded
+from trainables.formats import encode
 from trainables.hyperparameter_sources import numbers
 from trainables.modeling.model import Head, Net, load_lm
 from trainables.objectives import Robust

@@ -25,7 +25,7 @@ from tests.test_schemas import write_parquet
 from trainables import pocket
 from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.errors import BadInput
-from trainables.evaluation.metrics import MLQA_LANGUAGES, languages_compared
+from trainables.metrics.formulas import MLQA_LANGUAGES, languages_compared
 from trainables.sources import Source, open_source
 
 LAUNCH = ("--space", "intermediate_tasks", "--encoder", "pretrain:nano", "--intermediate", "mnli")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainables.catalogue import DATASETS, POOLED, Dataset, dataset
+from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.catalogue.common import XTREME
 from trainables.sources import Source, open_source
 
@@ -86,7 +86,7 @@ def compare(d: Dataset, source: Source, expected: dict[str, Any]) -> None:
     assert list(source.labels(d)) == list(expected.get("labels", ())) and not source.standin(d)
 
 
-@pytest.mark.parametrize("name", [name for name, d in DATASETS.items() if d.kind in POOLED])
+@pytest.mark.parametrize("name", [name for name, d in DATASETS.items() if d.format.pooled])
 def test_the_pools_of_a_recording(name: str, tmp_path: Path) -> None:
     d, source = dataset(name), mirror_of(name, tmp_path)
     for table, languages in recording(name)["pools"].items():

@@ -13,7 +13,7 @@ from study.cli_parser import run_verb
 from study.xtreme.layout import TASKS, VERSIONS, Version, groups_of, json_text, squad_text, tasks_of
 from study.xtreme.scoring import TOP, averages, benchmark_of, score_folder, task_score
 from trainables.errors import BadInput
-from trainables.evaluation.metrics import average_precision, reciprocal_rank
+from trainables.metrics.formulas import average_precision, reciprocal_rank
 
 Files = dict[str, str | bytes | None]  # path below a folder -> content; None takes the file away
 

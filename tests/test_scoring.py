@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,7 @@ import pytest
 
 from tests.tiny import tiny_tokenizer
 from trainables.catalogue import DATASETS, Dataset, dataset
-from trainables.encoding.decode import predict_intents, predict_spans, predict_tags
-from trainables.encoding.formats import Encoded, encode
+from trainables.encoding.encoded import Encoded
 from trainables.errors import BadInput, DataError
 from trainables.evaluation.scoring import (
     Scored,
@@ -18,15 +18,26 @@ from trainables.evaluation.scoring import (
     columns,
     main_score,
     score,
-    score_mining,
-    score_ranking,
-    score_retrieval,
+    with_metrics,
 )
 from trainables.examples import Bitext, Choice, Labelled, Pair, Rated, Span, Text, Utterance, Words
+from trainables.formats import encode
+from trainables.formats.bitext import score_retrieval
+from trainables.formats.format import ExampleScores
+from trainables.formats.intent import predict_intents
+from trainables.formats.mining import score_mining
+from trainables.formats.ranking import score_ranking
+from trainables.formats.span import predict_spans
+from trainables.formats.words import predict_tags
 
 LETTERS = [chr(c) for c in range(ord("a"), ord("z") + 1)]
 TOKENIZER = tiny_tokenizer([*LETTERS, "in", "Paris", "the", "Eiffel", "tower"])
 SPECIALS_BEFORE = 4  # <s> a </s> </s>
+
+
+def scored_by(rule: Callable[..., ExampleScores], name: str, *what: Any) -> Scored:
+    """What a rule of retrieval finds for a dataset, with its metrics."""
+    return with_metrics(dataset(name), rule(dataset(name), *what))
 
 
 def one_hot(predicted: list[int], width: int) -> np.ndarray:
@@ -417,7 +428,7 @@ def test_intents_need_names_and_as_many_tags_as_words() -> None:
 def test_retrieval_is_english_to_other(english: list[tuple[float, float]], accuracy: float) -> None:
     other = np.array([(1, 0), (0, 1), (1, 1)], np.float32)
     pairs = [Bitext(str(i), "a", "b") for i in range(3)]
-    scored = score_retrieval(dataset("tatoeba"), pairs, other, np.array(english, np.float32))
+    scored = scored_by(score_retrieval, "tatoeba", pairs, other, np.array(english, np.float32))
     assert scored.metrics == pytest.approx({"accuracy": accuracy})
     assert set(scored.table) == {"id", "correct"}
     first = "0" if accuracy == 100 else "2"
@@ -427,8 +438,8 @@ def test_retrieval_is_english_to_other(english: list[tuple[float, float]], accur
 def test_retrieval_the_other_way_round() -> None:
     source, target = np.array([(1, 0), (2, 1)], np.float32), np.array([(1, 0), (0, 1)], np.float32)
     pairs = [Bitext(str(i), "a", "b") for i in range(2)]
-    there = score_retrieval(dataset("tatoeba"), pairs, source, target)
-    back = score_retrieval(dataset("tatoeba"), pairs, source, target, "xx_to_en")
+    there = scored_by(score_retrieval, "tatoeba", pairs, source, target)
+    back = scored_by(score_retrieval, "tatoeba", pairs, source, target, "xx_to_en")
     assert (there.metrics["accuracy"], back.metrics["accuracy"]) == (100, 50)
     assert back.predictions == (("0", "0"), ("1", "0"))
 
@@ -442,7 +453,7 @@ FOUND = [("a0", "b0"), ("a1", "b1"), ("a2", "b9"), ("a3", "b3")]
     ("more", "precision", "recall", "f1"), [([], 75, 100, 85.714), ([Pair("3", "a7", "b7")], 75, 75, 75)]
 )
 def test_mined_pairs(more: list[Pair], precision: float, recall: float, f1: float) -> None:
-    scored = score_mining(dataset("bucc2018"), GOLD + more, FOUND)
+    scored = scored_by(score_mining, "bucc2018", GOLD + more, FOUND)
     assert scored.metrics == pytest.approx({"f1": f1, "precision": precision, "recall": recall}, abs=5e-4)
     assert scored.predictions == tuple(FOUND)
     missed = ["a7\tb7"] if more else []
@@ -451,9 +462,9 @@ def test_mined_pairs(more: list[Pair], precision: float, recall: float, f1: floa
 
 
 def test_mined_pairs_are_sets() -> None:
-    scored = score_mining(dataset("bucc2018"), [*GOLD, GOLD[0]], [*FOUND, FOUND[0]])
+    scored = scored_by(score_mining, "bucc2018", [*GOLD, GOLD[0]], [*FOUND, FOUND[0]])
     assert scored.metrics["precision"] == 75 and scored.metrics["recall"] == 100
-    nothing = score_mining(dataset("bucc2018"), GOLD, [])
+    nothing = scored_by(score_mining, "bucc2018", GOLD, [])
     assert nothing.metrics == {"f1": 0, "precision": 0, "recall": 0} and nothing.predictions == ()
     with pytest.raises(DataError, match="bucc2018: no gold pairs"):
         score_mining(dataset("bucc2018"), [], FOUND)
@@ -463,7 +474,7 @@ def test_mined_pairs_are_sets() -> None:
 @pytest.mark.parametrize(("ranking", "value"), [("3102", 83.33), ("1203", 41.67)])
 def test_ranking_by_average_precision(ranking: str, value: float) -> None:
     gold = [Pair("0", "q", "0"), Pair("1", "q", "3")]
-    scored = score_ranking(dataset("lareqa"), gold, ["q"], [list(ranking)])
+    scored = scored_by(score_ranking, "lareqa", gold, ["q"], [list(ranking)])
     assert scored.metrics == pytest.approx({"map_at_20": value}, abs=5e-3)
     assert [(query, json.loads(text)) for query, text in scored.predictions] == [("q", list(ranking))]
 
@@ -471,7 +482,7 @@ def test_ranking_by_average_precision(ranking: str, value: float) -> None:
 @pytest.mark.protocol
 def test_ranking_by_reciprocal_rank() -> None:
     gold = [Pair(str(i), query, "x") for i, query in enumerate("abc")]
-    scored = score_ranking(dataset("mewslix"), gold, list("cba"), [["y", "z"], ["y", "x"], ["x"]])
+    scored = scored_by(score_ranking, "mewslix", gold, list("cba"), [["y", "z"], ["y", "x"], ["x"]])
     assert scored.metrics == {"mrr": 50}
     assert scored.table["id"] == ["a", "b", "c"] and scored.table["mrr"].tolist() == [1, 0.5, 0]
 
@@ -479,7 +490,7 @@ def test_ranking_by_reciprocal_rank() -> None:
 def test_rankings_are_cut_after_twenty_and_must_be_there() -> None:
     candidates = [str(i) for i in range(30)]
     gold = [Pair("0", "q", "20")]
-    scored = score_ranking(dataset("mewslix"), gold, ["q", "no gold"], [candidates, candidates])
+    scored = scored_by(score_ranking, "mewslix", gold, ["q", "no gold"], [candidates, candidates])
     assert scored.metrics == {"mrr": 0} and scored.table["id"] == ["q"]
     assert json.loads(scored.predictions[0][1]) == candidates[:20]
     with pytest.raises(DataError, match="1 queries with gold pairs, 1 of them without a ranking"):
@@ -530,10 +541,12 @@ def cases() -> list[tuple[Dataset, Scored]]:
         found.append((d, score(d, "en", examples, encoded, outputs, labels)))
     names = [f"{i}" for i in range(30)]
     gold = [Pair(i, i, i) for i in names]
-    found.append((dataset("bucc2018"), score_mining(dataset("bucc2018"), gold, [(i, i) for i in names[:20]])))
+    d = dataset("bucc2018")
+    found.append((d, with_metrics(d, score_mining(d, gold, [(i, i) for i in names[:20]]))))
     for name in ("lareqa", "mewslix"):
         rankings = [rng.permutation(names).tolist() for _ in names]
-        found.append((dataset(name), score_ranking(dataset(name), gold, names, rankings)))
+        d = dataset(name)
+        found.append((d, with_metrics(d, score_ranking(d, gold, names, rankings))))
     return found
 
 

@@ -20,10 +20,11 @@ from study.planning.plan import scored_languages, selection_rows
 from tests.small import Change, SmallWorld, files_of, run_stage, small_source, stages_of
 from trainables.catalogue import dataset
 from trainables.configs import Evaluate, Intermediate, StageConfig, Target
-from trainables.encoding.formats import encode, sides
 from trainables.errors import DataError
-from trainables.evaluation.metrics import nearest
 from trainables.evaluation.predict import embed, retrieval_layer
+from trainables.formats import encode
+from trainables.formats.bitext import sides
+from trainables.metrics.formulas import nearest
 from trainables.modeling.model import Head, Net, load, load_lm, save
 from trainables.sources import Source
 from trainables.sources.pocket import PocketTables

@@ -22,8 +22,8 @@ from study.store.store import Store
 from study.xtreme import scoring
 from study.xtreme.layout import TASKS, Version
 from trainables.catalogue import dataset
-from trainables.evaluation.metrics import chunk_counts, mlqa_scores, squad_scores
 from trainables.examples import Choice, Pair
+from trainables.metrics.formulas import chunk_counts, mlqa_scores, squad_scores
 from trainables.recipe import Recipe, digest
 from trainables.sources import Source
 

@@ -175,17 +175,18 @@ def _phase(part: str, phase: Phase, profile: Profile) -> Iterator[Number]:
 
 
 def _scoring(recipe: Recipe, profile: Profile) -> list[Number]:
-    lengths = {"words": "eval_max_length", "span": "span_max_length", "retrieval": "retrieval_max_length"}
-    kinds = {"span": "span", "bitext": "retrieval", "mining": "retrieval", "ranking": "retrieval"}
-    tasks = dict.fromkeys((*recipe.intermediate, *recipe.targets))
-    needed = {kinds.get(dataset(task).kind, "words") for task in tasks}
-    titles = {"words": "length", "span": "length with a question", "retrieval": "length in retrieval"}
+    titles = {
+        "eval_max_length": "length",
+        "span_max_length": "length with a question",
+        "retrieval_max_length": "length in retrieval",
+    }
+    needed = {dataset(task).format.scored_length for task in (*recipe.intermediate, *recipe.targets)}
     found = [
-        Number("scoring", titles[kind], getattr(profile, name), profile.origin(name))
-        for kind, name in lengths.items()
-        if kind in needed
+        Number("scoring", title, getattr(profile, name), profile.origin(name))
+        for name, title in titles.items()
+        if name in needed
     ]
-    if "span" in needed:
+    if "span_max_length" in needed:
         found.append(Number("scoring", "window step", profile.doc_stride, profile.origin("doc_stride")))
         for name, value in (("question", MAX_QUERY), ("n-best", N_BEST), ("answer", MAX_ANSWER)):
             found.append(Number("scoring", name, value, CODE))

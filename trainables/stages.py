@@ -29,11 +29,12 @@ from trainables.configs import (
     steps_of,
 )
 from trainables.context import Context, encoder_folder
-from trainables.encoding.formats import Encoded, encode
+from trainables.encoding.encoded import Encoded
 from trainables.evaluation.evaluation import evaluate, score_rows, sweep
 from trainables.evaluation.predict import predict
 from trainables.evaluation.scoring import main_score, score
-from trainables.examples import Bitext, Example, Labelled
+from trainables.examples import Bitext, Example, Labelled, Text
+from trainables.formats import encode, format_of
 from trainables.modeling.memory import release
 from trainables.modeling.model import Head, Net, head_state, load_lm, load_tokenizer, save
 from trainables.sources import Source
@@ -77,7 +78,7 @@ def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
     text = {lang: rows.examples(DATASETS["mlm"], lang, "train") for lang in config.text_languages}
     pairs = [p for name, lang in config.pairs for p in context.source.parallel(dataset(name), lang, "train")]
     if comm.is_first:
-        lines = [e.text for examples in text.values() for e in examples]  # type: ignore[union-attr]
+        lines = [e.text for examples in text.values() for e in examples if isinstance(e, Text)]
         lines += [side for p in pairs for side in (p.source, p.target)]
         train_tokenizer(lines, shape.vocabulary, out / "encoder")
     comm.from_first(None)
@@ -204,7 +205,7 @@ def _fit(
     encoded = {name: s.encoded for name, s in streams.items()}
     trimmed = None
     # Masked LM needs every row of its head.
-    if is_exact(config) and all(one.kind != "text" for one in encoded.values()):
+    if is_exact(config) and not any(format_of(one.kind).masked for one in encoded.values()):
         read = [*encoded.values(), *(one.encoded for one in dev), *([aligned] if aligned else [])]
         texts = (one.tokens for one in chain(read, probe.rows() if probe else ()))
         trimmed = trim(net, chain([np.array([data.tokenizer.pad_token_id])], texts))

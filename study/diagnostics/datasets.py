@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from study.planning.rows_check import check_language
-from trainables.catalogue import POOLED, RETRIEVAL, Dataset, dataset
+from trainables.catalogue import Dataset, dataset
 from trainables.errors import BadInput, DataError
 from trainables.sources import Source
 
@@ -102,10 +102,10 @@ def _check_split(
     wanted = d.expected_examples(language, split)
     if official and wanted is not None and examples != wanted:
         found.problems.append(f"{where} gives {examples:,} examples, not {wanted:,}")
-    if d.kind in POOLED:
+    if d.format.pooled:
         source.pool(d, language, split, "source")
         source.pool(d, language, split, "target")
-    if split == "train" and language == "en" and d.kind not in (*RETRIEVAL, "text"):
+    if split == "train" and language == "en" and d.format.has_head:
         source.labels(d)
 
 

@@ -94,9 +94,10 @@ def with_synonym_augmentation(
     """
     if not robust or robust.method != "synonyms" or robust.phase != phase:
         return task
-    if (kind := dataset(task.name).kind) != "labelled":
+    trained = dataset(task.name)
+    if not trained.format.exchanges_words:
         raise BadInput(
-            f"synonym augmentation needs labelled sentences or pairs, and {task.name!r} is of kind {kind!r}: "
+            f"synonym augmentation needs labelled sentences or pairs, and {task.name!r} is of kind {trained.kind!r}: "
             "choose other targets, or another method of robust training"
         )
     if not robust.synonyms and any(language != "en" for _, language in task.trained_on):
@@ -111,5 +112,5 @@ def alignment_parts(align: AlignmentConfig | None) -> list[tuple[str, str, str]]
     """List the (dataset, language, split) parts that alignment reads."""
     if align is None:
         return []
-    english = () if dataset(align.data).kind == "bitext" else ("en",)
+    english = () if dataset(align.data).format.parallel else ("en",)
     return [(align.data, language, "train") for language in (*english, *align.languages)]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from study.planning.plan import Node, Plan
 from study.planning.throughput import Speed, tokenizer_of
-from trainables.catalogue import POOLED, RETRIEVAL, Dataset, dataset
+from trainables.catalogue import Dataset, dataset
 from trainables.configs import (
     EncodingConfig,
     Evaluate,
@@ -29,9 +29,10 @@ from trainables.configs import (
     rows_used,
     steps_of,
 )
-from trainables.encoding.formats import encode, sides
 from trainables.errors import DataError
 from trainables.examples import Bitext
+from trainables.formats import encode
+from trainables.formats.bitext import sides
 from trainables.sources import Source
 from trainables.sources.tables import TableSource
 from trainables.training.pretrain import Size
@@ -43,9 +44,6 @@ STAGE_S = 0.5  # weights are loaded and saved, the result is published
 ROW_S = 0.0001  # a row is read, tokenised and scored
 
 SAMPLED_ROWS, SAMPLED_LANGUAGES = 32, 4  # of a split; the mean of these languages is used for the others
-# Tokens of a row that is not local, or is in a pool: rough means of the published sets in XLM-R subword tokens.
-ASSUMED = {"span": 280, "choice": 300, "labelled": 50, "ranking": 200}
-ASSUMED_OF_OTHERS = 35
 
 
 @dataclass(frozen=True)
@@ -277,7 +275,7 @@ class Workload:
         if robust := fit.robust:  # the search, the changed inputs, and beside them the unchanged ones
             tokens *= (robust.steps + 1 + (robust.weight < 1)) if robust.weight else 1
         if align := fit.align:
-            languages = align.languages if dataset(align.data).kind == "bitext" else ("en", *align.languages)
+            languages = align.languages if dataset(align.data).format.parallel else ("en", *align.languages)
             side = self._train_rows(
                 align.data, languages, EncodingConfig(max_length=align.max_length), config.scale
             ).mean
@@ -295,12 +293,12 @@ class Workload:
         """Count an evaluation: retrieval stops at its layer, mining reads dev pools too."""
         d, share, cut = dataset(config.target), 1.0, EncodingConfig(max_length=config.max_length)
         parts = [(d.name, language, split) for language, split in config.languages]
-        if d.kind == "mining":
+        if d.format.dev_pools:
             parts += [(d.name, language, "validation") for language, _ in config.languages]
         if isinstance(config, Evaluate):
             cut, (name, split) = config.cut, config.selection
             parts += [(name, "en", split)] if name else []
-            if d.kind in RETRIEVAL and self.layers:
+            if d.format.retrieves and self.layers:
                 from trainables.evaluation.predict import retrieval_layer
 
                 share = (config.layer or retrieval_layer(self.layers)) / self.layers
@@ -337,7 +335,7 @@ class Workload:
 
         For pooled kinds, both pools count.
         """
-        if d.kind in POOLED and isinstance(self.source, TableSource):
+        if d.format.pooled and isinstance(self.source, TableSource):
             pools = [self.source.tables.stated_rows(d, language, table) for table in d.tables(split)[1:]]
             rows = None if None in pools else sum(pool or 0 for pool in pools)
             scale = 1.0
@@ -359,8 +357,8 @@ class Workload:
         return seen.get(language) or _Row(*(fmean(values) for values in zip(*seen.values(), strict=True)))
 
     def _look(self, d: Dataset, language: str, split: str, cut: EncodingConfig) -> _Row:
-        assumed = _Row(tokens=float(min(cut.max_length, ASSUMED.get(d.kind, ASSUMED_OF_OTHERS))))
-        if d.kind in POOLED:
+        assumed = _Row(tokens=float(min(cut.max_length, d.format.assumed_tokens)))
+        if d.format.pooled:
             return assumed
         if "hub" in self.source.comes_from(d):
             self.assumed.add(d.name)

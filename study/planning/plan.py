@@ -10,7 +10,7 @@ from typing import Any
 
 from study.planning.auxiliary_data import align_fit, alignment_parts, training_rows, with_synonym_augmentation
 from study.planning.encoder_weights import Weights
-from trainables.catalogue import DATASETS, RETRIEVAL, TAGGED, Dataset, dataset
+from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.configs import (
     AlignmentConfig,
     CurveConfig,
@@ -125,7 +125,7 @@ class Planner:
                     start = add(config, start, seed, label)
                 evaluation = self._evaluate(recipe, d)
                 add(evaluation, start, seed, f"evaluate {name}")
-                if self.sweep and d.kind == "bitext":
+                if self.sweep and d.format.parallel:
                     add(_sweep(evaluation), start, seed, f"layers {name}")
         return Plan(recipe, seeds, tuple(nodes.values()))
 
@@ -176,7 +176,7 @@ class Planner:
             (d.name, language)
             for d in DATASETS.values()
             # Single sentences of all kinds by people: no commands to an assistant, no machine-translated pairs.
-            if d.kind == "labelled" and d.translated_by == "people"
+            if d.format.pairs_in_pretraining and d.translated_by == "people"
             for language in self.source.languages(d, "train")
             if language != "en" and "en" in self.source.languages(d, "train")
         )
@@ -291,11 +291,11 @@ class Planner:
         selection = selection_rows(self.source, d)
         rows = [(d.name, language, split) for language, split in languages]
         rows += [(selection[0], "en", selection[1])] if selection[0] else []
-        if d.kind == "mining":  # the threshold is found on dev pools
+        if d.format.dev_pools:
             rows += [(d.name, language, "validation") for language, _ in languages]
         retrieval: dict[str, Any] = {}
         cut = _scored_cut(profile, recipe, d)
-        if d.kind in RETRIEVAL:
+        if d.format.retrieves:
             retrieval = {"layer": recipe.layer, "pooling": recipe.pooling, "direction": recipe.direction}
         return Evaluate(
             target=d.name,
@@ -317,11 +317,10 @@ def _sweep(config: Evaluate) -> LayerSweep:
 
 def _scored_cut(profile: Profile, recipe: Recipe, d: Dataset) -> EncodingConfig:
     """Return how rows are encoded for evaluation."""
-    lengths = {"span": profile.span_max_length, **dict.fromkeys(RETRIEVAL, profile.retrieval_max_length)}
     return EncodingConfig(
-        max_length=lengths.get(d.kind, profile.eval_max_length),
+        max_length=getattr(profile, d.format.scored_length),
         doc_stride=profile.doc_stride,
-        bare_prefix=recipe.bare_prefix if d.kind in TAGGED else "label",
+        bare_prefix=recipe.bare_prefix if d.format.tagged else "label",
     )
 
 
@@ -333,7 +332,7 @@ def _task_fit(profile: Profile, task: str, recipe: Recipe, *, target: bool) -> T
         epochs=fit.epochs,
         max_length=fit.max_length,
         doc_stride=profile.doc_stride,
-        bare_prefix=recipe.bare_prefix if dataset(task).kind in TAGGED else "label",
+        bare_prefix=recipe.bare_prefix if dataset(task).format.tagged else "label",
     )
 
 
@@ -352,7 +351,7 @@ def scored_languages(source: Source, d: Dataset) -> tuple[tuple[str, str], ...]:
     chosen on dev pools (Hu et al. 2020, XTREME).
     """
     found = dict.fromkeys(source.languages(d, d.scored), d.scored)
-    if d.kind == "mining":
+    if d.format.dev_pools:
         with_dev = source.languages(d, "validation")
         return tuple((language, split) for language, split in found.items() if language in with_dev)
     for language in source.languages(d, "validation"):

@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from study.planning.plan import Plan
-from trainables.catalogue import POOLED, Dataset, dataset
+from trainables.catalogue import Dataset, dataset
 from trainables.configs import Evaluate, all_data
 from trainables.errors import BadInput, DataError
-from trainables.evaluation.metrics import languages_compared
+from trainables.metrics.formulas import languages_compared
 from trainables.recipe import digest
 from trainables.sources import Source
 
 VERSION = 1  # incremented when readers or this check become stricter
 FILE = "checked.json"
-LABELLED = ("labelled", "choice", "words", "intent")  # kinds whose files may declare label names
 PATIENCE_S = 3.0
 
 Parts = Mapping[str, tuple[tuple[str, str], ...]]  # dataset -> (language, split) of the rows that are needed
@@ -107,13 +106,13 @@ def mark_checked(source: Source, plans: Iterable[Plan], home: Path) -> None:
 
 
 def _check_part(source: Source, d: Dataset, language: str, split: str, read: bool) -> None:
-    if d.kind in LABELLED:
+    if d.format.labels_declared:
         source.check_labels(d, language, split)
     if not read:
         return
     if not source.examples(d, language, split):
         raise DataError(f"{d.name}/{language}/{split}: it has no rows")
-    if d.kind in POOLED:
+    if d.format.pooled:
         source.pool(d, language, split, "source")
         source.pool(d, language, split, "target")
 
@@ -126,7 +125,7 @@ def _check_head(source: Source, target: Dataset, head: Dataset) -> None:
     Raises:
         DataError: a label is unknown.
     """
-    if target.kind not in ("labelled", "words"):
+    if not target.format.labels_closed:
         return
     known = source.labels(head)
     strange = [label for label in source.labels(target) if label not in known]

@@ -129,7 +129,7 @@ def _at_chance(rows: Sequence[ReportRow]) -> Iterator[str]:
         for name, own in row.targets.items():
             d = dataset(name)
             accuracy = own.languages.get("en-en" if d.crosses else "en", {}).get("accuracy")
-            if accuracy is None or not d.train_on or d.kind not in ("labelled", "choice") or not d.labels:
+            if accuracy is None or not d.train_on or not d.format.one_of_labels or not d.labels:
                 continue
             if abs(accuracy - 100 / len(d.labels)) <= CHANCE_POINTS:
                 yield f"{row.name} ({d.title} {accuracy:.1f})"

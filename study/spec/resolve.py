@@ -15,7 +15,7 @@ from study.spec.objectives import OPTIONS, objectives_of, supervised_languages, 
 from study.spec.recipe_file import read_recipe
 from study.spec.study_spec import ResolvedSpec, StudySpec
 from trainables import catalogue
-from trainables.catalogue import DATASETS, RETRIEVAL, Dataset, dataset
+from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.errors import BadInput, check_number, check_path, unknown
 from trainables.profiles import PROFILES, default_profile
 from trainables.recipe import CHOICES, MAX_CURVE, Recipe
@@ -251,7 +251,7 @@ def _tasks(
         return (), False
     if names is None:
         names = _all_tasks(source, default)
-    trainable = [d.name for d in DATASETS.values() if d.kind != "text" and d.kind not in RETRIEVAL]
+    trainable = [d.name for d in DATASETS.values() if d.format.has_head]
     for name in names:
         if name == "mlm":
             if not _has_text(source):

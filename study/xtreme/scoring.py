@@ -14,14 +14,14 @@ from rich.table import Table
 from study.xtreme import layout as xtreme
 from study.xtreme.layout import FULL_POOL, TASKS, TATOEBA_POOL, VERSIONS, Sentence, Task, Version, groups_of, tasks_of
 from trainables.errors import BadInput
-from trainables.evaluation.metrics import (
+from trainables.metrics.formulas import (
     average_precision,
     chunk_counts,
     mlqa_scores,
     reciprocal_rank,
     squad_scores,
 )
-from trainables.evaluation.mining import count_scores, pair_scores
+from trainables.metrics.mining import count_scores, pair_scores
 
 Scores = dict[str, Any]
 TOP = 20  # ranked candidates that are scored

@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trainables.catalogue import dialogue, glue, intermediate, others, xtreme, xtreme_r
-from trainables.catalogue.entry import POOLED, RETRIEVAL, TAGGED, Dataset, Kind, Place
+from trainables.catalogue.entry import Dataset, Place
 from trainables.errors import BadInput, unknown
+from trainables.formats import format_of, register_format
 
 __all__ = [
     "DATASETS",
-    "POOLED",
-    "RETRIEVAL",
-    "TAGGED",
     "TITLES",
     "Dataset",
-    "Kind",
     "Place",
     "dataset",
     "register",
@@ -43,15 +40,18 @@ _OWN: dict[str, Dataset] = {}  # given as values by this process
 
 
 def register(own: Dataset) -> str:
-    """Add a dataset to the catalogue of this process; returns its name.
+    """Add a dataset, and its own format where it brings one, to those of this process; returns its name.
 
     Raises:
-        BadInput: the catalogue has another dataset of this name.
+        BadInput: the catalogue has another dataset of this name, or its kind is that of no format.
     """
     if _DATASETS.get(own.name) is own:
         return own.name
     if own.name in _DATASETS and own.name not in _OWN:
         raise BadInput(f"the catalogue has a dataset {own.name!r} already: give yours another name")
+    if own.own_format:
+        register_format(own.own_format)
+    format_of(own.kind)
     _DATASETS[own.name] = _OWN[own.name] = own
     _TITLES[own.name] = own.title
     return own.name

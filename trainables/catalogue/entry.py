@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from trainables.examples import Example
+from trainables.formats import Format, format_of
 from trainables.readers import Reader
 
-Kind = Literal["labelled", "regression", "choice", "span", "words", "intent", "text", "bitext", "mining", "ranking"]
 Role = Literal["intermediate", "glue", "target", "mlm", "parallel"]
-TAGGED: frozenset[Kind] = frozenset({"words", "intent"})
-POOLED: frozenset[Kind] = frozenset({"mining", "ranking"})
-RETRIEVAL: frozenset[Kind] = frozenset({"bitext", *POOLED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +38,7 @@ class Dataset:
 
     name: str  # the catalogue name: command line, recipes, reports, mirror.toml
     title: str  # short name for tables
-    kind: Kind
+    kind: str  # that of its format, see `trainables.formats`
     read: Reader
     hub: str | None  # "owner/name"; None: not on the hub, a mirror or the pocket world has it or nobody
     configs: Mapping[str, str]  # as `Place.configs`
@@ -75,11 +72,17 @@ class Dataset:
     crosses: str = ""
     regroup: Callable[[list[Example]], list[Example]] | None = None  # makes its examples from those of the rows
     answers: Literal["squad", "mlqa"] = "squad"  # whose rules compare answers
+    own_format: Format | None = None  # of its kind, where that is none of the built-in ones
+
+    @property
+    def format(self) -> Format:
+        """What its kind means: how its examples become rows, what a head predicts, how predictions are scored."""
+        return format_of(self.kind)
 
     @property
     def holds_translations(self) -> bool:
         """Whether training rows can be paired with their English originals."""
-        return self.parallel_key is not None or (self.kind == "bitext" and "train" in self.splits)
+        return self.parallel_key is not None or (self.format.parallel and "train" in self.splits)
 
     @property
     def in_translation(self) -> str:
@@ -95,7 +98,7 @@ class Dataset:
 
     def tables(self, split: str) -> tuple[str, ...]:
         """Names of the tables that make up a split."""
-        return (f"pairs_{split}", f"source_{split}", f"target_{split}") if self.kind in POOLED else (split,)
+        return self.format.tables(split)
 
     def expected_rows(self, language: str, split: str) -> int | None:
         """Rows that the official split has; None where that is not known."""

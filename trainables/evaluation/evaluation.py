@@ -13,23 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainables.catalogue import RETRIEVAL, Dataset, dataset
+from trainables.catalogue import Dataset, dataset
 from trainables.configs import EncodingConfig, Evaluate, LayerSweep
 from trainables.context import Context, encoder_folder
-from trainables.encoding.formats import encode, sides
 from trainables.errors import DataError
-from trainables.evaluation.mining import Candidate, best_threshold, extract, mine, neighbours
 from trainables.evaluation.predict import embed, predict, retrieval_layer
-from trainables.evaluation.scoring import (
-    RANKED,
-    Scored,
-    main_score,
-    score,
-    score_mining,
-    score_ranking,
-    score_retrieval,
-)
-from trainables.examples import Bitext, Pair, Text
+from trainables.evaluation.scoring import Scored, main_score, score, with_metrics
+from trainables.examples import Bitext, Example, Text
+from trainables.formats import encode
+from trainables.formats.bitext import score_retrieval, sides
+from trainables.formats.format import Side
 from trainables.modeling.model import Net, load, load_lm, load_tokenizer
 from trainables.recipe import Pooling
 from trainables.training.data import Data
@@ -41,9 +34,9 @@ PREDICTIONS = pa.schema({name: pa.string() for name in ("language", "id", "predi
 def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[str, Any]:
     """Scores every language; writes `metrics.json`, and of every example `scores.parquet` and `predictions.parquet`."""
     d, data = dataset(config.target), _data(config, init, context)
-    scored: dict[str, Scored] = {}
+    found: dict[str, Scored] = {}
     about: dict[str, Any] = {}
-    if d.kind in RETRIEVAL:
+    if d.format.retrieves:
         reader = _Reader.of(init, data, context, config.pooling, config.max_length, config.layer)
         about = {"layer": reader.layer, "pooling": config.pooling, "direction": config.direction}
     else:
@@ -51,10 +44,11 @@ def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[
         net.to(context.machine.device)
     context.watch(0, len(config.languages), math.nan, 0)
     for number, (language, split) in enumerate(config.languages):
-        if d.kind in RETRIEVAL:
-            scored[language] = _retrieve(reader, d, language, split, config)
+        if d.format.retrieves:
+            rows = _Rows(reader, d, language)
+            found[language] = with_metrics(d, d.format.retrieve(d, rows, split, config.direction))
         else:
-            scored[language] = score_rows(net, config.head, d, language, split, config.cut, data, context)
+            found[language] = score_rows(net, config.head, d, language, split, config.cut, data, context)
         context.watch(number + 1, len(config.languages), math.nan, 0)
     selection = None
     name, split = config.selection
@@ -63,17 +57,17 @@ def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[
         selection = main_score(dataset(name), chosen.metrics)
     if context.machine.comm.is_first:
         metrics = {
-            "languages": {language: s.metrics for language, s in scored.items()},
-            "examples": {language: len(s.table["id"]) for language, s in scored.items()},
+            "languages": {language: s.metrics for language, s in found.items()},
+            "examples": {language: len(s.table["id"]) for language, s in found.items()},
             "splits": dict(config.languages),
             "selection": selection,
             "retrieval": about,
         }
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1))
         _write(
-            out / "scores.parquet", [{"language": [lang] * len(s.table["id"]), **s.table} for lang, s in scored.items()]
+            out / "scores.parquet", [{"language": [lang] * len(s.table["id"]), **s.table} for lang, s in found.items()]
         )
-        _write(out / "predictions.parquet", [_predictions(lang, s) for lang, s in scored.items()], PREDICTIONS)
+        _write(out / "predictions.parquet", [_predictions(lang, s) for lang, s in found.items()], PREDICTIONS)
     return {"steps": 0}
 
 
@@ -87,8 +81,8 @@ def sweep(config: LayerSweep, init: Path, out: Path, context: Context) -> dict[s
     for number, (language, split) in enumerate(config.languages):
         pairs = cast("list[Bitext]", data.examples(d, language, split))
         source, target = (reader.vectors(side, layers) for side in sides(pairs))
-        scored = (score_retrieval(d, pairs, source[i], target[i], config.direction) for i in layers)
-        found[language] = [main_score(d, s.metrics) for s in scored]
+        each = (with_metrics(d, score_retrieval(d, pairs, source[i], target[i], config.direction)) for i in layers)
+        found[language] = [main_score(d, s.metrics) for s in each]
         context.watch(number + 1, len(config.languages), math.nan, 0)
     if context.machine.comm.is_first:
         (out / "layers.json").write_text(json.dumps(found, indent=1))
@@ -110,27 +104,15 @@ def score_rows(
 
     Labels meet by name, never by number.
     """
-    labels, names = net.specs[head].labels, net.specs[head].labels
-    if d.kind in ("labelled", "words"):
-        own = tuple(data.source.labels(d))
-        if set(own) - set(labels):
-            raise DataError(
-                f"{d.name}: labels {sorted(set(own) - set(labels))} are unknown to the head trained on {head}"
-            )
-        # A tag that only the head knows is wrong; a class that only the head knows cannot be the answer.
-        names = tuple(dict.fromkeys(own + labels)) if d.kind == "words" else own
+    names = net.specs[head].labels
+    own = tuple(data.source.labels(d)) if d.format.labels_closed else names
+    if set(own) - set(names):
+        raise DataError(f"{d.name}: labels {sorted(set(own) - set(names))} are unknown to the head trained on {head}")
     encoded = data.encoded(d, language, split, cut, first=first)
     outputs = predict(net, head, encoded, data.tokenizer.pad_token_id, context.machine)
-    if names != labels:
-        outputs = _rename(outputs, labels, names, d)
+    if own != names:
+        outputs, names = d.format.rename(outputs, names, own)
     return score(d, language, data.examples(d, language, split)[:first], encoded, outputs, names)
-
-
-def _rename(outputs: np.ndarray, labels: tuple[str, ...], names: tuple[str, ...], d: Dataset) -> np.ndarray:
-    """Outputs of a head with `labels` in the order of `names`."""
-    if d.kind == "labelled":
-        return outputs[:, [labels.index(name) for name in names]]
-    return np.asarray(np.array([names.index(name) for name in labels])[outputs])
 
 
 @dataclass(frozen=True)
@@ -159,29 +141,23 @@ class _Reader:
         return embed(self.net, encoded, layers or (self.layer,), pad, self.context.machine, self.pooling)
 
 
-def _retrieve(reader: _Reader, d: Dataset, language: str, split: str, config: Evaluate) -> Scored:
-    rows = reader.data.examples(d, language, split)
-    if d.kind == "bitext":
-        pairs = cast("list[Bitext]", rows)
-        source, target = (reader.vectors(side)[0] for side in sides(pairs))
-        return score_retrieval(d, pairs, source, target, config.direction)
-    gold = cast("list[Pair]", rows)
-    if d.kind == "ranking":
-        queries, candidates = (reader.data.source.pool(d, language, split, side) for side in ("source", "target"))
-        found = neighbours(reader.vectors(queries)[0], reader.vectors(candidates)[0], RANKED)
-        rankings = [[candidates[i].id for i in row] for row in found]
-        return score_ranking(d, gold, [q.id for q in queries], rankings)
-    dev = cast("list[Pair]", reader.data.examples(d, language, "validation"))
-    threshold = best_threshold(_mined(reader, d, language, "validation"), {(p.source, p.target) for p in dev})
-    return score_mining(d, gold, extract(_mined(reader, d, language, split), threshold))
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one dataset and language, as formats that retrieve need them."""
 
+    reader: _Reader
+    d: Dataset
+    language: str
 
-def _mined(reader: _Reader, d: Dataset, language: str, split: str) -> list[Candidate]:
-    sides: list[Any] = []
-    for side in ("source", "target"):
-        pool = reader.data.source.pool(d, language, split, side)
-        sides.append(([t.id for t in pool], [t.text for t in pool], reader.vectors(pool)[0]))
-    return mine(*sides)
+    def examples(self, split: str) -> list[Example]:
+        return self.reader.data.examples(self.d, self.language, split)
+
+    def pool(self, split: str, side: Side) -> list[Text]:
+        return self.reader.data.source.pool(self.d, self.language, split, side)
+
+    def vectors(self, texts: Sequence[Text]) -> np.ndarray:
+        vectors: np.ndarray = self.reader.vectors(texts)[0]
+        return vectors
 
 
 def _data(config: Evaluate | LayerSweep, init: Path, context: Context) -> Data:

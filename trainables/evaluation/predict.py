@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.encoding.formats import Encoded
+from trainables.encoding.encoded import Encoded
 from trainables.errors import BadInput
+from trainables.formats import format_of
 from trainables.modeling.memory import MAX_TOKENS
 from trainables.modeling.model import Net
 from trainables.recipe import Pooling
@@ -18,39 +19,26 @@ from trainables.training.loop import Device
 
 
 def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Device) -> np.ndarray:
-    """The outputs of `task` for every item, the same on every worker.
+    """The outputs of `task`, the same on every worker: one for each item, or for each token as in `encoded.tokens`.
 
-    Returns:
-        labelled: logits [items, labels]; choice: logits [items, choices]; regression: [items, 1]; span: start and end
-        logits [T, 2]; words: predicted tag at every token, int64 [T] (T = tokens of the split, laid as in
-        `encoded.tokens`); intent: as words, with the predicted intent at the first token of each row.
+    What they are is the format's: see `Format.outputs`.
     """
-    kind = encoded.kind
-    by_token = kind in ("span", "words", "intent")
+    form = format_of(encoded.kind)
     mine: list[tuple[np.ndarray, np.ndarray]] = []
     net.eval()
     for items, batch in _shares(encoded, pad_id, machine):
         arrays = batch.tensors(machine.device)
         with torch.inference_mode(), machine.autocast:
             logits = net(task, arrays["tokens"], arrays["mask"], arrays.get("segments"))
-        if kind == "intent":
-            intents, tags = logits
-            logits = torch.cat([intents.argmax(-1).unsqueeze(1), tags[:, 1:].argmax(-1)], 1)
-        else:
-            logits = logits.argmax(-1) if kind == "words" else logits.float()
-        result = logits.cpu().numpy()
-        if by_token:
+        result = form.outputs(logits).cpu().numpy()
+        if form.by_token:
             mine.append((_token_places(encoded, items), result[batch.mask]))
         else:
             mine.append((items, result.reshape(len(items), -1)))
-    whole = kind in ("words", "intent")
-    if by_token:
-        shape: tuple[int, ...] = (len(encoded.tokens),) if whole else (len(encoded.tokens), 2)
-    else:
-        wide = {"choice": encoded.rows_per_item, "regression": 1}.get(kind, len(net.specs[task].labels))
-        shape = (encoded.num_items, wide)
-    out = np.zeros(shape, np.int64 if whole else np.float32)
-    return _fill(out, mine, machine)
+    gathered = machine.comm.gather(mine)
+    one = next((values for results in gathered for _, values in results), np.empty(0, np.int64))
+    size = len(encoded.tokens) if form.by_token else encoded.num_items
+    return _fill(np.zeros((size, *one.shape[1:]), one.dtype), gathered)
 
 
 def embed(
@@ -76,7 +64,7 @@ def embed(
             ]
             mine.append((items, torch.stack(vectors, 1).cpu().numpy()))
     out = np.zeros((encoded.num_items, len(layers), net.lm.config.hidden_size), np.float32)
-    return _fill(out, mine, machine).swapaxes(0, 1)
+    return _fill(out, machine.comm.gather(mine)).swapaxes(0, 1)
 
 
 def retrieval_layer(num_layers: int) -> int:
@@ -107,8 +95,8 @@ def _token_places(encoded: Encoded, items: np.ndarray) -> np.ndarray:
     return np.concatenate([np.arange(encoded.starts[i], encoded.starts[i + 1]) for i in items])
 
 
-def _fill(out: np.ndarray, mine: list[tuple[np.ndarray, np.ndarray]], machine: Device) -> np.ndarray:
-    for results in machine.comm.gather(mine):
+def _fill(out: np.ndarray, gathered: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]]) -> np.ndarray:
+    for results in gathered:
         for places, values in results:
             out[places] = values
     return out

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trainables.catalogue import Kind
-from trainables.encoding.formats import NOT_SCORED
+from trainables.encoding.encoded import NOT_SCORED
 from trainables.errors import BadInput
-from trainables.examples import split_joint
+from trainables.formats import format_of
+from trainables.formats.heads import JointHead, PooledHead, cross_entropy
 from trainables.modeling.encoders import check_tokenizer, family_of, no_masked_lm
 
 
@@ -23,52 +23,8 @@ from trainables.modeling.encoders import check_tokenizer, family_of, no_masked_l
 class Head:
     """What a task head predicts; the label names travel with the weights, so ids can never be mixed up."""
 
-    kind: Kind
+    kind: str
     labels: tuple[str, ...]
-
-
-class PooledHead(nn.Module):
-    """Dropout, dense, tanh, dropout, linear on the first token's state (`<s>`): classes, a number, or one score per choice."""
-
-    def __init__(self, width: int, outputs: int, dropout: float) -> None:
-        super().__init__()
-        self.dense = nn.Linear(width, width)
-        self.out = nn.Linear(width, outputs)
-        self.dropout = nn.Dropout(dropout)
-
-    def pooled(self, hidden: Tensor) -> Tensor:
-        """The sentence vectors [B, width] of hidden states [B, L, width], in (-1, 1)."""
-        return torch.tanh(self.dense(self.dropout(hidden[:, 0])))
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """[B, L, width] -> [B, outputs]."""
-        return self.out(self.dropout(self.pooled(hidden)))  # type: ignore[no-any-return]
-
-
-class TokenHead(nn.Module):
-    """Dropout and a linear layer on every position: tags, and start and end of a span."""
-
-    def __init__(self, width: int, outputs: int, dropout: float) -> None:
-        super().__init__()
-        self.out = nn.Linear(width, outputs)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """[B, L, width] -> [B, L, outputs]."""
-        return self.out(self.dropout(hidden))  # type: ignore[no-any-return]
-
-
-class JointHead(nn.Module):
-    """Intent from the `<s>` state, slot tags from every position, on one encoder pass."""
-
-    def __init__(self, width: int, intents: int, tags: int, dropout: float) -> None:
-        super().__init__()
-        self.intent = PooledHead(width, intents, dropout)
-        self.tags = TokenHead(width, tags, dropout)
-
-    def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, L, width] -> intents [B, I] and tags [B, L, T]."""
-        return self.intent(hidden), self.tags(hidden)
 
 
 class _Lookup(torch.autograd.Function):
@@ -139,8 +95,9 @@ class Net(nn.Module):
         self.family = family_of(lm.config.model_type, "the encoder")
         width, dropout = lm.config.hidden_size, getattr(lm.config, self.family.dropout[0])
         for name, head in sorted(heads.items()):
-            if head.kind != "text":
-                self.heads[name] = start_fresh(_head(head, width, dropout), seed)
+            form = format_of(head.kind)
+            if form.has_head:
+                self.heads[name] = start_fresh(form.head(head.labels, width, dropout), seed)
 
     @property
     def encoder(self) -> nn.Module:
@@ -157,7 +114,7 @@ class Net(nn.Module):
     def parameters_of(self, task: str) -> Iterator[nn.Parameter]:
         """The parameters that a step on `task` trains (tied LM weights belong to the encoder)."""
         yield from self.encoder.parameters()
-        if self.specs[task].kind == "text":
+        if format_of(self.specs[task].kind).masked:
             shared = {id(p) for p in self.encoder.parameters()}
             yield from (p for p in self.lm_head.parameters() if id(p) not in shared)
         else:
@@ -205,31 +162,18 @@ class Net(nn.Module):
         """The *summed* loss of a batch; dividing by the global count makes it independent of the number of workers.
 
         Args:
-            batch: `tokens` and `mask` [B, L]; `labels` as in `formats.Encoded`, [B, L] with -100 for words, intent and
-                text; intent also `weights` [B, L], what each label counts; `segments` [B, L] where there are two.
-            delta: [B, L, width], added to the word embeddings; not for text.
+            batch: `tokens` and `mask` [B, L]; `labels`, and where labels do not count alike `weights`, as the format's
+                `targets` made them; `segments` [B, L] where there are two.
+            delta: [B, L, width], added to the word embeddings; not for masked LM.
         """
-        kind, labels = self.specs[task].kind, batch["labels"]
-        if kind == "text":
+        form = format_of(self.specs[task].kind)
+        if form.masked:
             # Logits over 250,000 entries are the cost of masked LM: only the masked 15 % of the positions need them.
             hidden = self.hidden(batch["tokens"], batch["mask"], batch.get("segments"))
-            chosen = labels != NOT_SCORED
-            return cross_entropy(self.lm_head(hidden[chosen]), labels[chosen])
+            chosen = batch["labels"] != NOT_SCORED
+            return cross_entropy(self.lm_head(hidden[chosen]), batch["labels"][chosen])
         logits = self(task, batch["tokens"], batch["mask"], batch.get("segments"), delta)
-        if kind == "intent":
-            intents, tags = logits
-            each = torch.cat([_each(intents.unsqueeze(1), labels[:, :1]), _each(tags[:, 1:], labels[:, 1:])], 1)
-            return (each * batch["weights"]).sum()
-        if kind == "regression":
-            return nn.functional.mse_loss(logits[:, 0].float(), labels, reduction="sum")
-        if kind == "choice":
-            return cross_entropy(logits.view(-1, rows_per_item), labels)
-        if kind == "span":
-            logits = logits.masked_fill(~batch["mask"].bool().unsqueeze(-1), -1e4)
-            return (cross_entropy(logits[..., 0], labels[:, 0]) + cross_entropy(logits[..., 1], labels[:, 1])) / 2
-        if kind == "words":
-            return cross_entropy(logits.flatten(0, 1), labels.flatten())
-        return cross_entropy(logits, labels)
+        return form.loss(logits, batch, rows_per_item)
 
     def alignment(self, via: str, batch: Mapping[str, Tensor]) -> Tensor:
         """Squared differences between the vectors of rows 2i and 2i + 1, mean over dimensions, *summed* over pairs.
@@ -242,27 +186,6 @@ class Net(nn.Module):
         vectors = pooler.pooled(hidden) if pooler else hidden[:, 0]
         apart = vectors[0::2].float() - vectors[1::2].float()
         return apart.square().mean(1).sum()
-
-
-def _head(head: Head, width: int, dropout: float) -> nn.Module:
-    if head.kind == "intent":
-        intents, tags = split_joint(head.labels)
-        return JointHead(width, len(intents), len(tags), dropout)
-    if head.kind in ("span", "words"):
-        return TokenHead(width, 2 if head.kind == "span" else len(head.labels), dropout)
-    return PooledHead(width, 1 if head.kind in ("choice", "regression") else len(head.labels), dropout)
-
-
-def _each(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of every position, 0 where it is not scored: [B, L, outputs], [B, L] -> [B, L]."""
-    return nn.functional.cross_entropy(
-        logits.float().transpose(1, 2), labels, reduction="none", ignore_index=NOT_SCORED
-    )
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Summed cross-entropy in float32, -100 ignored; 0 for an empty batch."""
-    return nn.functional.cross_entropy(logits.float(), labels, reduction="sum", ignore_index=NOT_SCORED)
 
 
 def start_fresh(head: nn.Module, seed: int) -> nn.Module:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from trainables.catalogue import POOLED, Dataset, dataset
+from trainables.catalogue import Dataset, dataset
 from trainables.errors import BadInput, DataError
 from trainables.examples import Bitext, Example, Labelled, Pair, Text, Utterance
 from trainables.languages import cross
@@ -103,10 +104,10 @@ class TableSource:
         return (self.tables.comes_from(d),)
 
     def labels(self, d: Dataset) -> tuple[str, ...]:
-        if d.labels or (d.label_column is None and d.kind != "intent"):
+        if d.labels or (d.label_column is None and not d.format.labels_by_name):
             return d.labels
         if d.name not in self._labels:
-            found = self._joint_labels(d) if d.kind == "intent" else self._open_labels(d)
+            found = self._labels_by_name(d) if d.format.labels_by_name else self._open_labels(d)
             if len(found) > MAX_LABELS:
                 raise DataError(f"{d.name}: {len(found):,} labels are declared (the limit is {MAX_LABELS:,})")
             self._labels[d.name] = found
@@ -150,13 +151,13 @@ class TableSource:
             raise DataError(
                 f"{d.name}/{language}/{split}: none of its {total} rows can be used (no gold labels, or all are empty)"
             )
-        if d.kind in POOLED:
+        if d.format.pooled:
             self._check_gold(d, language, split, found)
         return found
 
     def pool(self, d: Dataset, language: str, split: str, side: Literal["source", "target"]) -> list[Text]:
         self._require(d, language, split)
-        if d.kind not in POOLED:
+        if not d.format.pooled:
             raise BadInput(f"{d.name} has no pools (it is of kind {d.kind})")
         table, names = self.tables.table(d, language, f"{side}_{split}")
         where = f"{d.name}/{language}/{side}_{split}"
@@ -231,7 +232,8 @@ class TableSource:
     def _table(self, d: Dataset, language: str, split: str) -> tuple[pa.Table, RowLabels]:
         """The table of the examples. Raises DataError if its open label set is another than that of the train split."""
         table, names = self.tables.table(d, language, d.tables(split)[0])
-        if d.label_column and not d.labels and d.kind != "intent" and names.get(d.label_column) != self.labels(d):
+        is_open = d.label_column and not d.labels and not d.format.labels_by_name
+        if is_open and names.get(d.label_column or "") != self.labels(d):
             raise DataError(
                 f"{d.name}/{language}/{split}: "
                 f"the label names of column {d.label_column!r} differ from those of the train split"
@@ -271,17 +273,12 @@ class TableSource:
                 return tuple(names)
         raise BadInput(f"{self.spec} has no {d.name}")
 
-    def _joint_labels(self, d: Dataset) -> tuple[str, ...]:
-        """Intents, then tags with "O" first: as the English train file declares them, else those that it uses."""
+    def _labels_by_name(self, d: Dataset) -> tuple[str, ...]:
+        """The names that the English train file declares, else those that its examples use."""
         for split in SPLITS:
             for language in self.languages(d, split)[:1]:
                 names = self.tables.table(d, language, split)[1]
-                intents, tags = names.get("intent", ()), names.get(d.label_column or "", ())
-                if not (intents and tags):
-                    rows = [e for e in self.examples(d, language, split) if isinstance(e, Utterance)]
-                    intents = intents or tuple(sorted({e.intent for e in rows}))
-                    tags = tags or tuple(sorted({tag for e in rows for tag in e.tags}))
-                return (*intents, "O", *(tag for tag in tags if tag != "O"))
+                return d.format.label_names(names, d.label_column or "", partial(self.examples, d, language, split))
         raise BadInput(f"{self.spec} has no {d.name}")
 
 

@@ -9,9 +9,11 @@ import numpy as np
 
 from trainables.catalogue import Dataset, dataset
 from trainables.configs import AlignmentConfig, EncodingConfig
-from trainables.encoding.formats import Encoded, encode, sides
+from trainables.encoding.encoded import Encoded
 from trainables.errors import DataError
 from trainables.examples import Bitext
+from trainables.formats import encode
+from trainables.formats.bitext import sides
 from trainables.training.data import Data
 
 
@@ -32,7 +34,7 @@ def pairs_of(align: AlignmentConfig, data: Data) -> Encoded:
         DataError: no id of a language stands in the English rows.
     """
     d, cut = dataset(align.data), EncodingConfig(max_length=align.max_length)
-    if d.kind == "bitext":
+    if d.format.parallel:
         return _interleaved([row for language in align.languages for row in _both_sides(d, language, cut, data)])
     english = _rows(data.encoded(d, "en", "train", cut))
     place = {example.id: number for number, example in enumerate(data.examples(d, "en", "train"))}

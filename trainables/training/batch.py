@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trainables.encoding.formats import NOT_SCORED, Encoded
+from trainables.encoding.encoded import Encoded
+from trainables.formats import format_of
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,10 @@ class Batch:
 
     Attributes:
         tokens: int64 [rows, L]; `mask`: bool [rows, L], False on padding.
-        labels: see `formats.Encoded`; [rows, L] with -100 for words, intent and text, else [items, ...].
+        labels: what the loss compares with, [items, ...], or with `by_token` [rows, L], -100 where nothing is scored.
         rows_per_item: rows i*c .. i*c+c-1 belong to item i.
         count: what the summed loss of the *global* batch is divided by (items, or scored tokens).
-        weights: intent only, float32 [rows, L]: each intent counts 1 / intents and each tag 1 / tags of the *global*
-            batch, so that the loss is the sum of two means; `count` is then 1.
+        weights: float32 [rows, L], what each label counts in the *global* batch; None = each counts 1.
         segments: int64 [rows, L], 1 for the second text of a pair and what follows it, else 0; None without segments.
     """
 
@@ -32,6 +32,7 @@ class Batch:
     count: int
     weights: np.ndarray | None = None
     segments: np.ndarray | None = None
+    by_token: bool = False
 
     def share(self, rank: int, world: int) -> Batch:
         """Every `world`-th item from `rank` on; the count stays that of the global batch."""
@@ -58,11 +59,10 @@ class Batch:
         rows = rows_of(items, self.rows_per_item)
         mask = self.mask[rows]
         length = int(mask.sum(1).max(initial=1))
-        by_token = self.labels.shape == self.tokens.shape
-        labels = self.labels[rows][:, :length] if by_token else self.labels[items]
+        labels = self.labels[rows][:, :length] if self.by_token else self.labels[items]
         weights, segments = (None if a is None else a[rows][:, :length] for a in (self.weights, self.segments))
         tokens, mask = self.tokens[rows][:, :length], mask[:, :length]
-        return Batch(tokens, mask, labels, self.rows_per_item, self.count, weights, segments)
+        return Batch(tokens, mask, labels, self.rows_per_item, self.count, weights, segments, self.by_token)
 
 
 def rows_of(items: np.ndarray, rows_per_item: int) -> np.ndarray:
@@ -86,14 +86,7 @@ def collate(encoded: Encoded, items: np.ndarray, pad_id: int) -> Batch:
     segments = None
     if encoded.second is not None:
         segments = ((columns >= encoded.second[rows][:, None]) & mask).astype(np.int64)
-    if encoded.kind in ("words", "intent"):
-        labels = np.where(mask, encoded.labels[places], NOT_SCORED)
-        scored = labels != NOT_SCORED
-        if encoded.kind == "words":
-            return Batch(tokens, mask, labels, 1, int(scored.sum()), segments=segments)
-        intents, tags = max(1, scored[:, 0].sum()), max(1, scored[:, 1:].sum())
-        weights = np.where(columns == 0, 1 / intents, 1 / tags) * scored
-        return Batch(tokens, mask, labels, 1, 1, weights.astype(np.float32), segments)
-    if encoded.kind == "text":
-        return Batch(tokens, mask, np.full_like(tokens, NOT_SCORED), 1, 0, segments=segments)
-    return Batch(tokens, mask, encoded.labels[items], encoded.rows_per_item, len(items), segments=segments)
+    found = format_of(encoded.kind).targets(encoded, items, places, mask)
+    return Batch(
+        tokens, mask, found.labels, encoded.rows_per_item, found.count, found.weights, segments, found.by_token
+    )

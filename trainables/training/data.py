@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from trainables.catalogue import POOLED, Dataset
+from trainables.catalogue import Dataset
 from trainables.configs import EncodingConfig, rows_used
-from trainables.encoding.formats import Encoded, encode
+from trainables.encoding.encoded import Encoded
 from trainables.errors import DataError
 from trainables.examples import Example, Labelled
+from trainables.formats import encode
 from trainables.recipe import digest
 from trainables.sources import Source
 from trainables.training.distributed import ProcessGroup
@@ -68,7 +69,7 @@ class Data:
         first: int | None = None,
         exchange: Exchange | None = None,
     ) -> Encoded:
-        """The split as flat arrays; `first` keeps only so many first examples. `labels`: see `formats.encode`.
+        """The split as flat arrays; `first` keeps only so many first examples. `labels`: see `Framing`.
 
         With `exchange` copies with exchanged words stand in place of every row; DataError when the words are not those that
         its hash names.
@@ -79,7 +80,7 @@ class Data:
             "rows": [language, split, self.fingerprints[f"{d.name}/{language}/{split}"], self.scale, first],
             "tokenizer": self._tokenizer_hash,
             "cut": asdict(cut),
-            "labels": list(labels) if d.kind == "intent" else [],
+            "labels": list(labels) if d.format.labels_by_name else [],
         }
         examples = partial(self._rows, d, language, split, first, exchange)
         if exchange:
@@ -117,7 +118,7 @@ class Data:
         )
 
     def _take(self, d: Dataset, language: str, split: str) -> int:
-        if d.kind in POOLED:  # fewer gold pairs over the same pools would be another task
+        if d.format.pooled:  # fewer gold pairs over the same pools would be another task
             return self.source.num_rows(d, language, split)
         return rows_used(self.scale, self.source.num_rows(d, language, split), split)
 

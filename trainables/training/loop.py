@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from trainables.configs import TrainingConfig
-from trainables.encoding.formats import Encoded
+from trainables.encoding.encoded import Encoded
 from trainables.errors import is_out_of_memory
+from trainables.formats import format_of
 from trainables.modeling.memory import Shape, trim_heap
 from trainables.modeling.model import Net
 from trainables.training.batch import Batch, collate
@@ -255,7 +256,7 @@ def losses_of(
     """The global batches of a step and what is asked of them. Text is masked; nothing is changed or aligned there."""
     task, items = schedule.at(step)
     batch = collate(data[task], items, tokenizer.pad_token_id)
-    if data[task].kind == "text":
+    if format_of(data[task].kind).masked:
         return [Loss(task, mask_batch(batch, special, tokenizer, generator(config.seed, "mask", step), config.mask))]
     found = [Loss(task, batch, changes=Changes(config.robust, config.seed, step) if config.robust else None)]
     if aligned is not None and schedule.alignment_batches is not None and config.align:
@@ -361,7 +362,7 @@ def _gradients(net: Net, losses: Sequence[Loss], machine: Device, budget: TokenB
     """Adds up the gradients of this worker's share of the batches, piece by piece; returns its part of the mean losses."""
     total = torch.zeros((), device=machine.device)
     for term in losses:
-        tokens = budget.tokens(term.batch.tokens.shape[1], text=net.specs[term.task].kind == "text")
+        tokens = budget.tokens(term.batch.tokens.shape[1], text=format_of(net.specs[term.task].kind).masked)
         for loss in term.parts(net, machine, tokens):
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()

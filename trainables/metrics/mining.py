@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from trainables.evaluation.metrics import f1_from_counts, unit
+from trainables.metrics.formulas import f1_from_counts, unit
 
 NEIGHBOURS = 4
 SIMILARITIES = 1 << 25  # that are held at once: 128 MiB

@@ -1,0 +1,186 @@
+"""Extractive question answering: `<s> question </s></s> window of context </s>`, as many windows as the context needs."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainables.encoding.encoded import Encoded
+from trainables.encoding.rows import Framing, Rows, all_of, in_blocks, pieces_of, pieces_with_offsets
+from trainables.encoding.windowing import best_window, window_starts
+from trainables.examples import Example, Span
+from trainables.formats.format import DatasetSpec, ExampleScores, Format
+from trainables.metrics.formulas import character_f1, mlqa_scores, squad2_scores, squad_scores
+from trainables.metrics.samples import Values
+from trainables.profiles import MAX_ANSWER, N_BEST
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+NO_CHARACTER = -1
+NULL = ("null_odds", "unanswerable", "span_f1", "span_exact_match")
+
+
+class ExtractiveAnswers(Format):
+    """Labels int64 [R, 2], first and last token of the answer in a row, (0, 0) where it is not in this window.
+
+    extra: "char_start", "char_end" int32 [T], the token's place in the context or -1 outside it, and "max_context" bool [T],
+    the token's best window is this one. Outputs are start and end logits float32 [T, 2]; predictions are answers.
+    """
+
+    kind = "span"
+    by_token = True
+    scored_length = "span_max_length"
+    assumed_tokens = 280
+    rules = {
+        "best_f1": lambda s: s.at_best_threshold("span_f1"),
+        "best_exact_match": lambda s: s.at_best_threshold("span_exact_match"),
+    }
+
+    def encode(self, examples: Sequence[Example], framing: Framing) -> Encoded:
+        framing.check_length(self.kind, framing.layout.pair_specials, framing.max_query)
+        return _encode(self.kind, all_of(Span, examples), framing)
+
+    def head(self, labels: Sequence[str], width: int, dropout: float) -> nn.Module:
+        from trainables.formats.heads import TokenHead
+
+        return TokenHead(width, 2, dropout)
+
+    def loss(self, logits: Any, batch: Mapping[str, Tensor], rows_per_item: int) -> Tensor:
+        from trainables.formats.heads import cross_entropy
+
+        labels = batch["labels"]
+        logits = logits.masked_fill(~batch["mask"].bool().unsqueeze(-1), -1e4)
+        return (cross_entropy(logits[..., 0], labels[:, 0]) + cross_entropy(logits[..., 1], labels[:, 1])) / 2
+
+    def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
+        """Of questions that may have no answer also what the best threshold is found from (`best_at_threshold`)."""
+        found = ["f1", "exact_match", *(["f1_characters"] if "f1_characters" in metrics else [])]
+        return (*found, *(NULL if _has_null(metrics) else ()))
+
+    def score(
+        self,
+        d: DatasetSpec,
+        language: str,
+        examples: Sequence[Example],
+        encoded: Encoded,
+        outputs: np.ndarray,
+        names: Sequence[str],
+    ) -> ExampleScores:
+        """MLQA's answers are compared by the rules of their language."""
+        questions = all_of(Span, examples)
+        spans, null_odds = predict_spans(questions, encoded, outputs)
+        golds = [[text for _, text in e.answers] for e in questions]
+
+        def scores(answers: Sequence[str]) -> list[np.ndarray]:
+            pairs = zip(answers, golds, strict=True)
+            if _has_null(d.metrics):
+                found = [squad2_scores(answer, gold) for answer, gold in pairs]
+            elif d.answers == "mlqa":
+                found = [mlqa_scores(answer, gold, language) for answer, gold in pairs]
+            else:
+                found = [squad_scores(answer, gold) for answer, gold in pairs]
+            return list(np.array(found, np.float64).T)
+
+        answers = spans
+        values: Values = {}
+        if _has_null(d.metrics):
+            answers = ["" if odds > 0 else span for odds, span in zip(null_odds, spans, strict=True)]
+            unanswerable = np.array([not gold for gold in golds], np.int64)
+            values = dict(zip(NULL, (null_odds, unanswerable, *scores(spans)), strict=True))
+        values |= dict(zip(("f1", "exact_match"), scores(answers), strict=True))
+        if "f1_characters" in d.metrics:
+            shared = [character_f1(answer, gold) for answer, gold in zip(answers, golds, strict=True)]
+            values["f1_characters"] = np.array(shared)
+        return ExampleScores.of(examples, values, answers)
+
+
+def _has_null(metrics: Sequence[str]) -> bool:
+    return "best_f1" in metrics or "best_exact_match" in metrics
+
+
+def _encode(kind: str, examples: Sequence[Span], framing: Framing) -> Encoded:
+    layout = framing.layout
+    rows, labels = Rows(layout), array("q")
+    char_starts, char_ends, flags = array("i"), array("i"), array("b")
+    for start, block in in_blocks(examples):
+        questions = pieces_of(framing.tokenizer, (e.question for e in block))
+        contexts = pieces_with_offsets(framing.tokenizer, (e.context for e in block))
+        for index, example in enumerate(block, start):
+            question = questions[example.question][: framing.max_query]
+            ids, char_start, char_end = contexts[example.context]
+            answer = _answer_tokens(example, char_start, char_end)
+            cap = framing.max_length - layout.pair_specials - len(question)
+            before = len(layout.prefix) + len(question) + len(layout.middle)
+            window_of = best_window(len(ids), cap, framing.doc_stride)
+            for number, first in enumerate(window_starts(len(ids), cap, framing.doc_stride)):
+                window = slice(first, min(first + cap, len(ids)))
+                rows.pair(question, ids[window], index)
+                inside = answer is not None and window.start <= answer[0] and answer[1] < window.stop
+                labels.extend([before + t - first for t in answer] if answer and inside else [0, 0])
+                for column, values, outside in (
+                    (char_starts, char_start[window], NO_CHARACTER),
+                    (char_ends, char_end[window], NO_CHARACTER),
+                    (flags, (window_of[window] == number).tolist(), 0),
+                ):
+                    column.extend([outside] * before + values + [outside] * len(layout.suffix))
+    extra = {
+        "char_start": np.array(char_starts, np.int32),
+        "char_end": np.array(char_ends, np.int32),
+        "max_context": np.array(flags, np.int8).astype(bool),
+    }
+    return rows.encoded(kind, np.array(labels, np.int64).reshape(-1, 2), len(examples), extra=extra)
+
+
+def _answer_tokens(example: Span, char_start: Sequence[int], char_end: Sequence[int]) -> tuple[int, int] | None:
+    """First and last context token that the first answer touches, None where it touches none."""
+    if not example.answers:
+        return None
+    start, text = example.answers[0]
+    first = int(np.searchsorted(char_end, start, side="right"))
+    last = int(np.searchsorted(char_start, start + len(text), side="left")) - 1
+    return (first, last) if first <= last else None
+
+
+def predict_spans(examples: Sequence[Span], encoded: Encoded, logits: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The best answer of each question, and by how much the null answer beats it.
+
+    The answer is cut from its context by character offsets; "" where no window has a valid span. In each window the 20
+    best starts meet the 20 best ends; a pair is valid when both lie in the context, the start is in the window that
+    shows most around it, and it is at most 30 tokens long. The best sum of start and end logit over all windows wins
+    (XTREME's decoding, Hu et al. 2020). The null score is the lowest over the windows of the sum at the first token,
+    `<s>` (Devlin et al. 2019).
+
+    logits: start and end [T, 2]. Returns the answers, and null score less best sum, float64 [examples] (infinite where
+    there is no valid span).
+    """
+    char_start, char_end = encoded.extra["char_start"], encoded.extra["char_end"]
+    in_context, max_context = char_start != NO_CHARACTER, encoded.extra["max_context"]
+    best, null = np.full(len(examples), -np.inf), np.full(len(examples), np.inf)
+    answers = [""] * len(examples)
+    for row, index in enumerate(encoded.example):
+        here = slice(encoded.starts[row], encoded.starts[row + 1])
+        null[index] = min(null[index], float(logits[here.start, 0] + logits[here.start, 1]))
+        may_end = in_context[here]
+        found = _best_pair(logits[here], may_end & max_context[here], may_end)
+        if found is not None and found[0] > best[index]:
+            best[index] = found[0]
+            first, last = here.start + found[1], here.start + found[2]
+            answers[index] = examples[index].context[char_start[first] : char_end[last]].strip()
+    return answers, null - best
+
+
+def _best_pair(logits: np.ndarray, may_start: np.ndarray, may_end: np.ndarray) -> tuple[float, int, int] | None:
+    """(sum of logits, start, end) of the best valid pair of one window [L, 2], None without one."""
+    order = np.argsort(-logits, axis=0, kind="stable")[:N_BEST]
+    starts, ends = order[:, 0], order[:, 1]
+    length = ends[None, :] - starts[:, None] + 1
+    valid = may_start[starts][:, None] & may_end[ends][None, :] & (length >= 1) & (length <= MAX_ANSWER)
+    if not valid.any():
+        return None
+    sums = np.where(valid, logits[starts, 0][:, None] + logits[ends, 1][None, :], -np.inf)
+    i, j = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    return float(sums[i, j]), int(starts[i]), int(ends[j])
