@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,6 +19,7 @@ import pytest
 
 from study import report as verb
 from study.cli_parser import run_verb
+from study.execution.driver import StudyDriver
 from study.record.record import Record, Trial
 from study.results.report import Report, ReportRow
 from study.results.transfer_matrix import build
@@ -431,3 +433,12 @@ def test_standins_are_those_that_a_launch_recorded(tmp_path: Path) -> None:
         assert report.standins == tuple(titles) and not any("not recorded" in note for note in report.notes)
         assert sum("Stand-ins" in note and ", ".join(titles) in note for note in report.notes) == said
     assert len(list(record.events("standins"))) == 3, "what is known is not written again"
+
+
+def test_a_launch_records_what_its_source_says_of_standins(tmp_path: Path) -> None:
+    planner: Any = SimpleNamespace(source=SimpleNamespace(standin=lambda d: d.name in ("panx", "mnli", "cola")))
+    for settings, found in ((MIRROR, ("PAN-X", "MNLI")), (SETTINGS, None)):
+        record = Record(tmp_path, settings.source[:6])
+        driver = StudyDriver(tmp_path, record, settings, planner, workers=1, address=None, mlflow_uri=None, quiet=True)
+        driver.open_record()
+        assert record.settings == settings and record.standins() == found

@@ -105,7 +105,7 @@ class StudyDriver:
         log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
         self.say(f"study {self.record.name} in {self.home}: {budget} trials to run")
         if not budget:
-            self._open()
+            self.open_record()
         else:
             self.say(self.cost().text())
             writer = Writer(uri, self.record, self.store)
@@ -162,13 +162,13 @@ class StudyDriver:
         with STOP.deferred(), start_ray(self.address) as resources, scratch(self.home) as folder:
             STOP.listen()  # Ray has put handlers of its own in place
             if STOP.requested:
-                self._open()
+                self.open_record()
                 return
             restart_trials_killed_for_memory()
             for name in ("ray.tune", "ray.train"):  # what fails is said by us, in a line
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             gpu, concurrent = capacity(resources, self.workers, self.need)
-            self._open()  # from here on nothing is bad input
+            self.open_record()  # from here on nothing is bad input
             remove_stale(self.record.folder)
             budget = self.todo()[1]
             monitor = TrialMonitor(
@@ -193,7 +193,7 @@ class StudyDriver:
                         if STOP.requested or not self.todo()[1]:
                             break
 
-    def _open(self) -> None:
+    def open_record(self) -> None:
         """Write what the study is asked, and what only its source can tell a later report."""
         self.record.open(self.settings)
         if self.settings.source != "pocket":

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from search_spaces.space import Value
 from study.execution.live_display import View, clock
 from study.execution.trial import TrialJob, largest_memory, own_share, with_less_memory
 from study.execution.trial_failure import DISK_FULL, STOPPED, TrialFailure, failure_of_process
@@ -23,6 +24,10 @@ from study.store.store import Store
 from trainables.catalogue import TITLES
 from trainables.recipe import Recipe, title
 
+if TYPE_CHECKING:
+    from ray import tune
+
+Params = dict[str, Value]
 MAX_ALIKE = 3  # so many failures in a row for one reason are no accident
 
 
@@ -73,32 +78,32 @@ class TrialMonitor:
         self.seen: set[str] = set()  # trials whose workers have begun
         self.took: list[float] = []  # seconds of the trials that ended well
         self.started: dict[str, float] = {}
-        self.params: dict[str, dict[str, Any]] = {}
+        self.params: dict[str, Params] = {}
         self.recipes: dict[str, Recipe] = {}
         self.retries: dict[str, int] = {}
 
-    def start(self, recipe: Recipe, params: dict[str, Any]) -> dict[str, Any]:
+    def start(self, recipe: Recipe, params: Params) -> dict[str, Any]:
         """The Tune config of a new trial, which is recorded as running."""
         self.started[recipe.address], self.params[recipe.address] = time.time(), params
         self.recipes[recipe.address] = recipe
         self._note(recipe, "running")
         return {"recipe": recipe.to_dict(), "job": self.job_of(recipe)}
 
-    def callback(self) -> Any:
+    def callback(self) -> tune.Callback:
         """The Tune callback that calls `ended`."""
         from ray import tune
 
         class Callback(tune.Callback):
-            def __init__(self, ended: Any) -> None:
+            def __init__(self, ended: Callable[[Any, str], None]) -> None:
                 self.ended = ended
 
-            def __getstate__(self) -> dict[str, Any]:  # Tune pickles its callbacks; this one belongs to this process
+            def __getstate__(self) -> dict[str, object]:  # Tune pickles its callbacks; this one belongs to this process
                 return {}
 
-            def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            def on_trial_complete(self, iteration: int, trials: object, trial: Any, **info: object) -> None:
                 self.ended(trial, "")
 
-            def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            def on_trial_error(self, iteration: int, trials: object, trial: Any, **info: object) -> None:
                 path = trial.error_file
                 lost = "the trial's process was lost"
                 self.ended(trial, Path(path).read_text() if path and Path(path).exists() else lost)

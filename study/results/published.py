@@ -133,7 +133,7 @@ def parse(name: str, text: str) -> Paper:
     return paper
 
 
-def _only(where: str, values: Mapping[str, Any], allowed: Sequence[str]) -> None:
+def _only(where: str, values: Mapping[str, object], allowed: Sequence[str]) -> None:
     for key in values:
         if key not in allowed:
             raise DataError(f"published {where}: key {key!r} is not one of {', '.join(allowed)}")

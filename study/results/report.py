@@ -16,7 +16,7 @@ from trainables.recipe import Recipe
 Interval = tuple[float, float]  # the central 95 %
 
 # How a report of a study without a baseline shows the row that is not there.
-_NO_BASELINE: dict[str, Any] = {
+_NO_BASELINE: dict[str, object] = {
     "name": "no intermediate task",
     "recipe": {},
     "status": "missing",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -63,7 +62,7 @@ def gain_resamples(row: np.ndarray, baseline: np.ndarray) -> np.ndarray:
         row, baseline: [seeds, RESAMPLES], one line of `resampled_mean` per seed, of equal shape.
     """
     seeds = len(row)
-    rng: Any = generator(0, "bootstrap seeds", seeds)
+    rng = generator(0, "bootstrap seeds", seeds)
     drawn = rng.integers(0, seeds, (seeds, RESAMPLES))
     return np.asarray(np.take_along_axis(row - baseline, drawn, axis=0).mean(0))
 

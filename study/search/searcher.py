@@ -185,7 +185,7 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {}
 
 
@@ -201,13 +201,13 @@ class _Restarting:
 
     restart: Restart
 
-    def on_trial_error(self, controller: Any, trial: Any) -> None:
+    def on_trial_error(self, controller: object, trial: Any) -> None:
         """Tune marks a trial that it starts again as ERROR meanwhile, and one that ended for good only after this."""
         if trial.status == trial.ERROR:
             self.restart(trial)
 
     # Tune pickles its scheduler; the study's record is the state here, so there is nothing to save.
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {}
 
 

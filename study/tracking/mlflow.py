@@ -34,6 +34,9 @@ ADDRESS, REPORT = "stepstone.recipe", "stepstone.report"
 NOTE, KIND = "mlflow.note.content", "mlflow.experimentKind"  # the second makes the UI show runs, not traces
 
 
+Point = tuple[str, float, int]  # metric, value, step
+
+
 def default_uri(home: Path) -> str:
     """The SQLite store inside the home; absolute, since workers and servers have other working directories."""
     return f"sqlite:///{home / 'mlflow.db'}"
@@ -99,7 +102,8 @@ class MlflowView:
         params = {k: json.dumps(v) if isinstance(v, list) else str(v) for k, v in flat(trial.recipe.to_dict())}
         params["seeds"] = str(settings.seeds)
         params |= {f"retrieval.{key}": str(value) for key, value in self._reading(trial).items()}
-        points = [*scores(trial, self.store), *curve_points(trial, self.store), *(gains or {}).items()]
+        at_once = [*scores(trial, self.store), *(gains or {}).items()]
+        points = [*((key, value, 0) for key, value in at_once), *curve_points(trial, self.store)]
         self._log(run_id, points, params, tags, ended_ms)
         if trial.status == "running":
             self.client.update_run(run_id, status="RUNNING")
@@ -135,13 +139,13 @@ class MlflowView:
         return self.runs[key]
 
     def _log(
-        self, run_id: str, points: Iterable[Any], params: Mapping[str, str], tags: Mapping[str, str], time_ms: int
+        self, run_id: str, points: Iterable[Point], params: Mapping[str, str], tags: Mapping[str, str], time_ms: int
     ) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         # The trial's own time: MLflow keeps a metric once per (key, step, time, value), so writing again adds nothing,
         # and what a later trial of the same recipe found counts as the latest.
-        metrics = iter([Metric(p[0], float(p[1]), time_ms, int(p[2]) if len(p) > 2 else 0) for p in points])
+        metrics = iter([Metric(key, float(value), time_ms, int(step)) for key, value, step in points])
         self.client.log_batch(
             run_id,
             params=[Param(k, v[:6000]) for k, v in islice(params.items(), PARAMS_PER_BATCH)],
@@ -175,7 +179,7 @@ def scores(trial: Trial, store: Store) -> Iterator[tuple[str, float]]:
         yield "average", sum(means) / len(means)
 
 
-def curve_points(trial: Trial, store: Store) -> Iterator[tuple[str, float, int]]:
+def curve_points(trial: Trial, store: Store) -> Iterator[Point]:
     """(`train/stage/loss` or `train/stage/dev`, value, step) of the first seed, and what `epochs.points` gives by epoch."""
     for label, curve in curves(trial, store).items():
         name = label.replace(" ", "/")
@@ -188,7 +192,7 @@ class Writer:
     """The one thread that talks to MLflow, so that a slow or absent server never holds up a trial."""
 
     def __init__(self, uri: str, record: Record, store: Store) -> None:
-        self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.queue: queue.SimpleQueue[Trial | None] = queue.SimpleQueue()
         self.error: str | None = None
         self.thread = threading.Thread(target=self._work, args=(uri, record, store), daemon=True)
         self.thread.start()
