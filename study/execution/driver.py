@@ -194,7 +194,7 @@ class StudyDriver:
                             break
 
     def open_record(self) -> None:
-        """Write what the study is asked, and what only its source can tell a later report."""
+        """Write the spec into the record, and which datasets are stand-ins, so that reports need no source."""
         self.record.open(self.settings)
         if self.settings.source != "pocket":
             self.record.note_standins(standins(self.planner.source, self.settings))
@@ -287,7 +287,7 @@ class StudyDriver:
         )
 
     def _known(self) -> dict[str, Candidate]:
-        """The trials that need not run, with what Optuna is told of them."""
+        """Return the trials that need not run, with what Optuna is told of them."""
         return {a: candidate(t, self.store, self.settings.selection) for a, t in self.finished().items()}
 
     def _count(self, log: Path) -> None:
@@ -324,7 +324,7 @@ class StudyDriver:
 
 
 def standins(source: Source, spec: ResolvedSpec) -> list[str]:
-    """Titles of the datasets whose rows stand in for the official ones."""
+    """List the titles of datasets whose rows stand in for the official ones."""
     trained = (dataset(target).train_on or "" for target in spec.targets)
     names = dict.fromkeys((*spec.targets, *spec.intermediate, *trained))
     return [dataset(name).title for name in names if name and source.standin(dataset(name))]

@@ -33,7 +33,7 @@ MAX_ALIKE = 3  # so many failures in a row for one reason are no accident
 
 @dataclass(kw_only=True)
 class MonitorCallbacks:
-    """Whom a monitor tells.
+    """Functions that a monitor calls.
 
     Attributes:
         put: hands the present state of a trial to the writer of MLflow.
@@ -51,7 +51,7 @@ class MonitorCallbacks:
 
 
 class TrialMonitor:
-    """Follows the trials in the driver: the record, MLflow and a line per event.
+    """Monitor of the trials in the driver: record, MLflow and a line per event.
 
     Args:
         job_of: what a recipe's workers need, its plan among it.

@@ -1,4 +1,4 @@
-"""Why a trial ended before its scores: the kind of failure, one line, and the traceback, without secrets."""
+"""Failures of trials as values: kind, one line and traceback, without secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STOPPED, DISK_FULL, OUT_OF_MEMORY = "Stopped", "DiskFull", "OutOfMemory"
 
 @dataclass(frozen=True)
 class TrialFailure:
-    """A failure as data, which a trial reports to the driver.
+    """Failure that a trial reports to the driver.
 
     Attributes:
         kind: name of the exception's class, STOPPED, DISK_FULL or OUT_OF_MEMORY; "" where only a message is known.

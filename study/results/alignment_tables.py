@@ -1,4 +1,4 @@
-"""What alignment did: aligned on x evaluated on, and the lines of XeroAlign's tables."""
+"""Alignment results: languages aligned on x languages evaluated on, and the lines of XeroAlign's tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Model:
 
     @property
     def line(self) -> tuple[str, str]:
-        """(line of the table, language of the model; "" where one model is scored on all)."""
+        """Line of the table, and language of the model; "" where one model is scored on all."""
         align, labels = self.recipe.align, self.recipe.train_languages
         if labels:
             own = "+".join(tag for tag in labels if tag != "en")
@@ -39,8 +39,7 @@ class _Model:
 
 
 def alignment(rows: Iterable[ReportRow], targets: Sequence[ReportTarget]) -> tuple[AlignmentTable, ...]:
-    """For each trained target, and each intermediate phase that the study has: rows aligned on a language or a group by
-    evaluated language, and the published table's lines (Gritta and Iacobacci 2021, Tables 2 to 6).
+    """Build the alignment tables of each trained target and intermediate phase (Gritta and Iacobacci 2021, Tables 2 to 6).
 
     A line `target` (labels of the language), `translate-train` (English labels and translated ones) or `aligned` is made
     of one model per language, each scored on its own language; its English cell is the mean over these models. Averages
@@ -82,7 +81,7 @@ def _matrix(models: Iterable[_Model]) -> Iterator[AlignedRow]:
 
 
 def _data(recipe: Recipe, target: str) -> str:
-    """The dataset whose translations were aligned."""
+    """Return the dataset whose translations were aligned."""
     assert recipe.align is not None
     return recipe.align.data or dataset(dataset(target).train_on or target).in_translation
 
@@ -105,7 +104,7 @@ def _table(models: Iterable[_Model], target: ReportTarget) -> Iterator[AlignedLi
 
 
 def _diagonal(models: Mapping[str, Scores], target: ReportTarget) -> Scores:
-    """Each language by the model that was made for it."""
+    """Score each language with the model that was made for it."""
     found = {tag: models[tag][tag] for tag in target.languages if tag in models and tag in models[tag]}
     english = [cells["en"] for cells in models.values() if "en" in cells]
     if english:
@@ -114,8 +113,10 @@ def _diagonal(models: Mapping[str, Scores], target: ReportTarget) -> Scores:
 
 
 def aligned_rows(tables: Iterable[AlignmentTable]) -> list[list[object]]:
-    """For a CSV file: one line per row of a target's matrices, evaluated language and metric, and its difference from no
-    alignment."""
+    """Write CSV lines: one per row of a target's matrices, evaluated language and metric.
+
+    The difference is from the recipe without alignment.
+    """
     found: list[list[object]] = [["recipe", "aligned_on", "evaluated_on", "metric", "score", "difference"]]
     for one in tables:
         base: Scores = next((row.scores for row in one.matrix if not row.on), {})
@@ -131,9 +132,10 @@ def aligned_rows(tables: Iterable[AlignmentTable]) -> list[list[object]]:
 def lines(
     one: AlignmentTable, published: Iterable[PublishedLine] = ()
 ) -> tuple[list[str], list[tuple[str, list[str], str]]]:
-    """Columns, and (name, cells, style) of each line of a published table; main metrics stand as a/b.
+    """Return columns, and (name, cells, style) of each line of a published table; main metrics stand as a/b.
 
-    `published`: a paper's own lines, which stand under ours.
+    Args:
+        published: lines of a paper, which follow ours.
     """
 
     def text(metrics: Mapping[str, float] | None) -> str:

@@ -18,7 +18,7 @@ Line = tuple[str, str, str, str, int, str, float, float, Interval | None]
 
 
 def tidy_frame(record: Record, store: Store) -> pandas.DataFrame:
-    """Every score, one line per recipe, target, language, metric and seed.
+    """Return every score, one line per recipe, target, language, metric and seed.
 
     Columns: recipe, target, language, metric, seed, split (of the language's rows), value (points), gain (points above the
     baseline with the same seed; NaN without one), interval ((low, high) of the recipe's mean gain on the target over its
@@ -46,7 +46,7 @@ def _lines(record: Record, store: Store) -> Iterator[Line]:
 
 
 def matrix_frame(report: Report) -> pandas.DataFrame:
-    """The transfer matrix: the baseline's scores, then each recipe's differences from it, in points; NaN = not finished."""
+    """Return the transfer matrix: the baseline's scores, then differences from it, in points; NaN = not finished."""
     import pandas
 
     rows = {}

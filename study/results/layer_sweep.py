@@ -1,4 +1,4 @@
-"""Retrieval by layer: which of the encoder's hidden states finds translations best, for every recipe of a study."""
+"""Retrieval scores by layer of the encoder, for every recipe of a study."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainables.catalogue import dataset
 
 
 def layers(trials: Sequence[Trial], store: Store) -> dict[str, LayerTable]:
-    """Target -> scores by layer of every swept trial, in percent, means over seeds."""
+    """Read scores by layer of every swept trial, by target, in percent, as means over seeds."""
     found: dict[str, LayerTable] = {}
     for trial in trials:
         for target, addresses in trial.sweeps.items():
@@ -48,7 +48,7 @@ def _row(trial: Trial, addresses: Sequence[str], store: Store) -> LayerRow:
 
 
 def layer_tables(found: Mapping[str, LayerTable]) -> Iterator[Table]:
-    """For a terminal: each recipe's score at the layer that is read and at its best layer, one table per target."""
+    """Make a terminal table per target: each recipe's score at the layer that is read and at its best layer."""
     for target in found.values():
         title = f"{target.title} by layer: at layer {target.reads}, which the matrix holds, and the best"
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
@@ -62,7 +62,7 @@ def layer_tables(found: Mapping[str, LayerTable]) -> Iterator[Table]:
 
 
 def layer_rows(found: Mapping[str, LayerTable]) -> list[list[object]]:
-    """For a CSV file: one line per recipe, target, language and layer."""
+    """Write CSV lines: one per recipe, target, language and layer."""
     rows: list[list[object]] = [["recipe", "address", "target", "language", "layer", "score"]]
     for name, target in found.items():
         for row in target.rows:

@@ -1,4 +1,4 @@
-"""Targets by epoch: the scores that were noted on the way of their training, for every recipe of a study."""
+"""Scores by epoch: evaluations during a target's training, for every recipe of a study."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _SeedPoint(NamedTuple):
 
 
 def by_epoch(trials: Sequence[Trial], store: Store) -> dict[str, EpochTable]:
-    """Target -> the points of every finished trial, where training was scored on the way.
+    """Read the points of every finished trial, by target, where training was scored on the way.
 
     A point that not every seed reached, since a phase ended early, is left out.
     """
@@ -65,7 +65,7 @@ def by_epoch(trials: Sequence[Trial], store: Store) -> dict[str, EpochTable]:
 
 
 def _curve(evaluation: str, store: Store) -> list[_SeedPoint] | None:
-    """The curve of the training that an evaluation's weights went through."""
+    """Find the curve of the training that an evaluation's weights went through; None without one."""
     address = store.info(evaluation)["parent"]
     while address and (store.small(address) / "stage.json").exists():
         info = store.info(address)
@@ -81,7 +81,7 @@ def _curve(evaluation: str, store: Store) -> list[_SeedPoint] | None:
 
 
 def _keys(d: Dataset, splits: Mapping[str, str], scores: Mapping[str, object]) -> dict[str, str]:
-    """Column -> the rows that it stands for; dev rows are the target's own, or those of its training set."""
+    """Map columns to the rows that they stand for; dev rows are the target's own, or those of its training set."""
     keys = {TRAIN: f"{d.train_on}/en/train"}
     dev = next((k for k in (f"{d.name}/en/validation", f"{d.train_on}/en/validation") if k in scores), "")
     reported = {language: f"{d.name}/{language}/{split}" for language, split in splits.items()}
@@ -106,7 +106,7 @@ def _summary(values: Sequence[float]) -> SeedScores:
 
 
 def notes(found: Mapping[str, EpochTable]) -> list[str]:
-    """What a reader of the tables must know; nothing where there are none."""
+    """Return notes on the tables; none where there are no tables."""
     if not found:
         return []
     return [
@@ -119,18 +119,18 @@ def notes(found: Mapping[str, EpochTable]) -> list[str]:
 
 
 def metric_title(metric: str) -> str:
-    """intent_accuracy -> intent accuracy; slot_f1_bio, the usual one, -> slot F1."""
+    """Write a metric for readers: intent_accuracy -> intent accuracy; slot_f1_bio, the usual one, -> slot F1."""
     return {"slot_f1_bio": "slot F1"}.get(metric, metric.replace("_", " "))
 
 
 def places(target: EpochTable) -> list[tuple[EpochRow, EpochPoint]]:
-    """(row, point) of a target, epoch by epoch as the paper prints it."""
+    """Order the points of a target by epoch, as the paper prints them."""
     reached = [(row, point) for row in target.rows for point in row.points]
     return sorted(reached, key=lambda place: place[1].epoch)
 
 
 def score_table(report: Report, name: str, *, spread: bool = True) -> Lines:
-    """Epoch x recipe in lines, train, dev and languages in columns; cells as in "78.5/59.0 ±0.8/1.2"."""
+    """Make a table with epoch x recipe in lines, train, dev and languages in columns; cells as in "78.5/59.0 ±0.8/1.2"."""
     target = report.epochs[name]
     lines = []
     published = report.published.epochs.get(name, ()) if report.published else ()
@@ -168,17 +168,17 @@ class Change:
 
     @property
     def points(self) -> float:
-        """The difference."""
+        """Difference in points."""
         return self.value - self.baseline
 
     @property
     def percent(self) -> float | None:
-        """The difference in percent of the baseline's score."""
+        """Difference in percent of the baseline's score."""
         return 100 * self.points / self.baseline if self.baseline else None
 
 
 def changes(target: EpochTable, baseline: str) -> list[Change]:
-    """For every epoch, recipe, column and metric what changed from the baseline, whose recipe has this address."""
+    """Compare every epoch, recipe, column and metric with the baseline, whose recipe has this address."""
     found = []
     reference = {point.epoch: point.scores for row, point in places(target) if row.address == baseline}
     for row, point in places(target):
@@ -198,7 +198,7 @@ def _changes(report: Report, name: str) -> list[Change]:
 
 
 def change_table(report: Report, name: str) -> Lines:
-    """Zero-shot means against the baseline's: in points, and in percent of the baseline's score."""
+    """Make a table of zero-shot means against the baseline's, in points, and in percent of the baseline's score."""
     target = report.epochs[name]
     titles = [metric_title(m) for m in target.metrics]
     columns = [text for title in titles for text in (f"{title}, points", f"{title}, % of the baseline's")]
@@ -211,7 +211,7 @@ def change_table(report: Report, name: str) -> Lines:
 
 
 def text_tables(report: Report, *, spread: bool = True) -> Iterator[Lines]:
-    """The tables of every target that has a curve; a table without lines is left out."""
+    """Make the tables of every target that has a curve; a table without lines is left out."""
     for name in report.epochs:
         for table in (score_table(report, name, spread=spread), change_table(report, name)):
             if table.lines:
@@ -219,7 +219,7 @@ def text_tables(report: Report, *, spread: bool = True) -> Iterator[Lines]:
 
 
 def epoch_rows(report: Report, name: str) -> list[list[object]]:
-    """For a CSV file: one line per epoch, recipe, column and metric."""
+    """Write CSV lines: one per epoch, recipe, column and metric."""
     head = ["epoch", "step", "recipe", "address", "column", "metric", "mean", "standard deviation", "seeds"]
     rows: list[list[object]] = [[*head, "points against the baseline", "percent of the baseline's"]]
     known = {(c.epoch, c.address, c.column, c.metric): c for c in _changes(report, name)}
@@ -235,7 +235,7 @@ def epoch_rows(report: Report, name: str) -> list[list[object]]:
 
 
 def points(found: Mapping[str, EpochTable], address: str) -> Iterator[tuple[str, float, int]]:
-    """(`curve/target/column/metric`, mean over seeds, epoch) of one recipe, for a tracker.
+    """Yield (`curve/target/column/metric`, mean over seeds, epoch) of one recipe, for a tracker.
 
     Where epochs are not whole numbers, the optimiser step stands for them.
     """

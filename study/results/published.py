@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Paper:
-    """What one paper published."""
+    """Tables of one paper."""
 
     name: str
     cite: str
@@ -71,11 +71,11 @@ class Paper:
     marks: tuple[Mark, ...]
 
     def mark(self, table: str, row: str, column: str) -> Mark | None:
-        """The mark of a cell, if it has one."""
+        """Find the mark of a cell, if it has one."""
         return next((m for m in self.marks if (m.table, m.row, m.column) == (table, row, column)), None)
 
     def find(self, recipe: Recipe) -> tuple[Table, Row] | None:
-        """The first row about what a recipe does: its intermediate tasks, with or without masked LM, or robust training."""
+        """Find the first row about what a recipe does: its intermediate tasks, with or without masked LM, or robust training."""
         tasks, ratio = frozenset(recipe.intermediate), recipe.mlm_ratio
         if ratio not in (0, "by_size") or recipe.align or recipe.train_languages:
             return None
@@ -87,29 +87,29 @@ class Paper:
 
     @property
     def by_task(self) -> list[Table]:
-        """The tables with a row for each set of intermediate tasks, or for robust training, and a column for each target."""
+        """Tables with a row for each set of intermediate tasks, or for robust training, and a column for each target."""
         about = [t for t in self.tables if not (t.target or t.aligned)]
         return [t for t in about if any(r.intermediate is not None or r.robust for r in t.rows)]
 
     def lines_of(self, target: str) -> list[Row]:
-        """The lines about models of one language, or aligned on it, scored on a target."""
+        """Return the lines about models of one language, or aligned on it, scored on a target."""
         return [row for table in self.tables if table.aligned == target for row in table.rows]
 
 
 def names() -> list[str]:
-    """The papers there are."""
+    """List the papers."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def read(name: str) -> Paper:
-    """A paper's tables; BadInput for an unknown name, DataError where its file breaks the rules above."""
+    """Read a paper's tables; BadInput for an unknown name, DataError where its file breaks the rules above."""
     if name not in names():
         raise unknown("published study", name, names())
     return parse(name, (FOLDER / f"{name}.toml").read_text())
 
 
 def parse(name: str, text: str) -> Paper:
-    """A paper's tables from the text of its file; DataError names the table, row and cell that is wrong."""
+    """Parse a paper's tables from the text of its file; DataError names the table, row and cell that is wrong."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -181,13 +181,13 @@ def _cell(where: str, text: str) -> Values:
 
 
 def mean(values: Values) -> float | None:
-    """The one number of a cell: of F1 and exact match their mean, as in XTREME; None where half of it is missing."""
+    """Return the one number of a cell: of F1 and exact match their mean, as in XTREME; None where half is missing."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def average(table: Table, row: Row) -> Values:
-    """The average that a row's columns give: number by number where the paper averages so, else of the cells' means."""
+    """Compute the average that a row's columns give: number by number where the paper averages so, else of the cells' means."""
     printed = row.cells.get(AVERAGE, (0.0,))
     cells = [row.cells.get(column, (None,)) for column in table.average_of]
     if len(printed) == 1:
@@ -197,7 +197,7 @@ def average(table: Table, row: Row) -> Values:
 
 
 def compare(report: Report, name: str) -> Comparison:
-    """The published counterpart of every row of a report that has one: same intermediate tasks, same masked LM.
+    """Find the published counterpart of every row of a report: same intermediate tasks, same masked LM.
 
     Raises:
         BadInput: no such paper, or it has nothing about what this study asked.
@@ -241,7 +241,7 @@ def _nothing_asked(paper: Paper) -> BadInput:
 
 
 def _counterpart(report: Report, own: ReportRow, paper: Paper) -> PublishedRow | None:
-    """What is published for a row: the cells of the report's targets, and their average."""
+    """Find what is published for a row: the cells of the report's targets, and their average."""
     found = paper.find(own.recipe)
     if found is None:
         return None
@@ -260,7 +260,7 @@ def _counterpart(report: Report, own: ReportRow, paper: Paper) -> PublishedRow |
 
 
 def _texts(row: Row) -> dict[str, str]:
-    """A row's cells as text."""
+    """Write a row's cells as text."""
     return {column: _text(values) for column, values in row.cells.items()}
 
 
@@ -269,7 +269,7 @@ def _text(values: Values) -> str:
 
 
 def at_epochs(report: Report, paper: Paper) -> dict[str, tuple[PublishedPoint, ...]]:
-    """Target -> what is published by epoch for our rows with the same tasks; shares meet those of a report's points."""
+    """Find published points of our rows with the same tasks, by target; shares meet those of a report's points."""
     found: dict[str, tuple[PublishedPoint, ...]] = {}
     for table in (t for t in paper.tables if t.target in report.epochs):
         points = tuple(point for own in report.matrix for point in _points(own, table, paper))
@@ -279,7 +279,7 @@ def at_epochs(report: Report, paper: Paper) -> dict[str, tuple[PublishedPoint, .
 
 
 def _points(own: ReportRow, table: Table, paper: Paper) -> Iterator[PublishedPoint]:
-    """The rows of a table by epoch that are about the recipe of one of our rows."""
+    """Find the rows of a table by epoch that are about the recipe of one of our rows."""
     tasks, last = frozenset(own.recipe.intermediate), max(row.epoch for row in table.rows)
     for row in table.rows:
         if row.intermediate != tasks or own.recipe.mlm_ratio:
@@ -306,7 +306,7 @@ def _mean_of(values: Sequence[float | None]) -> Values:
 def _caveats(
     report: Report, paper: Paper, shown: Sequence[str], epochs: Mapping[str, Sequence[PublishedPoint]]
 ) -> Iterator[str]:
-    """What keeps the two sides from meaning the same."""
+    """Say what keeps the two sides from meaning the same."""
     if report.pocket:
         yield "Pocket data are generated: the comparison is empty of meaning."
         return
@@ -336,7 +336,7 @@ def _caveats(
 
 
 def texts(report: Report, comparison: Comparison, row: ReportRow) -> list[str]:
-    """A row's published cells as text: scores for the baseline, differences for others, ! where garbled, - for none."""
+    """Write a row's published cells as text: scores for the baseline, differences for others, ! where garbled, - for none."""
     found = comparison.rows.get(row.address)
     absolute = report.is_baseline(row.address)
     shown = []
@@ -350,7 +350,7 @@ def texts(report: Report, comparison: Comparison, row: ReportRow) -> list[str]:
 
 
 def footnotes(comparison: Comparison) -> list[str]:
-    """What a reader of the comparison has to know, one line each."""
+    """Return notes on a comparison: source, caveats, garbled cells."""
     marks = [f"! {m.table}, {m.row}, {m.column}: printed {m.printed}; {m.why}." for m in comparison.marks]
     notes = () if comparison.name == "phang2020" else comparison.notes  # its own are about single cells
     return [f"Published: {comparison.cite}.", *comparison.caveats, *marks, *notes]

@@ -50,7 +50,7 @@ class LossCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportRow:
-    """One recipe.
+    """A row of the matrix: one recipe.
 
     Attributes:
         average, gain, interval: over all targets; None unless every target is finished (and the baseline's).
@@ -76,7 +76,7 @@ class ReportRow:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguagePairs:
-    """What is behind tags of pairs: their languages, and tag -> (that of sentence 1, that of sentence 2)."""
+    """Languages of a target of pairs, and tag -> (language of sentence 1, of sentence 2)."""
 
     languages: Mapping[str, Language]
     of: Mapping[str, tuple[str, str]]
@@ -98,7 +98,7 @@ class ReportTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedRecipe:
-    """Why a recipe has no scores."""
+    """A failed recipe, and why it failed."""
 
     name: str
     address: str
@@ -121,7 +121,7 @@ class BestRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a study found. The order of the fields is that of the JSON.
+    """Results of a study. The order of the fields is that of the JSON.
 
     Attributes:
         selection: what recipes are chosen by: "english_dev" or, as an oracle, "target_dev".
@@ -163,21 +163,21 @@ class Report:
 
     @property
     def baseline(self) -> ReportRow | None:
-        """The row that gains are measured against, if it has been recorded."""
+        """Row that gains are measured against, if it was recorded."""
         return next((row for row in self.matrix if row.recipe.is_baseline), None)
 
     @property
     def baseline_status(self) -> str:
-        """The baseline's status, or "missing"."""
+        """Status of the baseline, or "missing"."""
         return self.baseline.status if self.baseline else "missing"
 
     @property
     def num_unfinished(self) -> int:
-        """How many trials a resume would go on with."""
+        """Number of trials that a resume continues."""
         return sum(self.trials[status] for status in UNFINISHED)
 
     def is_baseline(self, address: str) -> bool:
-        """Whether an address is that of the baseline's recipe."""
+        """Return whether an address is that of the baseline."""
         return self.baseline is not None and self.baseline.address == address
 
     def with_runs(self, runs: Mapping[str, str]) -> Report:
@@ -185,7 +185,7 @@ class Report:
         return replace(self, matrix=tuple(replace(row, run_id=runs.get(row.address)) for row in self.matrix))
 
     def to_dict(self) -> dict[str, Any]:
-        """Make literals, as `report.json` holds them."""
+        """Return literals, as in `report.json`."""
         found: dict[str, Any] = {}
         for name in (f.name for f in fields(self)):
             if name == "matrix":

@@ -1,4 +1,4 @@
-"""What stands beside the matrix in a report: scores by layer, by epoch, by aligned language, and published ones."""
+"""Tables of a report beside its matrix: scores by layer, by epoch, by aligned language, and published ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LayerRow:
 
     @property
     def best(self) -> int:
-        """The layer with the highest mean; the first among equals."""
+        """Layer with the highest mean; the first among equals."""
         return max(range(len(self.mean)), key=self.mean.__getitem__)
 
 
@@ -88,7 +88,7 @@ class AlignedRow:
 
     @property
     def aligned_on(self) -> str:
-        """Name the languages: "de", "de+es", "all", or "nothing"."""
+        """Languages as text: "de", "de+es", "all", or "nothing"."""
         return "+".join(self.on) or "nothing"
 
 
@@ -103,7 +103,7 @@ class AlignedLine:
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentTable:
-    """What alignment did to one target, beside one set of intermediate tasks (`base`).
+    """Alignment results of one target, beside one set of intermediate tasks (`base`).
 
     Attributes:
         matrix: aligned on (rows) by evaluated on.
@@ -169,7 +169,7 @@ PublishedLine = tuple[str, Mapping[str, str]]  # name, cells as text by language
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What a paper published about the rows of a report.
+    """Scores of a paper for the rows of a report.
 
     Attributes:
         rows: address of our row -> the published one.

@@ -1,5 +1,6 @@
-"""Which recipes may be chosen and which is the best: the one rule of report, gc, submission, search and MLflow.
+"""Selection rule: which recipes may be chosen, and which is the best.
 
+Report, gc, submission, search and MLflow all use it.
 Choosing looks at English dev scores (`english_dev`), or as an oracle at the scores that are reported (`target_dev`).
 """
 
@@ -25,7 +26,7 @@ TargetScores = Mapping[str, float | None]  # target -> what choosing looks at; N
 
 
 class Choosable(Protocol):
-    """What the rule asks of a row; `selection` is the number that choosing compares, None where there is none."""
+    """A row that the rule can judge; `selection` is the number that is compared, None without one."""
 
     @property
     def recipe(self) -> Recipe: ...
@@ -39,19 +40,19 @@ class Choosable(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial and the number that choosing compares."""
+    """A trial and the number that is compared."""
 
     trial: Trial
     selection: float | None
 
     @property
     def recipe(self) -> Recipe:
-        """The trial's recipe."""
+        """Recipe of the trial."""
         return self.trial.recipe
 
     @property
     def status(self) -> Status:
-        """The trial's status."""
+        """Status of the trial."""
         return self.trial.status
 
 
@@ -59,24 +60,24 @@ Row = TypeVar("Row", bound=Choosable)
 
 
 def is_zero_shot(recipe: Recipe) -> bool:
-    """Whether a recipe saw labels in English alone; the others are there to compare with, never to be chosen."""
+    """Return whether a recipe saw labels in English alone; others are for comparison and never chosen."""
     return not recipe.train_languages
 
 
 def may_be_chosen(row: Choosable) -> bool:
-    """Whether a row may be the best: complete, zero-shot, and with a number to choose by."""
+    """Return whether a row may be the best: complete, zero-shot, and with a number to compare."""
     return row.status == "complete" and row.selection is not None and is_zero_shot(row.recipe)
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
-    """The rows that may be chosen, best first; among equals the baseline, then the earlier."""
+    """Rank the rows that may be chosen, best first; among equals the baseline, then the earlier."""
     return sorted(
         filter(may_be_chosen, rows), key=lambda row: (row.selection or 0.0, row.recipe.is_baseline), reverse=True
     )
 
 
 def best_of(rows: Iterable[Row]) -> Row | None:
-    """The best row; None where none may be chosen."""
+    """Return the best row; None if none may be chosen."""
     return next(iter(ranked(rows)), None)
 
 
@@ -84,23 +85,23 @@ def best_of(rows: Iterable[Row]) -> Row | None:
 
 
 def choosing_score(result: EvaluationResult, d: Dataset, selection: str) -> float | None:
-    """What choosing looks at in the scores of one target; None where it has no English dev rows."""
+    """Return the score of one target that is compared; None if it has no English dev rows."""
     return result.selection if selection == ENGLISH_DEV else result.mean(d)
 
 
 def target_score(target: str, addresses: Sequence[str], store: Store, selection: str) -> float | None:
-    """The same from the evaluations of a target, one per seed."""
+    """Read the score that is compared from the evaluations of a target, one per seed."""
     return choosing_score(mean_over_seeds([store.metrics(a) for a in addresses]), dataset(target), selection)
 
 
 def scores_of(evaluations: Mapping[str, Sequence[str]], store: Store, selection: str) -> list[float]:
-    """The choosing scores of all targets that have one, in percent; `evaluations`: target -> address per seed."""
+    """Read these scores of all targets that have one, in percent; `evaluations`: target -> address per seed."""
     found = (target_score(target, addresses, store, selection) for target, addresses in evaluations.items())
     return [score for score in found if score is not None]
 
 
 def advantage(own: TargetScores, base: TargetScores, targets: Sequence[str]) -> float | None:
-    """The mean difference of choosing scores from the baseline's; None unless both have finished every target."""
+    """Average the differences from the baseline's scores; None unless both finished every target."""
     if not all(target in own and target in base for target in targets):
         return None
     pairs = ((own[target], base[target]) for target in targets)
@@ -109,7 +110,7 @@ def advantage(own: TargetScores, base: TargetScores, targets: Sequence[str]) -> 
 
 
 def candidate(trial: Trial, store: Store, selection: str) -> Candidate:
-    """A trial with the mean of its choosing scores, which is what a search is told before there is a baseline."""
+    """Score a trial by itself, for a search, which has no baseline yet; None unless it is complete."""
     scores = scores_of(trial.evaluations, store, selection) if trial.status == "complete" else []
     return Candidate(trial, float(np.mean(scores)) if scores else None)
 
@@ -117,10 +118,10 @@ def candidate(trial: Trial, store: Store, selection: str) -> Candidate:
 def candidates(
     trials: Sequence[Trial], spec: ResolvedSpec, store: Store, has: Callable[[str], bool]
 ) -> list[Candidate]:
-    """The trials of a study with the numbers that its report compares.
+    """Score the trials of a study as its report compares them.
 
-    While the baseline lacks scores the report compares nothing; then trials stand here by their scores alone, so that
-    none is lost that may turn out to be the best.
+    While the baseline lacks scores the report compares nothing. Trials then stand by their scores alone, so that gc
+    frees none that may turn out to be the best.
 
     Args:
         trials: in the order of the tables.
@@ -141,6 +142,6 @@ def candidates(
 
 
 def is_scored(trial: Trial, target: str, has: Callable[[str], bool]) -> bool:
-    """Whether every seed of a trial has its evaluation of a target."""
+    """Return whether every seed of a trial has its evaluation of a target."""
     addresses = trial.evaluations.get(target, [])
     return bool(addresses) and all(has(address) for address in addresses)

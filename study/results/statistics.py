@@ -20,7 +20,7 @@ Tables = Mapping[str, Mapping[str, np.ndarray]]  # language -> column -> one val
 
 
 def read_scores(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """An evaluation's per-example columns, by language."""
+    """Read an evaluation's per-example columns, by language."""
     table = pq.read_table(path)
     languages = table["language"].combine_chunks().dictionary_encode()
     codes = np.asarray(languages.indices)
@@ -68,13 +68,13 @@ def gain_resamples(row: np.ndarray, baseline: np.ndarray) -> np.ndarray:
 
 
 def interval(resamples: np.ndarray) -> tuple[float, float]:
-    """The central 95 % of the resamples."""
+    """Return the central 95 % of the resamples."""
     tail = (1 - LEVEL) / 2
     return float(np.quantile(resamples, tail)), float(np.quantile(resamples, 1 - tail))
 
 
 def paired(values: Sequence[float], baseline: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
-    """The mean difference of numbers that each seed has one of, and its interval over seeds; None of one seed."""
+    """Compute the mean difference of one number per seed, and its interval over seeds; None of one seed."""
     one, other = (np.repeat(np.asarray(side)[:, None], RESAMPLES, axis=1) for side in (values, baseline))
     found = None if len(values) < 2 else interval(gain_resamples(one, other))
     return float(np.mean(values) - np.mean(baseline)), found

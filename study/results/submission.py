@@ -1,4 +1,4 @@
-"""Writes a study's predictions in XTREME's submission layout: per target those of its best recipe, first seed."""
+"""Write predictions in XTREME's submission layout: per target those of its best recipe, first seed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Rows = Sequence[tuple[str, str]]  # (id, prediction) of one language
 
 @dataclass(frozen=True)
 class Choice:
-    """The recipe whose predictions of a target are written, and by what it was chosen."""
+    """Recipe whose predictions of a target are written, and by what it was chosen."""
 
     target: str
     task: Task
@@ -59,13 +59,13 @@ class Choice:
 
     @property
     def address(self) -> str:
-        """The evaluation of the first seed."""
+        """Evaluation of the first seed."""
         return self.trial.evaluations[self.target][0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmittedTarget:
-    """What was written of one target: its folder, recipe and evaluation, and the split of every language."""
+    """Written predictions of one target: folder, recipe, evaluation, and the split of every language."""
 
     folder: str
     recipe: str
@@ -79,7 +79,7 @@ class SubmittedTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """What `submission.json` holds; `left_out` says why for every target that was not written."""
+    """Content of `submission.json`; `left_out`: target that was not written -> why."""
 
     study: str
     source: str
@@ -95,7 +95,7 @@ class Submission:
     made_by: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Make literals for JSON."""
+        """Return literals for JSON."""
         return {field.name: literals(getattr(self, field.name)) for field in fields(self)}
 
 
@@ -157,7 +157,7 @@ def _entry(choice: Choice, splits: Mapping[str, str], left_out: Sequence[str]) -
 
 
 def _version(targets: Collection[SubmittedTarget]) -> Version:
-    """The version that has most of what is written; XTREME where both have as much."""
+    """Return the version that has most of what is written; XTREME where both have as much."""
 
     def known(version: Version) -> int:
         return sum(len(t.splits.keys() & set(TASKS[t.folder].languages.get(version, ()))) for t in targets)
@@ -169,7 +169,7 @@ def _version(targets: Collection[SubmittedTarget]) -> Version:
 
 
 def choose(record: Record, store: Store) -> tuple[list[Choice], dict[str, str]]:
-    """For each target the recipe with the best English dev score among those that may be chosen; and why not.
+    """Choose for each target the recipe with the best English dev score, among those that may be chosen.
 
     A target without English dev scores takes the study's best recipe. Returns the choices in the study's order, and
     target -> why it is left out.
@@ -200,7 +200,7 @@ def choose(record: Record, store: Store) -> tuple[list[Choice], dict[str, str]]:
 
 
 def _best_on(target: str, trials: Sequence[Trial], store: Store) -> Candidate | None:
-    """The best trial by the English dev scores of one target; None where it has none."""
+    """Return the best trial by the English dev scores of one target; None if it has none."""
     scored = ((t, target_score(target, t.evaluations[target], store, ENGLISH_DEV)) for t in trials)
     return best_of(Candidate(trial, score) for trial, score in scored)
 
@@ -213,7 +213,7 @@ def _reasons(left_out: Mapping[str, str]) -> str:
 
 
 def _predictions(path: Path) -> dict[str, list[tuple[str, str]]]:
-    """language -> (id, prediction) in the order of the examples."""
+    """Read (id, prediction) of every example by language, in the order of the examples."""
     import pyarrow.parquet as pq
 
     if not path.exists():
@@ -243,7 +243,7 @@ def _source(spec: str) -> Source:
 
 
 def _gold(task: Task, d: Dataset, language: str, split: str, source: Source, scale: float, rows: Rows) -> str:
-    """The label file of the rows that were scored; BadInput when the source has others by now."""
+    """Write the label file of the rows that were scored; BadInput if the source has other rows now."""
     from trainables.training.data import Data
     from trainables.training.distributed import ProcessGroup
 
@@ -272,7 +272,7 @@ def _gold(task: Task, d: Dataset, language: str, split: str, source: Source, sca
 
 
 def print_submission(found: Submission, console: Console) -> None:
-    """What was written and what was not, for a terminal of 80 columns or more."""
+    """Print what was written and what was not, for a terminal of 80 columns or more."""
     title = f"{'Pocket data: ' if found.source == 'pocket' else ''}{found.study}, seed 0 of {found.seeds}"
     table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("task", no_wrap=True)

@@ -56,7 +56,7 @@ class Scored:
     resamples: np.ndarray  # [seeds, RESAMPLES]
 
     def has_seeds_of(self, other: Scored) -> bool:
-        """Whether both can be paired seed by seed."""
+        """Return whether both can be paired seed by seed."""
         return self.resamples.shape == other.resamples.shape
 
 
@@ -108,7 +108,7 @@ def build(record: Record, store: Store) -> Report:
 
 
 def code_version() -> str:
-    """The installed version of the project."""
+    """Return the installed version of the project."""
     try:
         return version("stepstone")
     except PackageNotFoundError:
@@ -116,7 +116,7 @@ def code_version() -> str:
 
 
 def _scored(trial: Trial, spec: ResolvedSpec, store: Store) -> dict[str, Scored]:
-    """The finished targets of a trial."""
+    """Read the finished targets of a trial."""
     return {name: _read(name, trial, spec, store) for name in spec.targets if is_scored(trial, name, store.has)}
 
 
@@ -128,7 +128,7 @@ def _read(target: str, trial: Trial, spec: ResolvedSpec, store: Store) -> Scored
 
 
 def _resampled(d: Dataset, address: str, store: Store) -> np.ndarray:
-    """The resampled means of one evaluation, kept beside the store: a large one takes seconds and never changes."""
+    """Return the resampled means of one evaluation, cached in the home: a large one takes seconds and never changes."""
     path = store.home / "resampled" / f"{address}.npy"
     if not path.exists():
         found = resampled_mean(d, read_scores(store.folder(address) / "scores.parquet"))
@@ -179,7 +179,7 @@ def _failure(trial: Trial) -> FailedRecipe:
 
 
 def _best(rows: Sequence[ReportRow], spec: ResolvedSpec, path: Path) -> BestRecipe | None:
-    """The row that is chosen, as a recipe to copy whose file will be at `path`."""
+    """Make the recipe to copy from the best row; its file will be at `path`."""
     row = best_of(rows)
     if row is None:
         return None
@@ -195,7 +195,7 @@ def _best(rows: Sequence[ReportRow], spec: ResolvedSpec, path: Path) -> BestReci
 
 
 def curves(trial: Trial, store: Store) -> dict[str, LossCurve]:
-    """Stage label -> thinned training loss and every dev score, of the first seed."""
+    """Read thinned training loss and every dev score of the first seed, by stage."""
     found: dict[str, LossCurve] = {}
     addresses = [a[0] for a in trial.evaluations.values() if a and store.has(a[0])]
     while addresses:
@@ -224,7 +224,7 @@ def _thin(losses: Sequence[float], dev: Sequence[tuple[int, float]]) -> LossCurv
 
 
 def _target(name: str, results: Iterable[tuple[str, Scored]]) -> ReportTarget:
-    """A column; its splits are those of the first trial that has the target."""
+    """Make a column; its splits are those of the first trial that has the target."""
     d = dataset(name)
     splits = next((own.result.splits for target, own in results if target == name), {})
     return ReportTarget(
@@ -246,5 +246,5 @@ def _pairs(tags: Iterable[str]) -> LanguagePairs:
 
 
 def _languages(tags: Iterable[str]) -> list[str]:
-    """Each tag once, English first."""
+    """Order tags, each once, English first."""
     return sorted(set(tags), key=lambda tag: (tag != "en", tag))

@@ -1,4 +1,4 @@
-"""What a report says in sentences: its headline, and the notes that limit the answer."""
+"""Headline and notes of a report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHANCE_POINTS = 2.0  # so near to 1 / labels an accuracy is one of chance
 
 
 def headline(report: Report) -> str:
-    """Answer in a sentence, with interval and number of seeds."""
+    """Write the answer in a sentence, with interval and number of seeds."""
     best = report.best
     if best is None:
         return _no_answer(report)
@@ -51,7 +51,7 @@ def _no_answer(report: Report) -> str:
 
 
 def _hindsight(report: Report, best: BestRecipe) -> str:
-    """A second sentence where another row has the higher average, which choosing was not allowed to see."""
+    """Write a second sentence where another row has the higher average, which choosing was not allowed to see."""
     gains = [
         (row.gain, row.name)
         for row in report.matrix
@@ -64,7 +64,7 @@ def _hindsight(report: Report, best: BestRecipe) -> str:
 
 
 def notes(spec: ResolvedSpec, rows: Sequence[ReportRow], standins: Sequence[str] | None) -> Iterator[str]:
-    """Say what limits the answer; `standins` is None where no launch has recorded them."""
+    """Write notes on what limits the answer; `standins` is None if no launch recorded them."""
     yield from _about_source(spec, standins)
     yield from _about_benchmark(spec, rows)
     if spec.scale < 1:
@@ -92,7 +92,7 @@ def _about_source(spec: ResolvedSpec, standins: Sequence[str] | None) -> Iterato
 
 
 def _about_benchmark(spec: ResolvedSpec, rows: Sequence[ReportRow]) -> Iterator[str]:
-    """A note where the average over the targets is XTREME's or XTREME-R's, and what it lacks to be the published one."""
+    """Write a note where the average over the targets is XTREME's or XTREME-R's, and what it lacks to be the published one."""
     benchmark = benchmark_of(spec.targets)
     if benchmark is None:
         return
@@ -124,7 +124,7 @@ def _about_choosing(spec: ResolvedSpec, rows: Sequence[ReportRow]) -> Iterator[s
 
 
 def _at_chance(rows: Sequence[ReportRow]) -> Iterator[str]:
-    """Rows that learned nothing: English accuracy on a trained target as if the labels were drawn."""
+    """Name rows that learned nothing: English accuracy on a trained target as if the labels were drawn."""
     for row in rows:
         for name, own in row.targets.items():
             d = dataset(name)

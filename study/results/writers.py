@@ -1,4 +1,4 @@
-"""The report as files and text: JSON, Markdown, CSV, SVG, HTML, and tables for a terminal."""
+"""Report as files and text: JSON, Markdown, CSV, SVG, HTML, and tables for a terminal."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ CONTINUED = " (continued)"
 
 
 def write_report(record: Record, store: Store) -> Report:
-    """Builds the report and writes its files into the study's folder."""
+    """Build the report and write its files into the study's folder."""
     report = build(record, store)
     write_files(report, record.folder / "report")
     return report
 
 
 def write_files(report: Report, out: Path) -> None:
-    """Writes report.json, report.md, matrix.csv, best.toml, matrix.svg and index.html; where they apply also layers.csv,
-    pairs-TARGET.csv, aligned-TARGET.csv and curve-TARGET.csv."""
+    """Write report.json, report.md, matrix.csv, best.toml, matrix.svg and index.html.
+
+    Where they apply also layers.csv, pairs-TARGET.csv, aligned-TARGET.csv and curve-TARGET.csv.
+    """
     from dashboards.matrix import to_svg
     from dashboards.page import render
 
@@ -57,7 +59,7 @@ def write_files(report: Report, out: Path) -> None:
 
 
 def _sheets(report: Report) -> dict[str, list[list[object]]]:
-    """File name -> rows of every CSV file that applies."""
+    """Make the rows of every CSV file that applies, by its name."""
     aligned: dict[str, list[AlignmentTable]] = {}
     for one in report.alignment:
         aligned.setdefault(one.target, []).append(one)
@@ -68,7 +70,7 @@ def _sheets(report: Report) -> dict[str, list[list[object]]]:
 
 
 def cells(report: Report, row: ReportRow) -> list[str]:
-    """A row of the matrix as text: absolute scores for the baseline, differences with a mark for the others."""
+    """Write a row of the matrix as text: absolute scores for the baseline, differences with a mark for the others."""
     absolute = report.is_baseline(row.address)
     own = [row.targets.get(target.name) for target in report.targets]
     found = [_cell(c.mean, c.gain, c.interval, absolute) if c else "-" for c in own]
@@ -86,7 +88,7 @@ def _cell(score: float | None, gain: float | None, bounds: Interval | None, abso
 def tables(
     title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str], str]], width: int
 ) -> Iterator[Table]:
-    """Rows of (name, cells, style) as a table that is never wider than `width`: more columns go to further tables."""
+    """Make tables of (name, cells, style) that are never wider than `width`; more columns go to further tables."""
     places = range(len(columns))
     needed = [2 + max(len(columns[i]), *(len(cells[i]) for _, cells, _ in rows)) for i in places] if rows else []
     while places:
@@ -102,7 +104,7 @@ def tables(
 
 
 def print_report(report: Report, console: Console) -> None:
-    """The answer, the matrix and the best recipe, for a person at a terminal of 80 columns or more."""
+    """Print the answer, the matrix and the best recipe, for a terminal of 80 columns or more."""
     console.print()
     failed = list(failure_lines(report))
     # Where nothing can be compared, why comes first, and no table of dashes before it.
@@ -150,7 +152,7 @@ def _bounds(row: ReportRow) -> str:
 
 
 def failure_lines(report: Report) -> Iterator[str]:
-    """One line per reason, with the recipe that failed for it first and how many others did."""
+    """Write one line per reason, with the recipe that failed for it first and how many others did."""
     alike: dict[str, list[str]] = {}
     for failure in report.failures:
         alike.setdefault(failure.reason, []).append(failure.name)
@@ -164,19 +166,19 @@ def _aligned_title(one: AlignmentTable) -> str:
 
 
 def _published(report: Report, one: AlignmentTable) -> tuple[PublishedLine, ...]:
-    """The published lines about a target that was aligned, if they are to be compared."""
+    """Return the published lines about a target that was aligned, if they are to be compared."""
     return report.published.aligned.get(one.target, ()) if report.published else ()
 
 
 def comparison_lines(report: Report, comparison: Comparison) -> Iterator[list[str]]:
-    """The lines of the comparison: each row of the matrix, and under it what was published for it."""
+    """Yield the lines of a comparison: each row of the matrix, and under it what was published for it."""
     for row in report.matrix:
         yield [row.name, *cells(report, row)]
         yield ["  published", *texts(report, comparison, row)]
 
 
 def print_comparison(report: Report, comparison: Comparison, console: Console) -> None:
-    """Ours and published, line by line, and what a reader must know to compare them.
+    """Print our and published scores line by line, and notes on how they compare.
 
     What is published by epoch stands in the tables by epoch.
     """
@@ -194,7 +196,7 @@ def print_comparison(report: Report, comparison: Comparison, console: Console) -
 
 
 def language_tables(report: Report, target: ReportTarget, wanted: Sequence[str] | None, width: int) -> Iterator[Table]:
-    """Recipes x languages of one target, in as many tables as the width needs; a pair of main metrics stands as a/b."""
+    """Make tables of recipes x languages of one target, as many as the width needs; two main metrics stand as a/b."""
     languages = [tag for tag in target.languages if wanted is None or tag in wanted]
     lines = []
     for row in report.matrix:
@@ -210,13 +212,13 @@ def _score(metrics: Mapping[str, float], target: ReportTarget) -> str:
 
 
 def plain(value: str) -> str:
-    """Text of one line for Markdown: no HTML, no links, pictures or code in it."""
+    """Escape text to one line of Markdown without HTML, links, pictures or code."""
     escaped = escape_control_characters(value).replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
     return " ".join(escaped.replace("[", "\\[").replace("`", "\\`").split())
 
 
 def markdown(report: Report) -> str:
-    """The report as Markdown."""
+    """Write the report as Markdown."""
     titles = ["recipe", *(target.title for target in report.targets), "average", "95 %"]
     lines = [f"# {'Pocket data: ' if report.pocket else ''}{report.study}", "", plain(report.headline), ""]
     lines += [plain(f"{report.question} Source {report.source}, encoder {report.encoder}."), ""]
@@ -246,7 +248,7 @@ def markdown(report: Report) -> str:
 
 
 def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]], ruler: str) -> list[str]:
-    """A table whose columns but the first are ruled alike."""
+    """Write a table whose columns but the first are ruled alike."""
 
     def line(values: Sequence[str]) -> str:
         return "| " + " | ".join(plain(v).replace("|", "\\|") for v in values) + " |"
@@ -269,7 +271,7 @@ class ScoreLine:
 
 
 def score_lines(report: Report) -> Iterator[ScoreLine]:
-    """One line per recipe, target, language and metric."""
+    """Yield one line per recipe, target, language and metric."""
     base = report.baseline.targets if report.baseline else {}
     for row in report.matrix:
         for target, cell in row.targets.items():
@@ -282,12 +284,12 @@ def score_lines(report: Report) -> Iterator[ScoreLine]:
 
 
 def csv_rows(report: Report) -> list[list[object]]:
-    """For matrix.csv: the score lines below their names."""
+    """Write CSV lines: the score lines below their names."""
     return [[field.name for field in fields(ScoreLine)], *(list(astuple(line)) for line in score_lines(report))]
 
 
 def pair_rows(report: Report, target: ReportTarget) -> list[list[object]]:
-    """One line per recipe, pair of languages and metric of a target of pairs, with the two languages apart."""
+    """Write CSV lines: one per recipe, pair of languages and metric of a target of pairs, with the two languages apart."""
     pairs = target.pairs.of if target.pairs else {}
     rows: list[list[object]] = [["recipe", "first", "second", "metric", "score", "difference"]]
     for line in score_lines(report):

@@ -219,7 +219,7 @@ class Writer:
 
 
 def gains_of(row: ReportRow) -> dict[str, float]:
-    """`target/gain`, `gain`, and `selection`, what the row is chosen by, as far as the report has them."""
+    """Return `target/gain`, `gain`, and `selection`, what the row is chosen by, as far as the report has them."""
     found = {f"{target}/gain": cell.gain for target, cell in row.targets.items()}
     found |= {"gain": row.gain, "selection": row.selection}
     return {key: value for key, value in found.items() if value is not None}
