@@ -12,16 +12,21 @@ import random
 import string
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from search_spaces.space import Domain, FixedSuggest, Log, Space, SpaceContext
 from study.store.store import Store
 from trainables.catalogue import DATASETS, TITLES, Dataset
-from trainables.examples import Bitext, Pair
+from trainables.encoding.encoded import Encoded
+from trainables.examples import Bitext, Example, Pair
 from trainables.recipe import Recipe, title
 from trainables.sources import Source, open_source
 
 PROPOSALS = 300
+MAX_LENGTH = 64
 STAGE = "ab" + "0" * 62  # an id, like a SHA-256
 
 CONTEXT = SpaceContext(
@@ -192,3 +197,61 @@ def check_store(make: Callable[[], Store]) -> None:
     again = make()
     if again.fetch(STAGE):  # a second copy, as at a URL, may replace the damaged one
         assert (again.folder(STAGE) / "model.txt").read_text() == "whole", "a damaged stage is not used"
+
+
+def check_format(d: Dataset, examples: Sequence[Example], labels: Sequence[str], encoder: Path) -> None:
+    """Check the format of a dataset on a few examples: rows, batches, loss, outputs, scores.
+
+    labels: what the head predicts, as `Source.labels` gives them.
+    encoder: folder of a small checkpoint.
+    """
+    from trainables.formats import encode, format_of
+    from trainables.modeling.model import load_tokenizer
+
+    form, tokenizer = d.format, load_tokenizer(encoder)
+    assert format_of(form.kind) is form, f"{form.kind}: the registered format is another object"
+    encoded = encode(d.kind, examples, tokenizer, max_length=MAX_LENGTH, max_query=MAX_LENGTH // 4, labels=labels)
+    assert encoded.kind == d.kind, f"rows of {d.kind!r} say that they are of {encoded.kind!r}"
+    assert encoded.num_examples == len(examples) and len(encoded.example) == encoded.num_items
+    assert (np.diff(encoded.example) >= 0).all(), f"{d.kind}: rows are not in the order of the examples"
+    assert (np.diff(encoded.starts) <= MAX_LENGTH).all(), f"{d.kind}: a row is longer than allowed"
+    if form.has_head:
+        outputs = _check_head(d, encoded, labels, encoder, tokenizer.pad_token_id)
+        _check_scores(d, examples, encoded, outputs, labels)
+
+
+def _check_head(d: Dataset, encoded: Encoded, labels: Sequence[str], encoder: Path, pad_id: int) -> np.ndarray:
+    """Check that the loss of a batch is the sum of its parts'; return the outputs for all rows."""
+    import torch
+
+    from trainables.evaluation.predict import predict
+    from trainables.modeling.model import Head, Net, load_lm
+    from trainables.training.batch import collate
+    from trainables.training.distributed import ProcessGroup
+    from trainables.training.loop import Device
+
+    device = torch.device("cpu")
+    net = Net(load_lm(encoder), {d.name: Head(d.kind, tuple(labels))}, seed=0)
+    net.eval()
+    batch = collate(encoded, np.arange(encoded.num_items), pad_id)
+    parts = (batch, batch.share(0, 2), batch.share(1, 2))
+    whole, one, other = (net.loss(d.name, part.tensors(device), part.rows_per_item) for part in parts)
+    assert whole.ndim == 0 and torch.isfinite(whole), f"{d.kind}: the loss must be a finite number, not {whole}"
+    torch.testing.assert_close(one + other, whole, msg=f"{d.kind}: the loss must be summed, not averaged")
+    return predict(net, d.name, encoded, pad_id, Device(device, ProcessGroup()))
+
+
+def _check_scores(
+    d: Dataset, examples: Sequence[Example], encoded: Encoded, outputs: np.ndarray, labels: Sequence[str]
+) -> None:
+    """Check that scores have their columns, and that metrics follow from these for any weighting."""
+    from trainables.evaluation.scoring import aggregate, columns, score
+
+    found = score(d, "en", examples, encoded, outputs, labels)
+    assert set(found.table) == {"id", *columns(d)} and tuple(found.metrics) == d.metrics
+    assert [id for id, _ in found.predictions] == [example.id for example in examples]
+    assert all(-100 <= value <= 100 for value in found.metrics.values()), (
+        f"{d.kind}: {found.metrics} are no percentages"
+    )
+    twice = aggregate(d, found.table, np.full((1, len(examples)), 2.0))
+    assert all(np.allclose(twice[name], value) for name, value in found.metrics.items())

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from tests.tiny import tiny_tokenizer
+from tools import structure
+from trainables import formats
+from trainables.catalogue import DATASETS
 from trainables.encoding.encoded import NOT_SCORED, Encoded
 from trainables.encoding.special_tokens import Layout
 from trainables.encoding.windowing import best_window, longest_first, window_starts
@@ -317,3 +320,9 @@ def test_short_examples_encode_fast() -> None:
     encoded = encode("labelled", examples, TOKENIZER, max_length=64)
     assert encoded.num_items == 10_000
     assert time.perf_counter() - began < 6  # 100,000 in under a minute
+
+
+def test_only_formats_know_kinds() -> None:
+    built_in = {f.kind for f in formats._BUILT_IN}
+    assert built_in == set(structure.KINDS) and {d.kind for d in DATASETS.values() if not d.own_format} == built_in
+    assert structure.counts()["comparisons of kinds outside formats"] == 0

@@ -119,7 +119,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "datasets.md"
 
 def test_the_example_of_the_page_is_a_dataset_that_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = PAGE.read_text(encoding="utf-8")
-    (code,), (recorded,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "json"))
+    (code, _), (recorded,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "json"))
     made: dict[str, Any] = {}
     exec(code, made)
     (d,) = (value for value in made.values() if isinstance(value, Dataset))
