@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One example of a dataset: its id, and below what its format reads. An own format may bring an own class."""
+    """One example of a dataset; each format reads a class of its own, which extends this one."""
 
     id: str
 

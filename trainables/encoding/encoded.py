@@ -1,4 +1,4 @@
-"""A split as flat arrays of token ids, and the file that it is cached in."""
+"""A split as flat arrays of token ids, which are cached as files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NOT_SCORED = -100  # the label that torch's cross-entropy ignores
 
 @dataclass(frozen=True)
 class Encoded:
-    """All rows of a split, one after another, special tokens included. An *item* is what a batch is made of.
+    """All rows of a split, one after another, special tokens included. Batches consist of *items*.
 
-    kind: of the format that made the rows. `labels` and `extra` are that format's own.
+    kind: that of the format that made the rows, which defines `labels` and `extra`.
     tokens: int32 [T]; row r is tokens[starts[r]:starts[r + 1]], with starts int64 [R + 1].
     labels: by item, or by token [T] with -100 = not scored; empty where the format has none.
     rows_per_item: rows i*c .. i*c + c - 1 belong to item i; only choices have more than one.
@@ -41,7 +41,7 @@ class Encoded:
         return (len(self.starts) - 1) // self.rows_per_item
 
     def save(self, path: Path) -> None:
-        """Writes one .npz file at exactly this path; nothing in it is a pickle."""
+        """Write one .npz file at exactly this path, without pickles."""
         arrays = {"tokens": self.tokens, "starts": self.starts, "labels": self.labels, "example": self.example}
         arrays |= {f"extra.{name}": values for name, values in self.extra.items()}
         arrays |= {} if self.second is None else {"second": self.second}

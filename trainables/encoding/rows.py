@@ -1,4 +1,4 @@
-"""What formats make rows with: pieces of texts, the frame around them, and arrays that grow row by row.
+"""Tools for formats: pieces of texts, special tokens around them, arrays that grow row by row.
 
 The tokenizer only turns text into pieces; specials, cuts and windows are set here and in the formats, so that every fast
 tokenizer frames, cuts and counts the same way. The second text of a pair is segment 1 where the tokenizer has segments.
@@ -28,7 +28,7 @@ BLOCK = 4096  # examples tokenised at once: large enough for the tokenizer's thr
 
 @dataclass(frozen=True, kw_only=True)
 class Framing:
-    """How examples become rows of at most `max_length` tokens, specials included.
+    """Options of encoding: rows have at most `max_length` tokens, specials included.
 
     Attributes:
         doc_stride: tokens between the starts of two windows over a context (as in BERT, not their overlap).
@@ -46,11 +46,11 @@ class Framing:
 
     @cached_property
     def layout(self) -> Layout:
-        """The special tokens around one text, and between two."""
+        """The tokenizer's special tokens around one text, and between two."""
         return Layout.of(self.tokenizer)
 
     def check_length(self, kind: str, specials: int, reserved: int = 1) -> None:
-        """Raise BadInput where specials, `reserved` tokens of the first text and one more do not fit in a row."""
+        """Raise BadInput if specials, `reserved` tokens of the first text and one more do not fit in a row."""
         if self.max_length < specials + reserved + 1 or self.doc_stride < 1 or self.max_query < 1:
             raise BadInput(
                 f"max_length {self.max_length} is too short for {kind}: {specials} special tokens, {reserved} reserved for "
@@ -60,19 +60,19 @@ class Framing:
 
 
 class Rows:
-    """Grows the flat arrays row by row; machine integers, since a corpus as Python lists would not fit in memory."""
+    """Flat arrays that grow row by row; machine integers, since a corpus as Python lists would not fit in memory."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.tokens, self.starts, self.example, self.second = array("i"), array("q", [0]), array("i"), array("i")
 
     def single(self, ids: Sequence[int], example: int) -> None:
-        """One more row, of one text, which is an item."""
+        """Add a row of one text, which is an item."""
         row = self.layout.single(ids)
         self._add(row, len(row), example)
 
     def pair(self, first: Sequence[int], second: Sequence[int], example: int | None) -> None:
-        """One more row, of two texts; `example` where the row begins an item."""
+        """Add a row of two texts; give `example` where the row begins an item."""
         row = self.layout.pair(first, second)
         self._add(row, len(row) - len(second) - len(self.layout.suffix), example)
 
@@ -91,7 +91,7 @@ class Rows:
         rows_per_item: int = 1,
         extra: Mapping[str, np.ndarray] | None = None,
     ) -> Encoded:
-        """The arrays as they are now."""
+        """Return the arrays as they are now."""
         tokens, starts = np.array(self.tokens, np.int32), np.array(self.starts, np.int64)
         example = np.array(self.example, np.int32)
         second = np.array(self.second, np.int32) if self.layout.segments else None
@@ -99,7 +99,7 @@ class Rows:
 
 
 def encode_sentences(kind: str, examples: Sequence[Labelled | Rated], labels: np.ndarray, framing: Framing) -> Encoded:
-    """One row for each text or pair; the longer text of a pair loses its tail."""
+    """Encode one row for each text or pair; the longer text of a pair loses its tail."""
     layout = framing.layout
     framing.check_length(kind, layout.pair_specials)
     rows = Rows(layout)
@@ -115,7 +115,7 @@ def encode_sentences(kind: str, examples: Sequence[Labelled | Rated], labels: np
 
 
 def all_of(cls: type[E], examples: Sequence[Example]) -> Sequence[E]:
-    """The same examples, of one class; TypeError for any other."""
+    """Check that all examples are of one class; TypeError for any other."""
     for example in examples:
         if not isinstance(example, cls):
             raise TypeError(f"expected {cls.__name__}, got {type(example).__name__}")
@@ -123,7 +123,7 @@ def all_of(cls: type[E], examples: Sequence[Example]) -> Sequence[E]:
 
 
 def in_blocks(examples: Sequence[E]) -> Iterator[tuple[int, Sequence[E]]]:
-    """(number of the first, examples) of as many as are tokenised at once."""
+    """Split examples into (index of the first, examples) for one call of the tokenizer each."""
     for start in range(0, len(examples), BLOCK):
         yield start, examples[start : start + BLOCK]
 
@@ -131,7 +131,7 @@ def in_blocks(examples: Sequence[E]) -> Iterator[tuple[int, Sequence[E]]]:
 def tokenised(
     examples: Sequence[E], tokenizer: Tokenizer, texts: Callable[[E], tuple[str | None, ...]]
 ) -> Iterator[tuple[int, E, dict[str, list[int]]]]:
-    """(index, example, pieces of its texts by text) for each example in turn."""
+    """Yield (index, example, pieces of its texts by text) for each example."""
     for start, block in in_blocks(examples):
         pieces = pieces_of(tokenizer, (text for e in block for text in texts(e) if text is not None))
         for index, example in enumerate(block, start):
@@ -139,7 +139,7 @@ def tokenised(
 
 
 def pieces_of(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, list[int]]:
-    """Token ids of each distinct text, without specials."""
+    """Tokenise each distinct text, without specials: text -> token ids."""
     distinct = list(dict.fromkeys(texts))
     if not distinct:
         return {}
@@ -150,7 +150,7 @@ def pieces_of(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, list[int]
 def pieces_with_offsets(
     tokenizer: Tokenizer, texts: Iterable[str]
 ) -> dict[str, tuple[list[int], list[int], list[int]]]:
-    """Token ids, first characters and ends (exclusive) of each distinct text, without specials."""
+    """Tokenise each distinct text, without specials: text -> token ids, first characters, ends (exclusive)."""
     distinct = list(dict.fromkeys(texts))
     if not distinct:
         return {}
@@ -163,7 +163,7 @@ def pieces_with_offsets(
 
 
 def unknown_piece(tokenizer: Tokenizer) -> int:
-    """The id that stands for a word without pieces; BadInput where the tokenizer has none."""
+    """Return the id that replaces a word without pieces; BadInput where the tokenizer has none."""
     if tokenizer.unk_token_id is None:
         raise BadInput("this tokenizer has no unknown token to stand for a word that it cannot split into pieces")
     return int(tokenizer.unk_token_id)

@@ -143,7 +143,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of one dataset and language, as formats that retrieve need them."""
+    """The rows of one dataset and language, with vectors of their texts (`SentenceReader`)."""
 
     reader: _Reader
     d: Dataset

@@ -19,9 +19,9 @@ from trainables.training.loop import Device
 
 
 def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Device) -> np.ndarray:
-    """The outputs of `task`, the same on every worker: one for each item, or for each token as in `encoded.tokens`.
+    """Compute the outputs of `task` for each item or token of `encoded`, the same on every worker.
 
-    What they are is the format's: see `Format.outputs`.
+    See `Format.outputs` for what they are.
     """
     form = format_of(encoded.kind)
     mine: list[tuple[np.ndarray, np.ndarray]] = []

@@ -1,4 +1,4 @@
-"""Outputs become scores per example; every metric is then recomputed from those, for any weighting of examples."""
+"""Scores per example from outputs, and metrics recomputed from those for any weighting of examples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Scored:
 
 
 def columns(d: Dataset) -> tuple[str, ...]:
-    """What a score keeps of each example besides its id: counts, fractions or numbers that its metrics are made of."""
+    """Name the values of each example that the metrics of a dataset are computed from."""
     return d.format.columns(d.metrics)
 
 
@@ -41,7 +41,7 @@ def score(
     outputs: np.ndarray,
     labels: Sequence[str] | None = None,
 ) -> Scored:
-    """Scores of one language.
+    """Score the rows of one language.
 
     outputs: as `evaluation.predict` makes them. labels: what their ids stand for, by default the dataset's own labels;
     where labels meet by name the head's.
@@ -60,7 +60,7 @@ def score(
 
 
 def with_metrics(d: Dataset, found: ExampleScores) -> Scored:
-    """The columns that a dataset's scores keep, and its metrics computed from them."""
+    """Keep the columns that the dataset's metrics need, and compute these."""
     table = {"id": found.ids} | {column: found.values[column] for column in columns(d)}
     return Scored(aggregate(d, table), table, found.predictions)
 
@@ -68,7 +68,7 @@ def with_metrics(d: Dataset, found: ExampleScores) -> Scored:
 def aggregate(
     d: Dataset, table: Table, weights: np.ndarray | None = None, metrics: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """The metrics of a (re)weighted sample of examples, in percent; those of the dataset, or only `metrics`.
+    """Compute the metrics of a (re)weighted sample of examples, in percent; all of the dataset, or only `metrics`.
 
     weights: [n], or [B, n] for B samples at once (say, how often a bootstrap drew each example); then every value is
     an array [B]. A sample of nothing scores 0. Spearman and SQuAD 2.0's best thresholds make several arrays of the
@@ -78,7 +78,7 @@ def aggregate(
 
 
 def main_score(d: Dataset, metrics: Mapping[str, Any]) -> Any:
-    """The one number that stands for a dataset: the plain mean of its main metrics, such as F1 and exact match.
+    """Compute the unweighted mean of a dataset's main metrics, such as F1 and exact match.
 
     Averages follow Hu et al. 2020 (XTREME) and Phang et al. 2020.
     """

@@ -1,4 +1,4 @@
-"""Every format by the kind that datasets, heads and encoded rows name it by. To add one, see docs/datasets.md."""
+"""Look up formats by the kind that datasets, heads and encoded rows name. To add one, see docs/datasets.md."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ FORMATS: Mapping[str, Format] = _FORMATS
 
 
 def format_of(kind: str) -> Format:
-    """The format of a kind; BadInput with the nearest name if there is none."""
+    """Find the format of a kind; BadInput with the nearest name if there is none."""
     if kind not in _FORMATS:
         raise unknown("kind of dataset", kind, _FORMATS)
     return _FORMATS[kind]
 
 
 def register_format(own: Format) -> str:
-    """Add a format to those of this process; returns its kind.
+    """Add a format to those of this process; return its kind.
 
     Raises:
         BadInput: it has the kind of a built-in format.
@@ -70,9 +70,9 @@ def encode(
     labels: Sequence[str] = (),
     bare_prefix: BarePrefix = "label",
 ) -> Encoded:
-    """Rows of at most `max_length` tokens in the order of `examples`; the options are those of `Framing`.
+    """Encode examples, in their order, as rows of at most `max_length` tokens.
 
-    Sentences for retrieval are encoded one side at a time: encode("text", side, ...).
+    The options are those of `Framing`. Sentences for retrieval are encoded one side at a time: encode("text", side, ...).
 
     Raises:
         BadInput: `max_length` leaves no room for text.

@@ -16,7 +16,7 @@ from trainables.recipe import Direction
 
 
 class SentenceRetrieval(Format):
-    """Predictions are the number of the row that is found."""
+    """Retrieval of translations; predictions are the number of the row that is found."""
 
     kind = "bitext"
     retrieves = True
@@ -34,7 +34,7 @@ class SentenceRetrieval(Format):
 
 
 def sides(pairs: Sequence[Bitext]) -> tuple[list[Text], list[Text]]:
-    """The source (non-English) and the target (English) sentences of aligned pairs, each ready to encode as text."""
+    """Split translation pairs into source (non-English) and target (English) texts."""
     return [Text(p.id, p.source) for p in pairs], [Text(p.id, p.target) for p in pairs]
 
 
@@ -45,7 +45,7 @@ def score_retrieval(
     target_vectors: np.ndarray,
     direction: Direction = "en_to_xx",
 ) -> ExampleScores:
-    """Tatoeba as in XTREME (Hu et al. 2020): for each English sentence, is the nearest source its own translation?
+    """Score Tatoeba as in XTREME (Hu et al. 2020): is the nearest source of an English sentence its translation?
 
     source_vectors (non-English) and target_vectors (English): float32 [n, dim], row i for examples[i]; nearest by
     cosine, without a margin. direction "xx_to_en" asks for the nearest English sentence of each source.

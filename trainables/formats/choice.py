@@ -70,5 +70,5 @@ class MultipleChoice(Format):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """The names of choices are the dataset's, not the head's."""
+        """Score the choice of the highest logit; names of choices are the dataset's, not the head's."""
         return score_classes(all_of(Choice, examples), outputs, d.labels)

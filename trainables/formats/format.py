@@ -1,4 +1,4 @@
-"""What a format is: everything that depends on the kind of a dataset's examples, from rows to scores."""
+"""The interface of formats: everything that depends on the kind of examples, from rows to scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Side = Literal["source", "target"]
 
 
 class DatasetSpec(Protocol):
-    """What a format reads of a `Dataset` when it scores."""
+    """The fields of a `Dataset` that formats read when they score."""
 
     @property
     def name(self) -> str: ...
@@ -34,7 +34,7 @@ class DatasetSpec(Protocol):
 
 
 class SentenceReader(Protocol):
-    """The rows of one dataset and language, and the encoder that retrieval reads them with."""
+    """The rows of one dataset and language, and sentence vectors of its texts."""
 
     def examples(self, split: str) -> list[Example]: ...
     def pool(self, split: str, side: Side) -> list[Text]: ...
@@ -43,7 +43,7 @@ class SentenceReader(Protocol):
 
 @dataclass(frozen=True)
 class Targets:
-    """What the loss of a padded batch compares with.
+    """The labels that the loss of a padded batch compares with.
 
     Attributes:
         labels: [items, ...], or with `by_token` [rows, L], -100 where nothing is scored.
@@ -59,7 +59,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class ExampleScores:
-    """Ids of what is scored, values of each by the names of the format's columns, and (id, prediction) pairs."""
+    """Ids of scored examples, values for each of the format's columns, and (id, prediction) pairs."""
 
     ids: list[str]
     values: Values
@@ -67,35 +67,35 @@ class ExampleScores:
 
     @classmethod
     def of(cls, examples: Iterable[Example], values: Values, predictions: Sequence[str]) -> ExampleScores:
-        """One prediction for each example."""
+        """Make the scores of examples with one prediction each."""
         ids = [example.id for example in examples]
         return cls(ids, values, tuple(zip(ids, predictions, strict=True)))
 
 
 class Format(Protocol):
-    """One kind of input: how examples become rows, what a head predicts from them, and how predictions are scored.
+    """One kind of input: its rows, its head and loss, its scores.
 
     A format is a class that extends this one, with one instance in the registry (`trainables.formats`). Formats with a head
-    define `encode`, `head`, `loss`, `columns` and `score`; those that retrieve define `columns` and `retrieve`. What it says
-    about itself:
+    define `encode`, `head`, `loss`, `columns` and `score`; retrieval formats define `columns` and `retrieve`.
 
-    kind: the name that datasets, heads and encoded rows have for it. It is in files: never rename one.
-    masked: it is trained by masked LM, on the encoder's own head.
-    retrieves: sentence vectors are compared, without a head and without training.
-    pooled: its rows are gold pairs of ids over two pools of texts, which are tables of their own.
-    parallel: each example holds a sentence and its English original.
-    tagged: labels stand at the first piece of words, so that `bare_prefix` matters.
-    by_token: its outputs are one for each token of the rows, else one for each item.
-    labels_declared: files may declare label names for it, which must be those of the dataset.
-    labels_by_name: examples hold label names, which meet the head's names when rows are encoded.
-    labels_closed: every label of a target must be among those of the head that scores it.
-    one_of_labels: exactly one of the dataset's labels is right, so that chance is 1 / labels.
-    dev_pools: its scores need dev rows of every language, to find a threshold on.
-    exchanges_words: words of its examples may be exchanged for synonyms.
-    pairs_in_pretraining: its rows and their translations are sentences to pretrain an encoder on.
-    scored_length: which number of a profile is the longest row in scoring.
-    assumed_tokens: a rough mean of the published sets in sub-tokens of XLM-R, where no row is at hand.
-    rules: metrics that are not the mean of the column of their name.
+    Attributes:
+        kind: its name in datasets, heads and encoded rows. Files contain it: never rename one.
+        masked: trained by masked LM, on the encoder's own head.
+        retrieves: compares sentence vectors, without a head and without training.
+        pooled: rows are gold pairs of ids over two pools of texts, which are tables of their own.
+        parallel: each example has a sentence and its English original.
+        tagged: labels are at the first piece of a word, so that `bare_prefix` matters.
+        by_token: one output for each token of the rows, else one for each item.
+        labels_declared: files may declare label names, which must be those of the dataset.
+        labels_by_name: examples have label names, which become ids when rows are encoded.
+        labels_closed: the head that scores a target must have all of the target's labels.
+        one_of_labels: exactly one of the dataset's labels is right, so that chance is 1 / labels.
+        dev_pools: scores need dev rows of every language, for a threshold.
+        exchanges_words: synonym augmentation applies to its examples.
+        pairs_in_pretraining: pretraining may use its rows and their translations as sentence pairs.
+        scored_length: the number of a profile that limits rows in scoring.
+        assumed_tokens: rough mean length of the published sets in XLM-R subword tokens, for rows that are not local.
+        rules: metric -> how to compute it; any other metric is the mean of the column of its name.
     """
 
     kind: str
@@ -122,25 +122,25 @@ class Format(Protocol):
         return not (self.masked or self.retrieves)
 
     def tables(self, split: str) -> tuple[str, ...]:
-        """Names of the stored tables that make up a split, that of the examples first."""
+        """Name the stored tables of a split, the one with the examples first."""
         return (f"pairs_{split}", f"source_{split}", f"target_{split}") if self.pooled else (split,)
 
     def label_names(
         self, declared: Mapping[str, tuple[str, ...]], column: str, rows: Callable[[], list[Example]]
     ) -> tuple[str, ...]:
-        """Only with `labels_by_name`: the names that a file declares by column, else those that its rows use."""
+        """List the label names that a file declares by column, else those that its rows use (with `labels_by_name`)."""
         raise self._lacks("label names in its examples")
 
     def encode(self, examples: Sequence[Example], framing: Framing) -> Encoded:
-        """Frame examples as rows, in their order; BadInput when a row has no room, DataError for bad examples."""
+        """Encode examples, in their order; BadInput where no text fits in a row, DataError for bad examples."""
         raise ValueError(f"{self.kind} is encoded one side at a time, as text")
 
     def targets(self, encoded: Encoded, items: np.ndarray, places: np.ndarray, mask: np.ndarray) -> Targets:
-        """Collect the labels of a batch: of these items, whose rows' tokens [rows, L] are at `places` where `mask` is set."""
+        """Collect the labels of some items, whose tokens [rows, L] are at `places` where `mask` is set."""
         return Targets(encoded.labels[items], len(items))
 
     def head(self, labels: Sequence[str], width: int, dropout: float) -> nn.Module:
-        """Make the module from hidden states [B, L, width] to logits, of the parts in `trainables.formats.heads`."""
+        """Make the module from hidden states [B, L, width] to logits; `trainables.formats.heads` has parts."""
         raise self._lacks("a head")
 
     def loss(self, logits: Any, batch: Mapping[str, Tensor], rows_per_item: int) -> Tensor:
@@ -154,11 +154,11 @@ class Format(Protocol):
     def rename(
         self, outputs: np.ndarray, head: tuple[str, ...], own: tuple[str, ...]
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Only with `labels_closed`: outputs of a head with other labels than the dataset's, and what their ids stand for."""
+        """Convert outputs of a head with other labels to (outputs, label names) of the dataset (with `labels_closed`)."""
         raise self._lacks("labels that are closed")
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
-        """Name what a score keeps of each example besides its id, for these metrics of a dataset."""
+        """Name the values of each example that these metrics of a dataset need."""
         raise self._lacks("scores")
 
     def score(
@@ -170,11 +170,11 @@ class Format(Protocol):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """Score the outputs of all items or tokens of `encoded`, the rows of these examples; `names` are of the ids."""
+        """Score the outputs for all rows of these examples; `names` are those of label ids."""
         raise self._lacks("outputs per example to score")
 
     def retrieve(self, d: DatasetSpec, reader: SentenceReader, split: str, direction: Direction) -> ExampleScores:
-        """Only with `retrieves`: find translations or answers by sentence vectors, and score what is found."""
+        """Find translations or answers by sentence vectors, and score them (with `retrieves`)."""
         raise self._lacks("anything to retrieve")
 
     def _lacks(self, what: str) -> ValueError:
@@ -182,11 +182,11 @@ class Format(Protocol):
 
 
 def targets_by_token(encoded: Encoded, places: np.ndarray, mask: np.ndarray) -> Targets:
-    """Labels [rows, L] of rows whose labels are by token."""
+    """Collect the labels [rows, L] of rows whose labels are by token."""
     labels = np.where(mask, encoded.labels[places], NOT_SCORED)
     return Targets(labels, int((labels != NOT_SCORED).sum()), by_token=True)
 
 
 def named(ids: Sequence[int], names: Sequence[str]) -> list[str]:
-    """The names of label ids; the ids themselves where there are none."""
+    """Return the names of label ids, or the ids as text without names."""
     return [names[i] for i in ids] if names else [str(i) for i in ids]

@@ -1,4 +1,4 @@
-"""The heads and losses that formats are made of. Imports torch: formats import this inside functions."""
+"""Heads and losses for formats. It imports torch, so formats import it inside functions."""
 
 from __future__ import annotations
 

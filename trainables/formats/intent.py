@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class IntentsAndSlots(Format):
-    """Labels as in tagging, with the intent at the first token of an example's first row; the rest of that row too.
+    """Labels as in tagging, with the intent at the first token of an example's first row.
 
     Labels are intents and then tags, the first of which is "O" (`examples.split_joint`). Outputs are as in tagging, with the
     predicted intent at the first token of each row; predictions are the intent, a tab and the tags.
@@ -45,7 +45,7 @@ class IntentsAndSlots(Format):
         return (*intents, "O", *(tag for tag in tags if tag != "O"))
 
     def encode(self, examples: Sequence[Example], framing: Framing) -> Encoded:
-        """A name that `framing.labels` lacks is not scored, and with () nothing is."""
+        """Encode utterances; a name that `framing.labels` lacks is not scored, and with () nothing is."""
         intents, tags = split_joint(framing.labels) if framing.labels else ((), ())
         intent_id = {name: i for i, name in enumerate(intents)}
         tag_id = {name: i for i, name in enumerate(tags)}
@@ -56,7 +56,7 @@ class IntentsAndSlots(Format):
         return encode_words(self.kind, tagged, framing)
 
     def targets(self, encoded: Encoded, items: np.ndarray, places: np.ndarray, mask: np.ndarray) -> Targets:
-        """Each intent counts 1 / intents and each tag 1 / tags of the global batch: the loss is the sum of two means."""
+        """Weigh each intent 1 / intents and each tag 1 / tags: the loss of a global batch is the sum of two means."""
         labels = targets_by_token(encoded, places, mask).labels
         scored = labels != NOT_SCORED
         intents, tags = max(1, scored[:, 0].sum()), max(1, scored[:, 1:].sum())
@@ -85,7 +85,7 @@ class IntentsAndSlots(Format):
         return torch.cat([intents.argmax(-1).unsqueeze(1), tags[:, 1:].argmax(-1)], 1)
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
-        """Whether the intent, and whether all, is right; counts of slots as they are, and rebuilt as valid BIO."""
+        """Name the columns: right intents, right utterances, counts of slots as predicted and as rebuilt valid BIO."""
         return ("intent_accuracy", "joint_accuracy", *COUNTS, *(f"rebuilt_{name}" for name in COUNTS))
 
     def score(
@@ -97,7 +97,7 @@ class IntentsAndSlots(Format):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """All by name: a gold intent or tag that the head does not know is wrong."""
+        """Score by name: a gold intent or tag that the head does not know is wrong."""
         if "O" not in names:
             raise BadInput(f"{d.name}: scores of intents and slots need the names of both")
         utterances = all_of(Utterance, examples)
@@ -121,9 +121,9 @@ class IntentsAndSlots(Format):
 
 
 def predict_intents(examples: Sequence[Utterance], encoded: Encoded, outputs: np.ndarray) -> list[int | None]:
-    """The predicted intent id of each sentence, that of the first of its rows; None for a sentence without words.
+    """Return the predicted intent id of each sentence, None for one without words.
 
-    outputs: int [T], the predicted intent at the first token of each row.
+    outputs: int [T], the predicted intent at the first token of each row; that of its first row counts.
     """
     indices, rows = np.unique(encoded.example, return_index=True)
     found = dict(zip(indices.tolist(), outputs[encoded.starts[rows]].tolist(), strict=True))

@@ -48,7 +48,7 @@ class Classification(Format):
     def rename(
         self, outputs: np.ndarray, head: tuple[str, ...], own: tuple[str, ...]
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """A class that only the head knows cannot be the answer."""
+        """Keep the logits of the dataset's classes: one that only the head knows cannot be the answer."""
         return outputs[:, [head.index(name) for name in own]], own
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
@@ -67,12 +67,12 @@ class Classification(Format):
 
 
 def class_columns(metrics: Sequence[str]) -> tuple[str, ...]:
-    """Whether an example is "correct", and where a metric needs them its counts of class 1."""
+    """Name the columns of a classification: "correct", and counts of class 1 where a metric needs them."""
     return (*(COUNTS if {"f1", "mcc"} & set(metrics) else ()), "correct")
 
 
 def score_classes(examples: Sequence[Labelled | Choice], logits: np.ndarray, names: Sequence[str]) -> ExampleScores:
-    """The class of the highest logit, and its name."""
+    """Score the class of the highest logit."""
     gold = np.array([e.label for e in examples])
     predicted = np.argmax(logits, axis=1)
     right = predicted == gold

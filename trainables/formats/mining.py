@@ -43,7 +43,7 @@ def _mined(reader: SentenceReader, split: str) -> list[Candidate]:
 
 
 def score_mining(d: DatasetSpec, pairs: Sequence[Pair], extracted: Sequence[tuple[str, str]]) -> ExampleScores:
-    """BUCC (Hu et al. 2020): F1, precision and recall of the set of extracted (source id, target id) pairs.
+    """Score the set of extracted (source id, target id) pairs, as XTREME does for BUCC (Hu et al. 2020).
 
     There is a row for each gold pair, so that any two systems can be compared row by row. Its "predicted" counts
     the pair itself and its share of the wrong ones, which are dealt out by a hash of their source id.

@@ -42,7 +42,7 @@ class Ranking(Format):
 def score_ranking(
     d: DatasetSpec, pairs: Sequence[Pair], queries: Sequence[str], rankings: Sequence[Sequence[str]]
 ) -> ExampleScores:
-    """Mean over the queries of AP@20 (LAReQA) or reciprocal rank (Mewsli-X), both as in XTREME-R (Ruder et al. 2021).
+    """Score rankings by AP@20 (LAReQA) or reciprocal rank (Mewsli-X), as in XTREME-R (Ruder et al. 2021).
 
     rankings[i]: candidate ids for queries[i], best first, of which 20 count. Queries without a gold pair are not scored;
     one with gold pairs but no ranking is a DataError.

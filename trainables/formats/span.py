@@ -57,7 +57,7 @@ class ExtractiveAnswers(Format):
         return (cross_entropy(logits[..., 0], labels[:, 0]) + cross_entropy(logits[..., 1], labels[:, 1])) / 2
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
-        """Of questions that may have no answer also what the best threshold is found from (`best_at_threshold`)."""
+        """Name F1 and exact match, and for unanswerable questions the inputs of `best_at_threshold`."""
         found = ["f1", "exact_match", *(["f1_characters"] if "f1_characters" in metrics else [])]
         return (*found, *(NULL if _has_null(metrics) else ()))
 
@@ -70,7 +70,7 @@ class ExtractiveAnswers(Format):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """MLQA's answers are compared by the rules of their language."""
+        """Score answers cut from their contexts; MLQA compares them by the rules of the language."""
         questions = all_of(Span, examples)
         spans, null_odds = predict_spans(questions, encoded, outputs)
         golds = [[text for _, text in e.answers] for e in questions]
@@ -136,7 +136,7 @@ def _encode(kind: str, examples: Sequence[Span], framing: Framing) -> Encoded:
 
 
 def _answer_tokens(example: Span, char_start: Sequence[int], char_end: Sequence[int]) -> tuple[int, int] | None:
-    """First and last context token that the first answer touches, None where it touches none."""
+    """Find the first and last context token that the first answer touches, if any."""
     if not example.answers:
         return None
     start, text = example.answers[0]
@@ -146,7 +146,7 @@ def _answer_tokens(example: Span, char_start: Sequence[int], char_end: Sequence[
 
 
 def predict_spans(examples: Sequence[Span], encoded: Encoded, logits: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """The best answer of each question, and by how much the null answer beats it.
+    """Find the best answer of each question, and by how much the null answer beats it.
 
     The answer is cut from its context by character offsets; "" where no window has a valid span. In each window the 20
     best starts meet the 20 best ends; a pair is valid when both lie in the context, the start is in the window that
@@ -174,7 +174,7 @@ def predict_spans(examples: Sequence[Span], encoded: Encoded, logits: np.ndarray
 
 
 def _best_pair(logits: np.ndarray, may_start: np.ndarray, may_end: np.ndarray) -> tuple[float, int, int] | None:
-    """(sum of logits, start, end) of the best valid pair of one window [L, 2], None without one."""
+    """Find (sum of logits, start, end) of the best valid pair of one window [L, 2], if any."""
     order = np.argsort(-logits, axis=0, kind="stable")[:N_BEST]
     starts, ends = order[:, 0], order[:, 1]
     length = ends[None, :] - starts[:, None] + 1

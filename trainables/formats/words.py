@@ -61,12 +61,12 @@ class Tagging(Format):
     def rename(
         self, outputs: np.ndarray, head: tuple[str, ...], own: tuple[str, ...]
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """A tag that only the head knows is wrong."""
+        """Number tags by the dataset's names first: a tag that only the head knows is wrong."""
         names = tuple(dict.fromkeys(own + head))
         return np.asarray(np.array([names.index(name) for name in head])[outputs]), names
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
-        """Tags that are "correct" of "words", and where a metric needs them counts of chunks."""
+        """Name the columns: "correct" tags of "words", and counts of chunks where a metric needs them."""
         return (*(COUNTS if {"f1", "mcc"} & set(metrics) else ()), "correct", "words")
 
     def score(
@@ -94,7 +94,7 @@ class Tagging(Format):
 
 @dataclass(frozen=True, slots=True)
 class Tagged(Example):
-    """Words with tag ids, and the id of what the whole sentence is about."""
+    """Words with tag ids, and the intent id of the sentence."""
 
     words: tuple[str, ...]
     tags: tuple[int, ...]
@@ -102,7 +102,7 @@ class Tagged(Example):
 
 
 def encode_words(kind: str, examples: Sequence[Tagged], framing: Framing) -> Encoded:
-    """Rows with a label and the number of a word at each first piece, and the intent at an example's first token."""
+    """Encode words: a label and a word number at each first piece, the intent at an example's first token."""
     layout, tokenizer = framing.layout, framing.tokenizer
     framing.check_length(kind, layout.single_specials)
     room = framing.max_length - layout.single_specials
@@ -143,7 +143,7 @@ def encode_words(kind: str, examples: Sequence[Tagged], framing: Framing) -> Enc
 
 
 def _without_bare_prefix(pieces: Mapping[str, list[int]], tokenizer: Tokenizer) -> dict[str, list[int]]:
-    """Words without a first piece that is a word boundary and nothing else, unless there is no other piece.
+    """Drop first pieces that are only a word boundary, unless a word has no other piece.
 
     It stands before many Chinese, Japanese and Thai words; XTREME lets it carry the tag, XeroAlign drops it.
     """
@@ -152,7 +152,7 @@ def _without_bare_prefix(pieces: Mapping[str, list[int]], tokenizer: Tokenizer) 
 
 
 def predict_tags(examples: Sequence[Words | Utterance], encoded: Encoded, tags: np.ndarray) -> list[list[int]]:
-    """The predicted tag ids of each sentence, its rows joined again; as many as it has words.
+    """Return the predicted tag ids of each sentence, one for each of its words.
 
     tags: int [T], the predicted tag at each token. Raises DataError if a word has no prediction, or two.
     """
@@ -171,6 +171,6 @@ def predict_tags(examples: Sequence[Words | Utterance], encoded: Encoded, tags: 
 
 
 def count_chunks(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Values:
-    """Counts of right, predicted and gold chunks of each sentence."""
+    """Count right, predicted and gold chunks of each sentence."""
     counts = [chunk_counts(theirs, ours) for theirs, ours in zip(gold, predicted, strict=True)]
     return dict(zip(COUNTS, np.array(counts).T, strict=True))

@@ -36,12 +36,12 @@ class Sample:
         return share(self.total(name), self.size())
 
     def f1(self, prefix: str = "") -> np.ndarray:
-        """F1 of summed counts, whose columns may have a prefix."""
+        """Compute F1 from summed counts, whose columns may have a prefix."""
         right, predicted, gold = (self.total(prefix + name) for name in COUNTS)
         return share(2 * right, predicted + gold)
 
     def at_best_threshold(self, name: str) -> np.ndarray:
-        """The mean of a column where questions beyond the best null odds are left unanswered."""
+        """Compute the mean of a column when questions beyond the best null odds are left unanswered."""
         odds, unanswerable = self.column("null_odds"), self.column("unanswerable")
         return best_at_threshold(odds, self.column(name), unanswerable, self.drawn)
 
@@ -50,7 +50,7 @@ Rule = Callable[[Sample], np.ndarray]  # a metric of a sample, as a fraction
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """A part of a whole; 0 of nothing."""
+    """Divide a part by the whole; 0 where the whole is 0."""
     return np.asarray(np.divide(part, whole, out=np.zeros_like(part), where=whole != 0))
 
 
@@ -67,9 +67,10 @@ ACCURACY: Mapping[str, Rule] = {"accuracy": lambda s: s.mean("correct")}
 def in_percent(
     table: Table, metrics: Sequence[str], rules: Mapping[str, Rule], weights: np.ndarray | None, where: str
 ) -> dict[str, Any]:
-    """Compute metrics of a (re)weighted sample; one without a rule is the mean of the column of its name.
+    """Compute metrics of a (re)weighted sample, in percent.
 
-    weights: [n], or [B, n] for B samples at once; then every value is an array [B]. `where` is named in errors.
+    A metric without a rule is the mean of the column of its name. weights: [n], or [B, n] for B samples at once; then every
+    value is an array [B]. `where` is named in errors.
     """
     drawn = np.ones(len(table["id"])) if weights is None else np.asarray(weights, np.float64)
     sample, found = Sample(table, drawn), {}
