@@ -25,7 +25,7 @@ def recipe_toml(recipe: Recipe, settings: ResolvedSpec, name: str) -> str:
     head = f"# {line}\n# run again: python -m study.launch --recipe THIS_FILE\n\n"
     found = numbers(recipe)
     origins = [f"{part}: {text} ({origin})" for part, text, origin in lines(found)]
-    tail = "".join(f"# {text}\n" for text in ("Hyperparameters and their sources:", *origins, *sources(found)))
+    tail = "".join(f"# {text}\n" for text in ("Numbers, and where they come from:", *origins, *sources(found)))
     return head + tomli_w.dumps({"study": study, "recipe": recipe.to_dict()}) + "\n" + tail
 
 
