@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from trainables.objectives import Align, Robust
-from trainables.objectives import title as titles
+from trainables.objectives import objective_titles as titles
 from trainables.profiles import NO_LIMIT, PROFILES, Profile
 from trainables.recipe import Recipe
 

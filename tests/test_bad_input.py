@@ -52,7 +52,7 @@ def nli(count: int) -> list[dict[str, Any]]:
         ((*LAUNCH, "--encoder", "pretrain:tyni"), "encoder size 'tyni' 'tiny'? allowed nano small"),
         ((*LAUNCH, "--encoder", "./nowhere"), "unknown encoder './nowhere' allowed <folder>"),
         ((*LAUNCH, "--source", "pockt"), "unknown source 'pockt' 'pocket'? allowed hub mirror:<folder>"),
-        ((*LAUNCH, "--source", "mirror:"), "'mirror:' names no folder"),
+        ((*LAUNCH, "--source", "mirror:"), "'mirror:' has no folder"),
         ((*LAUNCH, "--soruce", "pocket"), "unknown option '--soruce' '--source'? allowed --home"),
         ((*LAUNCH, "here"), "unknown option 'here'"),
         # what the source lacks: what it has

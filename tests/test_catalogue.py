@@ -368,7 +368,7 @@ def test_new_readers_give_the_shapes_and_texts_of_the_protocol() -> None:
         ("mtop", MTOP | {"tokens": json.dumps(TOKENS), "slot": "0:4:SL:X,2:7:SL:Y"}, "slot 2:7:SL:Y overlaps another"),
         ("mtop", MTOP | {"tokens": json.dumps(TOKENS), "intent": ""}, "has no intent"),
         ("mtop", {"intent": "IN:X"}, "has no column 'tokens' or ' tokens'"),
-        ("massive", MASSIVE | {"annot_utt": "at [time : five"}, "annot_utt has a bracket that is no slot"),
+        ("massive", MASSIVE | {"annot_utt": "at [time : five"}, "annot_utt has a bracket that is not part of a slot"),
         ("massive", MASSIVE | {"annot_utt": "at [time : ]"}, "slot 'time' has no value"),
         ("massive", MASSIVE | {"intent": 3}, "label 3 is a number, and the file declares no ClassLabel names"),
         ("xsid", SPOKEN | {"slot_tags": ["O"]}, "has 2 words and 1 tags"),

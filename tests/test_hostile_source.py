@@ -145,7 +145,7 @@ HOSTILE: dict[str, tuple[str, Write, str]] = {
     "a damaged page": (MNLI, damaged_page, "not a Parquet file that can be read"),
     "an empty file": (MNLI, Path.touch, "not a Parquet file that can be read"),
     "not UTF-8": (MNLI, not_utf8, "row 2: column 'premise' holds values that are broken: text that is not UTF-8"),
-    "two columns of a name": (MNLI, same_names, "two of its columns are called 'premise'"),
+    "two columns of a name": (MNLI, same_names, "two of its columns are named 'premise'"),
     "two thousand columns": (MNLI, many_columns, "2,000 columns"),
     "deep nesting": (MNLI, deep, "nested deeper than"),
     "lists where texts belong": (
@@ -289,12 +289,12 @@ def test_a_link_out_of_a_mirror_is_refused_and_one_inside_is_followed(good: Path
     assert count(open_source(f"mirror:{good}")) == 3
     (good / MNLI).unlink()
     (good / MNLI).symlink_to(good.parent / "outside" / "train.parquet")
-    with pytest.raises(BadInput, match=r"mnli/train.parquet leads out of the mirror, to .*outside"):
+    with pytest.raises(BadInput, match=r"mnli/train.parquet links to a file outside the mirror, .*outside"):
         open_source(f"mirror:{good}")
     (good / MNLI).unlink()
     (good / MNLI).parent.rmdir()
     (good / MNLI).parent.symlink_to(good.parent / "outside")
-    with pytest.raises(BadInput, match="leads out of the mirror"):
+    with pytest.raises(BadInput, match="outside the mirror"):
         open_source(f"mirror:{good}")
 
 
@@ -302,7 +302,7 @@ def test_a_link_to_an_original_outside_is_refused(good: Path) -> None:
     (good / "xsid").mkdir()
     (good.parent / "secret").write_text("root:x:0:0\n")
     (good / "xsid" / "en.train.conll").symlink_to(good.parent / "secret")
-    with pytest.raises(BadInput, match="leads out of the mirror"):
+    with pytest.raises(BadInput, match="outside the mirror"):
         open_source(f"mirror:{good}")
 
 
@@ -394,4 +394,4 @@ def test_a_broken_file_of_an_owner_names_itself(tmp_path: Path, name: str, files
     found = originals.find(tmp_path)
     key = next(k for k in found if k[1] == "en")
     with pytest.raises(DataError, match=reason):
-        originals.read(*key, found[key])
+        originals.read_original(*key, found[key])

@@ -198,8 +198,8 @@ def test_an_id_that_stands_twice_is_refused(small: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "reason"),
     [
-        ('[mnli.en]\ntrain = "../outside.parquet"', "leads out of the mirror: '../outside.parquet'"),
-        ('[mnli.en]\ntrain = "link/outside.parquet"', "leads out of the mirror"),
+        ('[mnli.en]\ntrain = "../outside.parquet"', "is outside the mirror: '../outside.parquet'"),
+        ('[mnli.en]\ntrain = "link/outside.parquet"', "is outside the mirror"),
         ('[mnli.en]\ntrain = "local/missing.parquet"', "names a file that does not exist"),
         ('[mnli.en]\ntrain = "local"', "names a file that does not exist"),
         ("[mnli.en]\ntrain = 3", "must be the path of a file"),
@@ -220,14 +220,14 @@ def test_a_wrong_mirror_toml_is_refused_when_the_folder_is_opened(small: Path, t
     assert reason in str(error.value)
     absolute = str(outside).replace("\\", "/")
     (small / "mirror.toml").write_text(f'[mnli.en]\ntrain = "{absolute}"')
-    with pytest.raises(BadInput, match="leads out of the mirror"):
+    with pytest.raises(BadInput, match="is outside the mirror"):
         mirror(small)
 
 
 def test_open_source_refuses_what_is_no_source(tmp_path: Path) -> None:
     for spec, reason in (
         ("pockt", r"unknown source 'pockt', did you mean 'pocket'\?"),
-        ("mirror:", "names no folder"),
+        ("mirror:", "has no folder"),
         (str(tmp_path), f"did you mean 'mirror:{tmp_path}'"),
         (f"mirror:{tmp_path}/nowhere", "does not exist"),
         (f"mirror:{tmp_path}", "holds no dataset of the catalogue"),
@@ -437,8 +437,8 @@ def test_the_real_client_downloads_once_and_then_works_offline(tmp_path: Path) -
         assert lines[:2] == [f"5 {sha}", "5"] and lines[-1] == "[]", "the start must not load torch"
         assert lines[2].startswith("BadInput hub: cannot read xnli/fr/test") and "config 'fr'" in lines[2]
         assert lines[3].startswith("BadInput hub: cannot read pawsx/de/test from google-research-datasets/paws-x")
-    assert "not there" in online[3]
-    assert "cannot be reached" in gone[3] and "nothing of it is in the hub's cache" in gone[3]
+    assert "not found" in online[3]
+    assert "cannot be reached" in gone[3] and "it is not in the hub's cache" in gone[3]
     assert "HF_HUB_OFFLINE" in offline[3]
 
 

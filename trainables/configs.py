@@ -1,4 +1,7 @@
-"""What identifies a stage: frozen values of literals, hashed into its address. Nothing about machines belongs here."""
+"""Configs of stages: frozen values of literals, hashed into stage ids.
+
+They identify a stage; nothing about machines belongs here.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,14 @@ from trainables.recipe import BarePrefix, Direction, MlmRatio, Pooling
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentConfig:
-    """What is aligned at every step: rows that stand in English and in other languages under the same ids.
+    """Alignment at every step, on rows with English and other languages.
 
     Attributes:
-        data: catalogue name of the rows; languages: whose, beside English.
+        data: catalogue name of the rows, which have the same ids in all languages.
+        languages: languages that are aligned with English.
         weight: of the mean squared difference of the sentence vectors (see `objectives.Align`).
         batch: pairs of one step.
+        max_length: longest input in sub-tokens.
         alone: the task's own loss is left out.
     """
 
@@ -33,13 +38,13 @@ class AlignmentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Phase):
-    """A profile's numbers of a phase, and what else the training loop needs.
+    """A profile's phase, and what else the training loop needs.
 
     Attributes:
         dropout: None keeps the encoder's own.
-        min_evals: a phase shorter than `eval_every` steps still has so many dev evaluations, evenly spaced.
+        min_evals: number of evenly spaced dev evaluations in a phase shorter than `eval_every` steps.
         mask: share of tokens that masked LM hides.
-        align, robust: objectives beside, or in place of, the tasks' own losses; exchanged words are in the tasks' rows.
+        align, robust: objectives beside, or in place of, the tasks' own losses; synonyms are in the tasks' rows.
     """
 
     dropout: float | None = None
@@ -50,13 +55,19 @@ class TrainingConfig(Phase):
     robust: Robust | None = None
 
     def steps_per_eval(self, steps: int) -> int:
-        """Steps between two dev evaluations of a phase of so many steps."""
+        """Return the steps between dev evaluations of a phase of `steps` steps."""
         return max(1, min(self.eval_every, math.ceil(steps / self.min_evals)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodingConfig:
-    """How text becomes rows: longest row, step between windows of a long context, lone word-boundary pieces."""
+    """How text becomes rows of sub-tokens.
+
+    Attributes:
+        max_length: longest row in sub-tokens.
+        doc_stride: step between the windows of a long context.
+        bare_prefix: treatment of lone word-boundary pieces (see `Recipe`).
+    """
 
     max_length: int
     doc_stride: int = 128
@@ -65,12 +76,16 @@ class EncodingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskTraining:
-    """How one dataset is trained inside a phase: examples per step, passes at epochs = 1, longest input, window step.
+    """Training on one dataset inside a phase.
 
     Attributes:
+        batch: examples per step.
+        epochs: passes over the data where the phase's `epochs` is 1.
+        max_length: longest input in sub-tokens.
+        doc_stride: step between the windows of a long context.
         rows: (dataset, language) of its training rows; () = its own English ones.
-        copies: this many of each training row in place of it, with words exchanged; 0 = the rows as they are.
-        synonyms: hash of the words that they are exchanged for (`synonyms.address`).
+        copies: copies with synonyms that replace each training row; 0 = the rows as they are.
+        synonyms: hash of the synonyms used (`synonyms.address`).
     """
 
     name: str
@@ -90,13 +105,21 @@ class TaskTraining:
 
     @property
     def cut(self) -> EncodingConfig:
-        """How its rows are cut."""
+        """The encoding of its rows."""
         return EncodingConfig(max_length=self.max_length, doc_stride=self.doc_stride, bare_prefix=self.bare_prefix)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mlm:
-    """Masked LM as one more task: batch in lines, corpus size that counts in the mix, language smoothing exponent."""
+    """Masked LM as one more task.
+
+    Attributes:
+        batch: lines per step.
+        max_length: longest line in sub-tokens.
+        sentences: corpus size that counts in the mix.
+        alpha: exponent of language smoothing.
+        languages: languages of the text.
+    """
 
     batch: int
     max_length: int
@@ -110,7 +133,10 @@ class Mlm:
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain:
-    """Masked-LM pretraining of a small encoder from nothing; `shape` is every number of the size."""
+    """Masked-LM pretraining of a small encoder from scratch.
+
+    `shape` is every number of the size.
+    """
 
     kind: ClassVar[str] = "pretrain"
     version: ClassVar[int] = 1
@@ -125,7 +151,10 @@ class Pretrain:
 
 @dataclass(frozen=True, kw_only=True)
 class Intermediate:
-    """Training on one or several English tasks, mixed, with masked LM beside them when `mlm_ratio` is not 0."""
+    """Training on one or several mixed English tasks.
+
+    Masked LM is mixed in when `mlm_ratio` is not 0.
+    """
 
     kind: ClassVar[str] = "intermediate"
     version: ClassVar[int] = 1
@@ -142,13 +171,15 @@ class Intermediate:
 
 @dataclass(frozen=True, kw_only=True)
 class CurveConfig:
-    """Scores that training notes on the way, only to be reported: nothing is selected or stopped by them.
+    """Evaluations during training that are only reported.
+
+    Nothing is selected or stopped by them.
 
     Attributes:
-        points: how many, evenly spaced over the planned steps, the last at their end.
-        cut: how the scored rows are cut, as in the evaluation.
-        train_rows: so many first rows stand for a train split.
-        data: what is scored, apart from the `data` of the stage, since dev scores must not see it.
+        points: their number, evenly spaced over the planned steps, the last at their end.
+        cut: encoding of the scored rows, as in the evaluation.
+        train_rows: number of first rows that represent a train split.
+        data: content hashes of the scored rows, apart from the `data` of the stage, since dev scores must not see them.
     """
 
     points: int
@@ -157,17 +188,22 @@ class CurveConfig:
     data: Mapping[str, str] = field(default_factory=dict)
 
     def steps(self, planned: int) -> tuple[int, ...]:
-        """The steps after which scores are noted; fewer than `points` where there are not as many steps."""
+        """Return the steps after which scores are recorded.
+
+        They are fewer than `points` where there are fewer steps.
+        """
         return tuple(sorted({max(1, round(planned * (k + 1) / self.points)) for k in range(self.points)}))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """English training of one target, from an encoder or an intermediate stage; its head is fresh.
+    """English training of one target, from an encoder or an intermediate stage.
+
+    Its head is fresh.
 
     Attributes:
-        head_of: the head of this task in the parent stage goes on being trained, instead of a fresh one; "" = fresh.
-        curve: what is scored on the way; None = nothing.
+        head_of: task of the parent stage whose head is trained further, instead of a fresh one; "" = fresh.
+        curve: evaluations during training; None = none.
     """
 
     kind: ClassVar[str] = "target"
@@ -182,13 +218,13 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Zero-shot scores of one target in every language, and the score that selection looks at.
+    """Zero-shot scores of one target in every language, and the selection score.
 
     Attributes:
         head: the training set whose head is used; "" for retrieval.
         languages: (language, split) pairs that are scored.
         selection: (dataset, split) of the English rows that selection may see; ("", "") where there are none.
-        layer, pooling, direction: how retrieval reads the encoder, see `Recipe`; as published where nothing is retrieved.
+        layer, pooling, direction: how retrieval uses the encoder, see `Recipe`; as published for other targets.
         bare_prefix: see `Recipe`.
     """
 
@@ -209,13 +245,16 @@ class Evaluate:
 
     @property
     def cut(self) -> EncodingConfig:
-        """How the scored rows are cut."""
+        """The encoding of the scored rows."""
         return EncodingConfig(max_length=self.max_length, doc_stride=self.doc_stride, bare_prefix=self.bare_prefix)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSweep:
-    """Retrieval accuracy of every layer of an encoder: each sentence is encoded once."""
+    """Retrieval accuracy of every layer of an encoder.
+
+    Each sentence is encoded once.
+    """
 
     kind: ClassVar[str] = "sweep"
     version: ClassVar[int] = 1
@@ -232,13 +271,16 @@ StageConfig = Pretrain | Intermediate | Target | Evaluate | LayerSweep
 
 
 def all_data(config: StageConfig) -> dict[str, str]:
-    """Content hashes of everything that a stage reads: what it trains on or evaluates, and what its curve scores."""
+    """Return content hashes of everything that a stage reads.
+
+    That is what it trains on or evaluates, and what its curve scores.
+    """
     curve = config.curve.data if isinstance(config, Target) and config.curve else {}
     return {**config.data, **curve}
 
 
 def identity(config: StageConfig) -> dict[str, Any]:
-    """Everything of a config that is hashed, as plain literals."""
+    """Return everything of a config that is hashed, as plain literals."""
     return {"kind": config.kind, "version": config.version, **asdict(config)}
 
 
@@ -246,17 +288,17 @@ MIN_TRAIN_ROWS, MIN_SCORED_ROWS = 64, 50
 
 
 def rows_used(scale: float, rows: int, split: str) -> int:
-    """How many rows of a split of this size a stage at this scale uses."""
+    """Return the number of rows of a split that a stage uses at a scale."""
     return rows_at(scale, rows, MIN_TRAIN_ROWS if split == "train" else MIN_SCORED_ROWS)
 
 
 def rows_at(scale: float, rows: int, at_least: int) -> int:
-    """How many of a split's rows a rehearsal at this scale uses."""
+    """Scale a number of rows, but keep at least `at_least`."""
     return min(rows, max(at_least, math.ceil(scale * rows)))
 
 
 def steps_of(tasks: Mapping[str, tuple[int, float, int]], epochs: float, limit: int, mlm_share: float) -> int:
-    """Optimiser steps of a phase.
+    """Return the optimiser steps of a phase.
 
     One task runs its own epochs over all its items. Several run `epochs` times sum_m epochs_m * ceil(min(e_m, K) / b_m)
     (the published mixture has 3 epochs for every task). Masked LM stretches the count by 1 / (1 - share), so that the
@@ -264,6 +306,7 @@ def steps_of(tasks: Mapping[str, tuple[int, float, int]], epochs: float, limit: 
 
     Args:
         tasks: name -> (items e_m, epochs_m, batch b_m).
+        epochs: multiple of every task's epochs.
         limit: K; 0 = no cap.
         mlm_share: probability of a masked-LM step, in [0, 1).
     """

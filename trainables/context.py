@@ -1,4 +1,4 @@
-"""What every stage is handed beside its config."""
+"""The run-time arguments of every stage, beside its config."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from trainables.sources import Source
 from trainables.training.checkpoint import Checkpoints
 from trainables.training.loop import Device
 
-# Hears (step, steps, mean loss since the last call, tokens so far): once at step 0, then as a stage goes on. What is a step
-# is the stage's own: of the optimiser where it trains, a language where it scores; there the loss is nan and tokens are 0.
+# Progress callback (step, total steps, mean loss since the last call, tokens so far), called at step 0 and then during the
+# stage. A step is one of the optimiser in training, and a language in evaluation, where the loss is nan and tokens are 0.
 Watch = Callable[[int, int, float, int], None]
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where a stage runs: the source of rows, the cache of encoded rows, the machine, who watches the progress, where its
-    state is kept while it trains (None: nowhere, an interrupted stage starts anew), and the file of synonyms ("": found in
-    the source)."""
+    """Where a stage runs; nothing here is hashed.
+
+    Attributes:
+        source: source of rows.
+        cache: folder of encoded rows.
+        machine: device and process group.
+        watch: progress callback.
+        checkpoints: state of an unfinished training; None = not saved, an interrupted stage starts again.
+        synonyms: file of synonyms; "" = found in the source.
+    """
 
     source: Source
     cache: Path
@@ -30,5 +37,5 @@ class Context:
 
 
 def encoder_folder(init: Path) -> Path:
-    """The Hugging Face folder inside a stage's folder, or the folder itself."""
+    """Return the Hugging Face folder inside a stage's folder, or the folder itself."""
     return init / "encoder" if (init / "encoder").is_dir() else init

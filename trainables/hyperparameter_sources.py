@@ -1,4 +1,7 @@
-"""Where each number of a recipe comes from: a paper, the code it was run with, this project, or the recipe itself."""
+"""The origin of each number of a recipe.
+
+It is a paper, the code it was run with, this project, or the recipe itself.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +30,17 @@ _NAMES = {
     "dev_examples": "dev examples",
     "keep": "keep",
 }
-# In this order.
+# Display order of phases.
 _PHASES = ("every", "intermediate", "mixture", "masked", "targets", "target", "alignment", "robust", "scoring")
 Value = int | float | str
 
 
 class Number(NamedTuple):
-    """One number: the phase, and the task where it is a task's own; `value` is "none" or "all" where nothing limits."""
+    """One number of a recipe.
+
+    `part` is its phase, and the task where the number belongs to one; `value` is "none" or "all" where there is no
+    limit.
+    """
 
     part: str
     name: str
@@ -42,7 +49,10 @@ class Number(NamedTuple):
 
 
 def numbers(recipe: Recipe) -> list[Number]:
-    """Every number of the recipe, those that hold for a whole phase before those of single tasks."""
+    """List every number of a recipe.
+
+    Numbers of a whole phase come before those of single tasks.
+    """
     profile = PROFILES[recipe.profile]
     trained = dict.fromkeys(
         name
@@ -104,7 +114,7 @@ def _fit(part: str, fit: TaskHyperparameters, profile: Profile, table: str) -> I
 
 
 def _targets(trained: tuple[str, ...], profile: Profile) -> list[Number]:
-    """What is equal for all targets once, then what each has of its own."""
+    """List numbers that all targets share, then those of single targets."""
     phases = {name: list(_phase(f"target {name}", profile.target_phase_of(name), profile)) for name in trained}
     usual = {n.name: n for n in _phase("targets", profile.target_phase, profile)}
     shared, own = [], []
@@ -125,7 +135,10 @@ def _targets(trained: tuple[str, ...], profile: Profile) -> list[Number]:
 
 
 def _alignment(recipe: Recipe, align: Align, trained: tuple[str, ...], profile: Profile) -> Iterator[Number]:
-    """What is aligned, on whose translations; a step's pairs are as many as the task's examples."""
+    """Yield weight, languages, order and pairs of the alignment.
+
+    A step has as many pairs as the task has examples.
+    """
     tasks, target = _carriers(recipe, align.phase, trained)
     yield Number("alignment", "weight", align.weight, "Gritta and Iacobacci 2021" if align.weight == 1 else HERE)
     yield Number("alignment", "languages", "+".join(align.languages), HERE)
@@ -139,7 +152,10 @@ def _alignment(recipe: Recipe, align: Align, trained: tuple[str, ...], profile: 
 
 
 def _robust(recipe: Recipe, robust: Robust, trained: tuple[str, ...], profile: Profile) -> Iterator[Number]:
-    """What is changed and how far; the paper's regions are not known, so they are always the recipe's own."""
+    """Yield the numbers of robust training.
+
+    The paper's regions are not known, so they always originate from the recipe.
+    """
     part = f"robust {robust.method}"
     for name in robust.parts:
         if name == "copies" and not robust.copies:
@@ -155,12 +171,18 @@ def _robust(recipe: Recipe, robust: Robust, trained: tuple[str, ...], profile: P
 
 
 def _carriers(recipe: Recipe, phase: In, trained: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
-    """The training sets of the phase that carries an objective, and whether it is that of the targets."""
+    """Return the training sets of an objective's phase.
+
+    Also returns whether that phase is the training of the targets.
+    """
     return (trained, True) if phase == "target" else (recipe.intermediate, False)
 
 
 def _phase(part: str, phase: Phase, profile: Profile) -> Iterator[Number]:
-    """The numbers of a phase in a fixed order, with the origins of the profile's own phases."""
+    """Yield the numbers of a phase in a fixed order.
+
+    Origins are those of the profile's own phases.
+    """
     table = "phase" if part == "intermediate" else "target_phase"
     values: dict[str, Value] = {
         **asdict(phase),
@@ -196,7 +218,10 @@ def _scoring(recipe: Recipe, profile: Profile) -> list[Number]:
 
 
 def lines(found: Iterable[Number]) -> list[tuple[str, str, str]]:
-    """(parts, numbers, origin) for people: equal numbers stand once, and tasks with the same ones share a line."""
+    """Group numbers into (parts, numbers, origin) for display.
+
+    Equal numbers occur once, and tasks with the same ones share a line.
+    """
     grouped: dict[tuple[str, str], dict[str, None]] = {}
     for number in found:
         value = f"{number.value:g}" if isinstance(number.value, float) else str(number.value)
@@ -210,6 +235,6 @@ def lines(found: Iterable[Number]) -> list[tuple[str, str, str]]:
 
 
 def sources(found: Iterable[Number]) -> list[str]:
-    """What the profiles named in the origins are: "phang2020: its citation"."""
+    """Cite the profiles that the origins name: "phang2020: its citation"."""
     origins = {number.origin for number in found}
     return [f"{p.name}: {p.cite}" for p in PROFILES.values() if any(p.name in o for o in origins)]

@@ -1,4 +1,4 @@
-"""Names, scripts and families of languages, for tables and charts; and pairs of languages, written "A-B"."""
+"""Names, scripts and families of languages, and pairs of languages ("A-B")."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 
 class Language(NamedTuple):
-    """family is the top-level genus that typological tables group by ("IE: Germanic", "Turkic", ...)."""
+    """A language.
+
+    `family` is the top-level genus that typological tables group by ("IE: Germanic", "Turkic", ...).
+    """
 
     name: str
     script: str
@@ -107,9 +110,10 @@ LANGUAGES = _parse(_TABLE)
 
 
 def describe(tag: str) -> Language:
-    """The language of a tag. An unknown region or script ("pt-BR") gives its language; a wholly unknown tag, itself.
+    """Return the language of a tag.
 
-    A pair of known languages ("de-hi") gives both: German-Hindi, Latin and Devanagari.
+    An unknown region or script ("pt-BR") gives its language; a wholly unknown tag, itself. A pair of known languages
+    ("de-hi") gives both: German-Hindi, Latin and Devanagari.
     """
     if tag not in LANGUAGES and (pair := _pair(tag)):
         name = "-".join(language.name for language in pair)
@@ -120,13 +124,19 @@ def describe(tag: str) -> Language:
 
 
 def cross(languages: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Tag -> (A, B) of all ordered pairs of some languages, A = B included: "A-B" in the order of the languages."""
+    """Return all ordered pairs of languages, A = B included.
+
+    They are tag -> (A, B): "A-B" in the order of the languages.
+    """
     tags = tuple(languages)
     return {f"{first}-{second}": (first, second) for first in tags for second in tags}
 
 
 def crossed(tags: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """The same from the tags of all pairs alone: those of A = B say which languages there are ("zh-TW-zh-TW")."""
+    """Recover the pairs of `cross` from their tags alone.
+
+    The tags of A = B reveal the languages ("zh-TW-zh-TW").
+    """
     halves = {tag: (tag[: len(tag) // 2], tag[len(tag) // 2 + 1 :]) for tag in tags}
     return cross(first for tag, (first, second) in halves.items() if first == second and tag == f"{first}-{second}")
 

@@ -1,4 +1,4 @@
-"""What a phase may be trained for beside its task's own loss: alignment with translations, and robustness."""
+"""Objectives beside a task's own loss: alignment and robust training."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ ALL = ("all",)  # every language that the parallel rows have
 
 @dataclass(frozen=True, kw_only=True)
 class Align:
-    """XeroAlign (Gritta and Iacobacci 2021): the sentence vector of a translation is drawn to that of its English original.
+    """XeroAlign (Gritta and Iacobacci 2021): alignment of translations.
+
+    The sentence vector of a translation is pulled towards that of its English original.
 
     Attributes:
-        languages: whose translations; ("all",) = every language that the rows have.
+        languages: languages of the translations; ("all",) = every language that the rows have.
         weight: of the mean squared difference, beside the task's loss; published 1.
-        phase: whose training carries it.
-        order: `joint` is the published one; `before` and `after` train alignment in a stage of its own, on either side of
-            the target's, which the paper found to fail.
+        phase: the training phase with this objective.
+        order: `joint` is the published one; `before` and `after` train alignment in a stage of its own, on either side
+            of the target's, which the paper found to fail.
         data: catalogue name of the parallel rows; "" = the translations of what the phase trains on.
     """
 
@@ -37,30 +39,32 @@ class Align:
 
     def __post_init__(self) -> None:
         if not self.languages:
-            raise BadInput("align.languages is empty: name languages, or 'all'")
+            raise BadInput("align.languages is empty: give languages, or 'all'")
         if len(set(self.languages)) != len(self.languages) or ("all" in self.languages and self.languages != ALL):
-            raise BadInput(f"align.languages repeat, or stand beside 'all': {', '.join(self.languages)}")
+            raise BadInput(f"align.languages repeat, or are mixed with 'all': {', '.join(self.languages)}")
         object.__setattr__(self, "languages", tuple(sorted(self.languages)))
         object.__setattr__(self, "weight", check_number("align.weight", self.weight, at_least=0))
         _check_choice("align.phase", self.phase, In)
         _check_choice("align.order", self.order, Order)
         if self.order != "joint" and self.phase != "target":
-            raise BadInput(f"align.order {self.order!r} is about the target's stage: set align.phase to 'target'")
+            raise BadInput(
+                f"align.order {self.order!r} applies to the target's stage only: set align.phase to 'target'"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Robust:
-    """Robust training (Huang et al. 2021): the task's loss on inputs that were changed, in place of those that were not.
+    """Robust training (Huang et al. 2021): the task's loss on changed inputs.
 
     Attributes:
-        method: `adversarial` looks for the worst change of the embedded input inside a region, `random` draws one there,
-            `synonyms` puts copies with exchanged words in place of every training row.
+        method: `adversarial` searches for the worst change of the embedded input inside a region, `random` draws one
+            there, `synonyms` replaces every training row by copies with synonyms.
         norm, eps: the region: for each token, changes of its embedding with an l2 (or maximum) norm of at most `eps`.
         steps, step_size: of the ascent to the worst change; `step_size` is a multiple of `eps`.
         weight: share of the changed inputs in the loss; the rest is the unchanged ones'. Published 1.
-        copies: of each row, where words are exchanged; 0 = the profile's number for the data set.
+        copies: of each row, with synonyms; 0 = the profile's number for the dataset.
         synonyms: file of synonyms; "" = found in the source's own paraphrases.
-        phase: whose training carries it.
+        phase: the training phase with this objective.
     """
 
     method: Method
@@ -85,7 +89,7 @@ class Robust:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The fields that play a part in its method; the others are as if they had not been given."""
+        """The fields that matter to its method; others are set to defaults."""
         return _PARTS[self.method]
 
 
@@ -105,14 +109,21 @@ Objective = TypeVar("Objective", Align, Robust)
 
 
 def to_dict(objective: Align | Robust) -> dict[str, Any]:
-    """Plain literals, without what has no meaning or is as published."""
+    """Convert to plain literals, without defaults.
+
+    Fields without meaning and fields as published are left out.
+    """
     published = {f.name: f.default for f in fields(objective)}
     values = {k: v for k, v in asdict(objective).items() if v != published[k]}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def from_dict(kind: type[Objective], name: str, values: Any) -> Objective:
-    """The objective of a TOML or JSON table `name`; raises BadInput for an unknown, missing or mistyped key."""
+    """Make the objective of a TOML or JSON table `name`.
+
+    Raises:
+        BadInput: a key is unknown, missing or mistyped.
+    """
     if not isinstance(values, Mapping):
         raise BadInput(f"recipe key {name!r} must be a table, not {values!r}")
     known = {f.name: f for f in fields(kind)}
@@ -138,8 +149,11 @@ def from_dict(kind: type[Objective], name: str, values: Any) -> Objective:
     return found
 
 
-def title(align: Align | None, robust: Robust | None) -> list[str]:
-    """What a person calls the objectives of a recipe, such as `aligned on de` and `adversarial eps 0.1`."""
+def objective_titles(align: Align | None, robust: Robust | None) -> list[str]:
+    """Return display names of objectives.
+
+    Such as `aligned on de` and `adversarial l2 0.1`.
+    """
     parts = []
     if align:
         words = {"joint": "aligned on", "before": "aligned first, on", "after": "aligned last, on"}[align.order]

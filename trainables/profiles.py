@@ -1,4 +1,7 @@
-"""Named sets of training numbers, each with where it comes from, so that a recipe can say so for all of its values."""
+"""Profiles: named sets of hyperparameters, each number with its origin.
+
+A recipe can thus state the origin of all of its values.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,19 @@ from typing import Any, Literal
 Keep = Literal["best", "last"]
 Optimizer = Literal["adamw", "adam", "adamax"]
 Rates = Literal["linear", "one_cycle"]
-# Fixed in formats and decode, the same in XTREME's scripts and in jiant: sub-tokens of a question, starts and ends that
-# are combined, tokens of an answer.
+# Fixed in formats and decode, the same in XTREME's scripts and in jiant: most sub-tokens of a question, starts and ends
+# that are combined, tokens of an answer.
 MAX_QUERY, N_BEST, MAX_ANSWER = 64, 20, 30
 
 
-NO_LIMIT = 2**31 - 1  # as the limit of a mix: in proportion to size, however large
+NO_LIMIT = 2**31 - 1  # mixing limit for a mix in proportion to size, however large
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """How a phase is optimised and when it ends; gradients are clipped by their global norm.
+    """Optimisation and end of a training phase.
+
+    Gradients are clipped by their global norm.
 
     Attributes:
         lr: peak learning rate.
@@ -28,8 +33,8 @@ class Phase:
         warmup_frac, warmup_steps: share of the steps that warm up, or their number where that is not 0.
         weight_decay: on everything but biases and LayerNorm.
         eval_every: steps between dev evaluations.
-        patience: so many evaluations without a strictly better score end the phase; None = it is never ended early.
-        dev_examples: this many first examples of each dev set are looked at; None = all of them.
+        patience: evaluations without a strictly better score that end the phase; None = no early stopping.
+        dev_examples: number of first examples of each dev set that are evaluated; None = all of them.
         keep: which weights stay, those of the best dev score or the last.
     """
 
@@ -49,15 +54,16 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskHyperparameters:
-    """How one dataset is trained.
+    """Hyperparameters of the training on one dataset.
 
     Attributes:
         batch: examples of one optimiser step, the *effective* batch.
         epochs: passes over the data.
         max_length: longest input in sub-tokens.
-        accumulation: into how many parts the source's scripts cut the batch; the gradient is that of the whole.
-        phase: numbers of its own as a target; None = those of all targets.
-        origin: where batch, epochs and phase are from; "" = where the profile's table is from.
+        accumulation: number of micro-batches per batch in the source's scripts; the gradient is that of the whole
+            batch.
+        phase: hyperparameters of its own as a target; None = those of all targets.
+        origin: origin of batch, epochs and phase; "" = that of the profile's table.
     """
 
     batch: int
@@ -70,12 +76,12 @@ class TaskHyperparameters:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Every number of a study that a recipe does not name.
+    """A named set of hyperparameters: every number of a study outside its recipes.
 
     Attributes:
-        fits: catalogue name -> Fit as an intermediate task; "" serves those that are not listed.
-        target_fits: catalogue name of the *training* set -> Fit as a target task.
-        phase, target_phase: the numbers of the two phases; `phase.lr` is that without masked LM.
+        fits: catalogue name -> hyperparameters as an intermediate task; "" is the entry of all others.
+        target_fits: catalogue name of the *training* set -> hyperparameters as a target task.
+        phase, target_phase: the two phases; `phase.lr` is that without masked LM.
         lr_mlm: peak learning rate of the intermediate phase with masked LM.
         mlm: batch and length of masked-LM lines.
         mixing_limit: K of P(m) = min(e_m, K) / sum.
@@ -83,9 +89,9 @@ class Profile:
         mixture_epochs: passes for every task of a mixture, in place of its own.
         doc_stride: *step* between the windows of a long context.
         eval_max_length, span_max_length, retrieval_max_length: longest input when scoring.
-        copies: training set -> copies of each row where words are exchanged for synonyms; "" serves the others.
-        base: the profile whose numbers stand where this one's source says nothing.
-        origins: field, or field and part as "phase.lr" -> where it is from; what is not listed is from `name`'s source.
+        copies: training set -> copies of each row under synonym augmentation; "" is the entry of all others.
+        base: the profile that gives the numbers that this one's source does not state.
+        origins: field, or field and part as "phase.lr" -> its origin; what is not listed is from the source of `name`.
     """
 
     name: str
@@ -114,29 +120,39 @@ class Profile:
         return self.phase.lr
 
     def intermediate_lr(self, *, mlm: bool) -> float:
-        """Peak learning rate of the intermediate phase."""
+        """Return the peak learning rate of the intermediate phase."""
         return self.lr_mlm if mlm else self.phase.lr
 
     def fit(self, task: str, *, target: bool) -> TaskHyperparameters:
-        """The numbers for training on `task`; the entry `""` serves datasets the source does not list."""
+        """Return the hyperparameters for training on `task`.
+
+        The entry `""` is for datasets that the source does not list.
+        """
         table = self.target_fits if target else self.fits
         return table.get(task, table[""])
 
     def target_phase_of(self, task: str) -> Phase:
-        """How the training on a target's training set is optimised: by its own numbers, or those of all targets."""
+        """Return the phase of a target's training set, or that of all targets."""
         return self.fit(task, target=True).phase or self.target_phase
 
     def copies_of(self, task: str) -> int:
-        """Copies of each of a task's training rows where words are exchanged for synonyms."""
+        """Return the copies of each training row under synonym augmentation."""
         return self.copies.get(task, self.copies[""])
 
     def origin(self, part: str) -> str:
-        """Where a number is from; `part` is a field's name, or "field.number" as in "phase.lr"."""
+        """Return the origin of a number.
+
+        Args:
+            part: a field's name, or "field.number" as in "phase.lr".
+        """
         return self.origins.get(part) or self.origins.get(part.partition(".")[0]) or self.name
 
 
 def based_on(base: Profile, *, name: str, cite: str, origins: Mapping[str, str], **own: Any) -> Profile:
-    """A profile with its own numbers, and `base`'s (with their origins) for what its source does not say."""
+    """Make a profile of its own numbers and of `base`'s for the others.
+
+    Numbers from `base` keep their origins.
+    """
     inherited = {f.name: base.origin(f.name) for f in fields(Profile)} | dict(base.origins)
     kept = {part: origin for part, origin in inherited.items() if part.partition(".")[0] not in own}
     return replace(base, name=name, cite=cite, base=base.name, origins={**kept, **origins}, **own)
@@ -147,7 +163,7 @@ def _each(names: str, fit: TaskHyperparameters) -> dict[str, TaskHyperparameters
 
 
 _INTENTS = "multiatis mtop mtod massive xsid xsid_parallel"
-_JIANT = "jiant (paper silent)"
+_JIANT = "jiant (not stated in the paper)"
 _COPIES = {"copies": "Stepstone, as robust's XNLI", "copies.mnli": "robust", "copies.pawsx": "robust"}
 _OWN_FITS = "Stepstone, not in the paper"
 
@@ -184,7 +200,7 @@ PHANG2020 = Profile(
         **_each("udpos panx", TaskHyperparameters(batch=32, epochs=10, max_length=256)),
         **_each("squad tydiqa", TaskHyperparameters(batch=16, epochs=2, max_length=384)),
         **_each("siqa copa", TaskHyperparameters(batch=32, epochs=5, max_length=256, origin="xtreme")),
-        # XeroAlign and MT-DNN train intents by numbers of their own; these are those of XTREME's tagging.
+        # XeroAlign and MT-DNN train intents with their own numbers; these are those of XTREME's tagging.
         **_each(
             _INTENTS,
             TaskHyperparameters(
@@ -221,8 +237,8 @@ PHANG2020 = Profile(
     },
 )
 
-# XLM-R large in XTREME's scripts. The best of all saved checkpoints on the whole English dev set stays, and nothing ends a
-# phase early; questions save nothing on the way, so the last weights stay.
+# XLM-R large in XTREME's scripts. The best of all saved checkpoints on the whole English dev set is kept, without early
+# stopping; question answering saves no checkpoint before the end, so the last weights are kept.
 _XTREME = Phase(lr=2e-5, warmup_frac=0.0, weight_decay=0.0, patience=None, dev_examples=None)
 _XTREME_QA = replace(_XTREME, lr=3e-5, warmup_steps=500, weight_decay=1e-4, keep="last")
 _XTREME_CHOICE = TaskHyperparameters(
@@ -260,7 +276,7 @@ XTREME = based_on(
     origins={},
 )
 
-# jiant's guide to XTREME; an intermediate phase it does not describe.
+# jiant's guide to XTREME, which describes no intermediate phase.
 _JIANT_CLASSIFY = TaskHyperparameters(batch=32, accumulation=8, epochs=5, max_length=256)
 JIANT = based_on(
     PHANG2020,
@@ -284,9 +300,9 @@ JIANT = based_on(
     origins={},
 )
 
-# The paper gives lr, batch, epochs and Adamax of its first phase and says that all else is as in mt-dnn's own code; lr, batch
-# and epochs are all that it says of its second.
-_MTDNN_CODE, _MTDNN_OPEN = "mt-dnn's code (mtdnn silent)", "Stepstone (mtdnn silent)"
+# The paper states lr, batch, epochs and Adamax of its first phase, and mt-dnn's own code for all else; of its second phase
+# it states only lr, batch and epochs.
+_MTDNN_CODE, _MTDNN_OPEN = "mt-dnn's code (not stated in mtdnn)", "Stepstone (not stated in mtdnn)"
 _MTDNN_TARGET = Phase(lr=5e-6, patience=None, dev_examples=None, keep="last")
 MTDNN = based_on(
     PHANG2020,
@@ -322,7 +338,7 @@ MTDNN = based_on(
     },
 )
 
-# XLM-R large, base with the same numbers. The loops of the source count micro-batches; a step is all that it accumulates.
+# XLM-R large, base with the same numbers. The source's loops count micro-batches; here a step is one accumulated batch.
 _XERO = Phase(
     lr=2e-5,
     optimizer="adam",
@@ -349,8 +365,8 @@ XEROALIGN = based_on(
     origins={},
 )
 
-# For encoders of a few million parameters that were pretrained here: they need steps and learning rates of another order.
-# Targets train briefly, so that what an intermediate phase brings can be seen.
+# For encoders of a few million parameters that were pretrained here: they need other orders of steps and learning rates.
+# Targets train briefly, so that the gain of an intermediate phase is visible.
 _SMALL_QA = "squad squad_v2 tydiqa"
 SMALL = Profile(
     name="small",
@@ -363,9 +379,7 @@ SMALL = Profile(
         "": TaskHyperparameters(batch=32, epochs=1.5, max_length=128),
         "mnli": TaskHyperparameters(batch=32, epochs=0.5, max_length=128),
         **_each(_SMALL_QA, TaskHyperparameters(batch=32, epochs=0.375, max_length=256)),
-        **_each(
-            _INTENTS, TaskHyperparameters(batch=32, epochs=12, max_length=128)
-        ),  # dozens of labels to learn from few rows
+        **_each(_INTENTS, TaskHyperparameters(batch=32, epochs=12, max_length=128)),  # dozens of labels and few rows
     },
     phase=Phase(lr=2e-4, patience=3),
     lr_mlm=2e-4,
@@ -400,5 +414,8 @@ PROFILES: Mapping[str, Profile] = {p.name: p for p in (PHANG2020, XTREME, JIANT,
 
 
 def default_profile(encoder: str, published: str) -> str:
-    """The profile that suits an encoder: the published one, except for the small encoders made by this project."""
+    """Return the profile that suits an encoder.
+
+    It is the published one, except for the small encoders made by this project.
+    """
     return "small" if encoder == "pocket" or encoder.startswith("pretrain:") else published

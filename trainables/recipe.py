@@ -1,4 +1,7 @@
-"""What a trial does, as a value of literals: two equal recipes are one trial."""
+"""A recipe, the configuration of one trial, as a value of literals.
+
+Two equal recipes are one trial.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from trainables.errors import BadInput, check_number, unknown
-from trainables.objectives import Align, Robust
+from trainables.objectives import Align, Robust, objective_titles
 from trainables.objectives import from_dict as objective_of
-from trainables.objectives import title as objective_titles
 from trainables.objectives import to_dict as objective_to_dict
 from trainables.profiles import NO_LIMIT, PROFILES, Profile
 
@@ -19,8 +21,8 @@ MlmRatio = float | Literal["by_size"]
 Pooling = Literal["mean", "cls"]
 Direction = Literal["en_to_xx", "xx_to_en"]
 BarePrefix = Literal["label", "drop"]
-MAX_CURVE = 1000  # points of a curve; each scores every language
-# The keys of a recipe that choose among ways to read an encoder, and what each may be; the first is the published one.
+MAX_CURVE = 1000  # evaluations of a curve; each scores every language
+# Options of how an encoder is used, and their allowed values; the first is the published one.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "pooling": get_args(Pooling),
     "direction": get_args(Direction),
@@ -30,26 +32,29 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One recipe; the intermediate fields are 0 where there is no intermediate phase, so that every baseline is equal.
+    """One recipe of a study.
+
+    Without an intermediate phase its fields are 0, so that every baseline is equal.
 
     Attributes:
         encoder: hub id, folder, `pocket` or `pretrain:<size>`.
-        profile: which published set of numbers gives every batch size, length and target learning rate.
+        profile: named set of hyperparameters, which gives every batch size, length and target learning rate.
         targets: catalogue names of the target tasks, in order of cost.
-        scale: fraction of the rows and steps of every stage; 1 is the real thing.
+        scale: fraction of the rows and steps of every stage; 1 is the full study.
         intermediate: catalogue names of the English tasks trained first, mixed when there are several.
         mixing_limit: K of P(m) = min(e_m, K) / sum (Phang et al. 2020); 0 where only one source is trained.
         mlm_ratio: share of the steps that are masked LM; `by_size` treats it as one more task in the mix, as published.
         epochs: multiple of each task's own number of epochs in the profile.
         steps: exact number of intermediate steps instead of `epochs`; 0 = use `epochs`.
         lr: peak learning rate of the intermediate phase.
-        layer: which of the encoder's `hidden_states` sentence retrieval reads; 0 = the published rule for its depth.
+        layer: which of the encoder's `hidden_states` sentence retrieval uses; 0 = the published rule for its depth.
         pooling: sentence vectors are the mean of all positions, or the state of `<s>`.
-        direction: English sentences look for their translations (XTREME), or the other way round.
+        direction: retrieval direction: English sentences as queries (XTREME), or the other way round.
         bare_prefix: a lone word-boundary piece before a word carries its tag (XTREME), or is dropped (XeroAlign).
-        train_languages: whose labelled rows targets are trained on, where a data set has them; () = English alone.
-        curve: how often a target's training is scored on the way, evenly spaced; 0 = never. It has no say in anything.
-        align, robust: objectives beside a task's own loss; None = none. One of weight 0 is none.
+        train_languages: languages whose labelled rows targets are trained on, where a dataset has them; () = English
+            alone.
+        curve: number of evaluations during a target's training, evenly spaced; 0 = none. They influence no result.
+        align, robust: objectives in addition to a task's own loss; None = none. One of weight 0 is none.
     """
 
     encoder: str
@@ -75,7 +80,7 @@ class Recipe:
         if self.profile not in PROFILES:
             raise unknown("profile", self.profile, PROFILES)
         for name in ("scale", "mlm_ratio", "epochs", "lr"):
-            if type(value := getattr(self, name)) is int:  # 1 == 1.0, but their JSON differs and so would the address
+            if type(value := getattr(self, name)) is int:  # 1 == 1.0, but their JSON differs and so would the hash
                 object.__setattr__(self, name, float(value))
         check_number("scale", self.scale, above=0, at_most=1)
         check_number("layer", self.layer, at_least=0)
@@ -121,7 +126,7 @@ class Recipe:
 
     @property
     def is_baseline(self) -> bool:
-        """True for English target training and nothing else: the row every gain is measured against."""
+        """True for English target training alone, the reference of every gain."""
         return not (self.intermediate or self.train_languages or self.align or self.robust)
 
     @property
@@ -130,7 +135,10 @@ class Recipe:
         return digest(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain literals; left out is what has no meaning in this recipe or is as published."""
+        """Convert to plain literals, without defaults.
+
+        Fields without meaning in this recipe and fields as published are left out.
+        """
         published = {name: allowed[0] for name, allowed in CHOICES.items()}
         values = {k: v for k, v in asdict(self).items() if v not in (0, (), None) and v != published.get(k)}
         objectives = {"align": self.align, "robust": self.robust}
@@ -139,7 +147,11 @@ class Recipe:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Recipe:
-        """The recipe of a TOML or JSON table; raises BadInput for an unknown, missing or mistyped key."""
+        """Make a recipe from a TOML or JSON table.
+
+        Raises:
+            BadInput: a key is unknown, missing or mistyped.
+        """
         known = {f.name: f for f in fields(Recipe)}
         for key in values:
             if key not in known:
@@ -173,19 +185,24 @@ class Recipe:
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a value made of literals; raises TypeError for anything else, rather than hash a repr."""
+    """Return the canonical JSON text of a value made of literals.
+
+    Raises:
+        TypeError: the value holds anything else; its repr must not be hashed.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of the canonical JSON, as 64 hex characters."""
+    """Return the SHA-256 of the canonical JSON, as 64 hex characters."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def title(recipe: Recipe, task_titles: Mapping[str, str]) -> str:
-    """The name of a recipe that a person reads in tables and in MLflow, such as `SQuAD + MLM 0.25 + aligned on all`.
+    """Return a recipe's display name, such as `SQuAD + MLM 0.25 + aligned on all`.
 
-    What equals the profile's own value is left out, so published rows have short names and no two recipes share one.
+    Tables and MLflow use it. What equals the profile's own value is left out, so published rows have short names and no
+    two recipes share one.
     """
     parts = [_intermediate_title(recipe, task_titles)] if recipe.intermediate else []
     if recipe.train_languages:
@@ -211,5 +228,8 @@ def _intermediate_title(recipe: Recipe, task_titles: Mapping[str, str]) -> str:
 
 
 def baseline_of(recipe: Recipe) -> Recipe:
-    """What this recipe is compared with: the same encoder, targets and reading, trained on English targets alone."""
+    """Return the baseline of a recipe.
+
+    It has the same encoder, targets and pooling, and is trained on English targets alone.
+    """
     return replace(recipe, intermediate=(), train_languages=(), align=None, robust=None)

@@ -1,4 +1,4 @@
-"""TOML that a person or a download put there: read within limits, and every fault is one line."""
+"""TOML from a person or a download: limited in size, faults on one line."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from typing import Any
 
 from trainables.errors import BadInput, check_path
 
-MAX_BYTES = 2**20  # the largest file that the project writes has some kilobytes
+MAX_BYTES = 2**20  # the largest file that the project writes has a few kilobytes
 MAX_DEPTH = 20
 
 
 def read_toml(path: str | Path, what: str) -> dict[str, Any]:
-    """The tables of a file; BadInput, which begins with `what`, when it cannot be read, is too large, or is no TOML."""
+    """Read the tables of a TOML file.
+
+    Args:
+        what: the beginning of error messages.
+
+    Raises:
+        BadInput: the file cannot be read, is too large, or is not TOML.
+    """
     check_path(what, str(path))
     try:
         if Path(path).exists() and not Path(path).is_file():
@@ -23,7 +30,7 @@ def read_toml(path: str | Path, what: str) -> dict[str, Any]:
     except OSError as error:
         raise BadInput(f"{what} cannot be read: {error.strerror}") from error
     if len(data) > MAX_BYTES:
-        raise BadInput(f"{what} has more than {MAX_BYTES:,} bytes, which no such file needs")
+        raise BadInput(f"{what} has more than {MAX_BYTES:,} bytes, the limit for such files")
     try:
         values = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, ValueError) as error:  # ValueError: not UTF-8, or a number of too many digits

@@ -1,6 +1,7 @@
-"""Every dataset as a value, by the name that the command line, recipes and reports use. To add one, add one `Dataset`.
+"""Every dataset as a value, by the name that users give.
 
-Configs, splits and label orders are the hub's. Languages are XTREME's codes (ISO 639-1 where it exists).
+The command line, recipes and reports use these names. To add a dataset, add one `Dataset`. Configs, splits and label
+orders are the hub's. Languages are XTREME's codes (ISO 639-1 where it exists).
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ def _index(*groups: tuple[Dataset, ...]) -> dict[str, Dataset]:
 _DATASETS = _index(*(family.DATASETS for family in (intermediate, glue, xtreme, xtreme_r, dialogue, others)))
 DATASETS: Mapping[str, Dataset] = _DATASETS
 _TITLES = {name: d.title for name, d in DATASETS.items()}
-TITLES: Mapping[str, str] = _TITLES  # catalogue name -> the short name that people read
-_OWN: dict[str, Dataset] = {}  # given as values by this process
+TITLES: Mapping[str, str] = _TITLES  # catalogue name -> short display name
+_OWN: dict[str, Dataset] = {}  # registered as values in this process
 
 
 def register(own: Dataset) -> str:
-    """Add a dataset, and its own format where it brings one, to those of this process; returns its name.
+    """Add a dataset, and its own format if it has one, to those of this process; return its name.
 
     Raises:
         BadInput: the catalogue has another dataset of this name, or its kind is that of no format.
@@ -58,12 +59,16 @@ def register(own: Dataset) -> str:
 
 
 def registered() -> tuple[Dataset, ...]:
-    """The datasets that `register` added: what the workers of a study must be given."""
+    """Return the datasets added by `register`, which workers of a study need."""
     return tuple(_OWN.values())
 
 
 def dataset(name: str) -> Dataset:
-    """The catalogue's entry; BadInput with the nearest name if there is none."""
+    """Return the dataset of a name.
+
+    Raises:
+        BadInput: there is none; the message has the nearest name.
+    """
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
     return DATASETS[name]

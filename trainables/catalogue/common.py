@@ -1,4 +1,7 @@
-"""What several entries share: languages, label names, short ways to write a table of configs or of row counts."""
+"""Values that several entries share.
+
+Languages, label names, and short notations for tables of configs and of row counts.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,15 @@ TASK: frozenset[Role] = frozenset({"intermediate"})
 GLUE: frozenset[Role] = frozenset({"glue"})
 TARGET: frozenset[Role] = frozenset({"target"})
 QA = ("f1", "exact_match")
-QA_CHARACTERS = (*QA, "f1_characters")  # English rules hardly fit languages without spaces; no part of the main score
+# F1 of characters is for languages without spaces, where English rules hardly fit; it is not part of the main score.
+QA_CHARACTERS = (*QA, "f1_characters")
 
 
 def pairs(text: str) -> dict[str, str]:
-    """ "de=German fr=French" -> a dict; a language that stands twice is an error, not a silent overwrite."""
+    """Parse "de=German fr=French" into a dict.
+
+    A language that occurs twice is an error, not a silent overwrite.
+    """
     found: dict[str, str] = {}
     for pair in text.split():
         language, _, config = pair.partition("=")
@@ -46,13 +53,16 @@ def each(languages: str, config: str) -> dict[str, str]:
 
 
 def counts(text: str) -> dict[str, int]:
-    """ "de=9580 fr=9086" -> rows per language; "*" stands for every other language."""
+    """Parse "de=9580 fr=9086" into rows per language.
+
+    "*" is every other language.
+    """
     return {language: int(number) for language, number in pairs(text).items()}
 
 
 def english(
     train: int | None = None, validation: int | None = None, test: int | None = None
 ) -> dict[str, dict[str, int]]:
-    """Rows per split of an English dataset."""
+    """Return rows per split of an English dataset."""
     known = {"train": train, "validation": validation, "test": test}
     return {split: {"en": number} for split, number in known.items() if number is not None}

@@ -1,4 +1,4 @@
-"""Intents and slots: what is asked of an assistant, and the words that say about what."""
+"""Datasets of intents and slots for task-oriented dialogue."""
 
 from __future__ import annotations
 

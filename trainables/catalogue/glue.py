@@ -1,4 +1,7 @@
-"""GLUE, as multilingual MT-DNN trains it before the target; MNLI and QQP are the entries of `intermediate`."""
+"""GLUE, as multilingual MT-DNN trains it before the target.
+
+MNLI and QQP are the entries of `intermediate`.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,11 @@ _QNLI = readers.labelled("question", "sentence", ENTAILMENT)
 
 
 def ranked(rows: list[Example]) -> list[Example]:
-    """QNLI as ranking: per question that has both, one entailing sentence (choice 0) and one that does not.
+    """Turn QNLI into ranking: an entailing sentence (choice 0) and another.
 
-    QNLI's second release no longer stores rows in such pairs, so questions with one label only are lost. Which of
-    several sentences is taken depends on their text alone, not on their place.
+    Each question that has both kinds makes one example. QNLI's second release no longer stores rows in such pairs, so
+    questions with one label only are lost. Which of several sentences is taken depends on their text alone, not on
+    their position.
     """
     groups: dict[str, tuple[list[Labelled], list[Labelled]]] = {}
     for row in rows:
@@ -153,7 +157,7 @@ DATASETS = (
         labels=TWO,
         scored="validation",
         train_on="qnli_ranking",
-        roles=frozenset(),  # in place of "qnli" where it is named
+        roles=frozenset(),  # replaces "qnli" only where it is named
         rows=english(104_743, 5_463),
         licence="CC BY-SA 4.0",
         cite="Wang et al. 2019 (GLUE); Liu et al. 2019 (MT-DNN)",

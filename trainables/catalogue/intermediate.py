@@ -1,4 +1,7 @@
-"""English tasks that are trained before the target, and text for masked LM (Phang et al. 2020)."""
+"""English tasks trained before the target, and text for masked LM.
+
+The tasks are those of Phang et al. 2020.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Targets beside the published suites: a topic set in many languages, and sets of one language written in it."""
+"""Targets outside the published suites.
+
+A topic set in many languages, and sets of one language written in it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ DATASETS = (
         hub=None,
         configs=each(XTREME.removeprefix("en "), "{}"),
         splits={"train": "train"},
-        scored="validation",  # nothing is
+        scored="validation",  # never scored
         train_on=None,
         roles=frozenset({"parallel"}),
         licence="that of what was translated",

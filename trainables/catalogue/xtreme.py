@@ -1,4 +1,7 @@
-"""The targets of XTREME (Hu et al. 2020), and variants of them under names of their own."""
+"""The targets of XTREME (Hu et al. 2020), and variants of them.
+
+Variants have names of their own.
+"""
 
 from __future__ import annotations
 
@@ -301,9 +304,10 @@ TATOEBA = Dataset(
 
 
 def _crossed(base: Dataset, rows: int) -> Dataset:
-    """The generalised setting of Huang et al. 2021 (robust training): sentence 1 in one language, sentence 2 in another.
+    """Make the dataset of all pairs of languages of a base dataset.
 
-    The English dev rows that choose are those of `base`.
+    Sentence 1 is in one language, sentence 2 in another: the generalised setting of Huang et al. 2021 (robust
+    training). Selection uses the English dev rows of `base`.
     """
     return Dataset(
         name=f"{base.name}_pairs",

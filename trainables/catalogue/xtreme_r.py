@@ -1,6 +1,6 @@
-"""What XTREME-R (Ruder et al. 2021) adds, and what trains it.
+"""The additions of XTREME-R (Ruder et al. 2021), and their training sets.
 
-Tasks that XTREME has too, in more languages, are entries of their own ("..._r"), so that no mean over XTREME's
+Tasks that XTREME has too, in more languages, are separate entries ("..._r"), so that no mean over XTREME's
 languages changes silently.
 """
 

@@ -25,7 +25,7 @@ TRAIN, DEV, TEST = 2400, 240, 300
 PARALLEL_TRAIN = 2000  # in eight languages
 IN_ENGLISH: Splits = {"train": (ENGLISH_ONLY, TRAIN), "validation": (ENGLISH_ONLY, TEST)}
 FROM_ENGLISH: Splits = {"train": (ENGLISH_ONLY, TRAIN), "validation": (LANGUAGES, DEV), "test": (LANGUAGES, TEST)}
-FEW_IN_ENGLISH: Splits = {**FROM_ENGLISH, "train": (ENGLISH_ONLY, 600)}  # few rows, so that transfer from other tasks shows
+FEW_IN_ENGLISH: Splits = {**FROM_ENGLISH, "train": (ENGLISH_ONLY, 600)}  # few rows, to make transfer visible
 NOT_TRAINED: Splits = {"validation": (LANGUAGES, DEV), "test": (LANGUAGES, TEST)}
 
 

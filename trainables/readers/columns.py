@@ -1,4 +1,7 @@
-"""Values of a row, checked: every function raises ValueError with what is wrong, so that a source has one thing to catch."""
+"""Checked access to the values of a row.
+
+Every function raises ValueError with what is wrong, so that a source has one exception to catch.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ Reader = Callable[[Row, RowLabels], Example | None]
 
 
 def label_index(value: Any, own: Sequence[str], labels: Sequence[str]) -> int | None:
-    """The index of a label in `labels`; None where a split marks "no gold" by -1 or ""."""
+    """Return the index of a label in `labels`.
+
+    None where a split marks "no gold" by -1 or "".
+    """
     name = label_name(value, own or labels)
     if name is None:
         return None
@@ -24,7 +30,10 @@ def label_index(value: Any, own: Sequence[str], labels: Sequence[str]) -> int | 
 
 
 def label_name(value: Any, known: Sequence[str]) -> str | None:
-    """The name of a label that is stored as a name or as a number of `known`; None for -1 and ""."""
+    """Return the name of a label stored as a name or a number of `known`.
+
+    None for -1 and "".
+    """
     if isinstance(value, str):
         return value or None
     if not isinstance(value, int) or isinstance(value, bool):
@@ -39,9 +48,12 @@ def label_name(value: Any, known: Sequence[str]) -> str | None:
 
 
 def span_answers(value: Any) -> list[tuple[int, str]]:
-    """(offset, text) of SQuAD's `answers`: a dict of lists, as the hub has them, or a list of dicts."""
+    """Return (offset, text) of SQuAD's `answers`.
+
+    They are a dict of lists, as on the hub, or a list of dicts.
+    """
     if isinstance(value, Mapping):
-        found, starts = texts(value, "text"), listed(value, "answer_start")
+        found, starts = text_list(value, "text"), list_value(value, "answer_start")
         if len(found) != len(starts):
             raise ValueError(f"has {len(found)} answer texts and {len(starts)} offsets")
         value = [{"text": t, "answer_start": s} for t, s in zip(found, starts, strict=True)]
@@ -54,12 +66,12 @@ def span_answers(value: Any) -> list[tuple[int, str]]:
         start = column(answer, "answer_start")
         if not isinstance(start, int) or isinstance(start, bool):
             raise wrong("answer_start", start, "a whole number")
-        pairs.append((start, text(answer, "text")))
+        pairs.append((start, text_value(answer, "text")))
     return pairs
 
 
 def first_of(row: Row, columns: Sequence[str]) -> str:
-    """The first of some alternative columns that the row has."""
+    """Return the first of some alternative columns that a row has."""
     for name in columns:
         if name in row:
             return name
@@ -67,29 +79,29 @@ def first_of(row: Row, columns: Sequence[str]) -> str:
 
 
 def column(row: Row, name: str) -> Any:
-    """A value that may be anything."""
+    """Return a value of any type."""
     return row[first_of(row, (name,))]
 
 
-def text(row: Row, *names: str) -> str:
-    """The text of the first of some alternative columns that the row has."""
+def text_value(row: Row, *names: str) -> str:
+    """Return the text of the first alternative column that a row has."""
     name = first_of(row, names)
     if not isinstance(row[name], str):
         raise wrong(f"column {name!r}", row[name], "text")
     return str(row[name])
 
 
-def listed(row: Row, name: str) -> list[Any]:
-    """A list of anything."""
+def list_value(row: Row, name: str) -> list[Any]:
+    """Return a list of any values."""
     value = column(row, name)
     if not isinstance(value, list):
         raise wrong(f"column {name!r}", value, "a list")
     return value
 
 
-def texts(row: Row, name: str) -> tuple[str, ...]:
-    """A list of texts."""
-    values = listed(row, name)
+def text_list(row: Row, name: str) -> tuple[str, ...]:
+    """Return a list of texts."""
+    values = list_value(row, name)
     for value in values:
         if not isinstance(value, str):
             raise wrong(f"an entry of {name!r}", value, "text")
@@ -97,23 +109,29 @@ def texts(row: Row, name: str) -> tuple[str, ...]:
 
 
 def exactly(count: int, choices: tuple[str, ...]) -> tuple[str, ...]:
-    """The choices, of which there must be so many."""
+    """Return the choices; raise unless there are exactly `count`."""
     if len(choices) != count:
         raise ValueError(f"has {len(choices)} choices, not {count}")
     return choices
 
 
 def row_id(row: Row, name: str | None) -> str:
-    """The row's own id; "" where there is none, for which a source puts the row number."""
+    """Return the row's own id; "" where there is none.
+
+    A source then uses the row number.
+    """
     value = row.get(name) if name else None
     return "" if value is None else str(value)
 
 
 def wrong(what: str, value: Any, wanted: str) -> ValueError:
-    """A value of a wrong type is a ValueError like everything else that can be wrong with a row."""
+    """Make the error for a value of a wrong type.
+
+    It is a ValueError, as for every other fault of a row.
+    """
     return ValueError(f"{what} is {'null' if value is None else 'of type ' + type(value).__name__}, not {wanted}")
 
 
 def few(names: Sequence[str]) -> str:
-    """The names, of a long list the first ones."""
+    """Join names, of a long list only the first ones."""
     return ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])}, ... ({len(names)} names)"

@@ -1,4 +1,7 @@
-"""Readers of utterances with an intent and slots, each in the notation of its release. Labels stay names."""
+"""Readers of utterances with an intent and slots.
+
+Each reads the notation of its release. Labels stay names.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from trainables.readers.columns import (
     column,
     first_of,
     label_name,
-    listed,
+    list_value,
     row_id,
-    text,
-    texts,
+    text_list,
+    text_value,
     wrong,
 )
 
@@ -34,10 +37,14 @@ def utterance(
     id: str | None = None,
     unequal: Literal["error", "leave out"] = "error",
 ) -> Reader:
-    """Words and their tags as lists, and `intent`. A row of more or fewer tags than words is an error, or left out."""
+    """Read lists of words and tags, and `intent`.
+
+    Args:
+        unequal: whether a row with more or fewer tags than words is an error, or left out.
+    """
 
     def read(row: Row, names: RowLabels) -> Utterance | None:
-        words, values = texts(row, tokens), listed(row, tags)
+        words, values = text_list(row, tokens), list_value(row, tags)
         if len(words) != len(values):
             if unequal == "leave out":
                 return None
@@ -48,9 +55,10 @@ def utterance(
 
 
 def mtop() -> Reader:
-    """MTOP: tokens as JSON with character spans, slots as "start:end:SL:NAME,...", the end not included.
+    """Read MTOP: tokens as JSON with character spans.
 
-    The hub's copy has every column twice, once with a space before its name; whichever is not empty counts.
+    Slots are "start:end:SL:NAME,...", the end not included. The hub's copy has every column twice, once with a space
+    before its name; whichever is not empty counts.
     """
 
     def read(row: Row, names: RowLabels) -> Utterance | None:
@@ -74,10 +82,13 @@ def mtop() -> Reader:
 
 
 def massive() -> Reader:
-    """MASSIVE: `annot_utt` is the utterance with "[slot : value]"; Chinese and Japanese are split into characters."""
+    """Read MASSIVE: `annot_utt` is the utterance with "[slot : value]".
+
+    Chinese and Japanese are split into characters.
+    """
 
     def read(row: Row, names: RowLabels) -> Utterance | None:
-        annotated, by_character = text(row, "annot_utt"), column(row, "locale") in _UNSPACED
+        annotated, by_character = text_value(row, "annot_utt"), column(row, "locale") in _UNSPACED
         words: list[str] = []
         tags: list[str] = []
 
@@ -100,7 +111,7 @@ def massive() -> Reader:
 
 
 def _utterance(id: str, words: Sequence[str], tags: Sequence[str], intent: str) -> Utterance | None:
-    """None for an utterance without words."""
+    """Make an utterance; None if it has no words."""
     return Utterance(id, tuple(words), tuple(tags), intent) if words else None
 
 
@@ -119,7 +130,10 @@ def _tag(value: Any, known: Sequence[str]) -> str:
 
 
 def _filled(row: Row, name: str) -> str:
-    """The column, or its twin with a space before the name where it is empty."""
+    """Return a column, or its twin with a space before the name.
+
+    The twin counts where the column is empty.
+    """
     found = [row[c] for c in (name, f" {name}") if row.get(c)]
     if not found:
         first_of(row, (name, f" {name}"))
@@ -130,7 +144,7 @@ def _filled(row: Row, name: str) -> str:
 
 
 def _mtop_tokens(value: str) -> tuple[list[str], list[tuple[int, int]]]:
-    """Words and their (start, end)."""
+    """Return words and their (start, end)."""
     try:
         content = json.loads(value)
         words = [str(word) for word in content["tokens"]]
@@ -143,7 +157,7 @@ def _mtop_tokens(value: str) -> tuple[list[str], list[tuple[int, int]]]:
 
 
 def _mtop_slots(value: str) -> list[tuple[int, int, str]]:
-    """(start, end, name) of "41:47:SL:DATE_TIME,48:53:SL:LOCATION"."""
+    """Parse (start, end, name) of "41:47:SL:DATE_TIME,48:53:SL:LOCATION"."""
     found = []
     for part in value.strip().split(",") if value.strip() else ():
         match = re.fullmatch(r"(\d+):(\d+):(\S+)", part.strip())
@@ -155,5 +169,5 @@ def _mtop_slots(value: str) -> list[tuple[int, int, str]]:
 
 def _plain(piece: str) -> str:
     if "[" in piece or "]" in piece:
-        raise ValueError(f"annot_utt has a bracket that is no slot: {piece!r}")
+        raise ValueError(f"annot_utt has a bracket that is not part of a slot: {piece!r}")
     return piece

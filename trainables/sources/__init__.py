@@ -1,8 +1,8 @@
-"""Where rows come from. A source answers for (dataset, language, split); everything after it is the same code.
+"""Sources of rows, one interface for (dataset, language, split).
 
-`pocket` is the small world that ships with the project, `mirror:<folder>` a folder of Parquet files in the hub's
-layout, `hub` the Hugging Face hub. All three hold the hub's columns and are read by `trainables.readers`. `A+B` is A
-with B behind it, for datasets that A lacks.
+`pocket` is the synthetic data that ships with the project, `mirror:<folder>` a folder of Parquet files in the hub's
+layout, `hub` the Hugging Face hub. All three have the hub's columns and are read by `trainables.readers`. `A+B` takes
+from B the datasets that A lacks.
 """
 
 from __future__ import annotations
@@ -25,52 +25,95 @@ class Source(Protocol):
 
     @property
     def spec(self) -> str:
-        """What `open_source` takes to open this source again: "pocket", "mirror:/absolute/folder+hub" or the like."""
+        """The argument of `open_source` that opens this source again.
+
+        Such as "pocket" or "mirror:/absolute/folder+hub".
+        """
 
     def languages(self, d: Dataset, split: str) -> tuple[str, ...]:
-        """Languages with rows for this split, English first, then alphabetical; () if none."""
+        """List the languages with rows for a split.
+
+        English comes first, then alphabetical order; () if there are none.
+        """
 
     def num_rows(self, d: Dataset, language: str, split: str) -> int:
-        """Rows of the split as stored, before any is left out; cheap."""
+        """Count the stored rows of a split, before any is left out; cheap."""
 
     def stated_rows(self, d: Dataset, language: str, split: str) -> int | None:
-        """`num_rows` where it is known without a download, else None."""
+        """Return `num_rows` where it is known without a download, else None."""
 
     def fingerprint(self, d: Dataset, language: str, split: str) -> str:
-        """Hex hash of the content: the same bytes give the same value on every machine and in every folder."""
+        """Return the hex hash of the content.
+
+        The same bytes give the same value on every machine and in every folder.
+        """
 
     def labels(self, d: Dataset) -> tuple[str, ...]:
-        """`d.labels`, or the names that the files declare where the catalogue leaves them open."""
+        """Return `d.labels`, or the names that the files declare.
+
+        The files count where the catalogue leaves the names open.
+        """
 
     def check_labels(self, d: Dataset, language: str, split: str) -> None:
-        """Raises DataError for a label name that the files declare and the dataset does not know. Reads a few rows."""
+        """Check the label names that the files declare; reads a few rows.
+
+        Raises:
+            DataError: the dataset has no label of a declared name.
+        """
 
     def examples(self, d: Dataset, language: str, split: str, take: int | None = None) -> list[Example]:
-        """Validated examples, in file order. take = at most so many rows, floor(i * n / take): evenly spaced, and the
-        same rows in every language of equal length. Raises DataError for a row that breaks its schema.
-        Of a pooled kind these are the gold pairs, each of which stands in both pools."""
+        """Return validated examples, in file order.
+
+        Of a pooled kind these are the gold pairs, each of which is in both pools.
+
+        Args:
+            take: at most this many rows, floor(i * n / take): evenly spaced, and the same rows in every language of
+                equal length; None = all.
+
+        Raises:
+            DataError: a row breaks its schema.
+        """
 
     def pool(self, d: Dataset, language: str, split: str, side: Literal["source", "target"]) -> list[Text]:
-        """All texts of one pool of a pooled kind: what is asked for (source: the language) or found (target)."""
+        """Return all texts of one pool of a pooled kind.
+
+        The source side has the queries (in `language`), the target side the candidates.
+        """
 
     def parallel(self, d: Dataset, language: str, split: str) -> list[Bitext]:
-        """Rows of `language` joined with the English rows of equal `d.parallel_key`; [] for English itself."""
+        """Pair rows of `language` with the English rows of equal `d.parallel_key`.
+
+        [] for English itself.
+        """
 
     def standin(self, d: Dataset) -> bool:
-        """True if any rows of this dataset are not the official ones: scores compare with no published number."""
+        """Return whether any rows of a dataset are unofficial.
+
+        Scores on such rows are not comparable with published numbers.
+        """
 
     def unread(self) -> tuple[str, ...]:
-        """What it holds that no dataset of the catalogue reads, for people."""
+        """Describe the content that no dataset of the catalogue reads."""
 
     def comes_from(self, d: Dataset) -> tuple[str, ...]:
-        """Specs of the single sources that rows of a dataset come from: of A+B the one that has it, of a mix several."""
+        """List the specs of the single sources of a dataset's rows.
+
+        Of A+B, the one that has it; of a mix, several.
+        """
 
     def origin(self, d: Dataset, language: str, split: str) -> str:
-        """Where the rows come from, for people: "facebook/xnli@1a2b...: de/test-00000-of-00001.parquet"."""
+        """Describe the origin of the rows for users.
+
+        Such as "facebook/xnli@1a2b...: de/test-00000-of-00001.parquet".
+        """
 
 
 def open_source(spec: str) -> Source:
-    """The source that a spec names; BadInput if there is no such kind, no such folder or nothing of use in it."""
+    """Open the source of a spec.
+
+    Raises:
+        BadInput: there is no such kind, no such folder, or nothing of use in it.
+    """
     layers = [_open(part) for part in re.split(r"\+(?=hub$|hub\+|pocket$|pocket\+|mirror:)", spec)]
     if len(layers) == 1:
         return TableSource(layers[0])
@@ -93,7 +136,7 @@ def _open(spec: str) -> Tables:
         from trainables.sources.mirror import MirrorTables
 
         if not folder:
-            raise BadInput(f"source {spec!r} names no folder (write mirror:<folder>)")
+            raise BadInput(f"source {spec!r} has no folder (write mirror:<folder>)")
         return MirrorTables(folder)
     if not colon and ("/" in spec or spec.startswith(".")):
         raise BadInput(f"unknown source {spec!r}, did you mean 'mirror:{spec}'? (allowed: {', '.join(SPECS)})")

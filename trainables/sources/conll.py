@@ -1,4 +1,7 @@
-"""Sentences in columns, a blank line between two of them: Universal Dependencies, xSID, MTOD."""
+"""CoNLL files: one word per line, in columns, blank lines between sentences.
+
+Universal Dependencies, xSID and MTOD are released in this format.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from typing import NamedTuple
 from trainables.errors import DataError
 from trainables.sources.guard import check_text_file
 
-# Which part of a fused word gives it its tag when several stand equally high in the tree (the order that XTREME's
-# conversion names for each language). A tag that a list lacks comes last.
+# Rank of tags that decides which part of a fused word gives it its tag, among parts equally high in the tree (the order
+# of XTREME's conversion for each language). A tag that a list lacks comes last.
 _ANY_RANK = "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT"
 _RANKS = {
     "es": "VERB AUX PRON ADP DET",
@@ -21,7 +24,10 @@ _RANKS = {
 
 
 class Block(NamedTuple):
-    """One sentence: what its comment lines say, and its rows of columns. `where` is file and line, for errors."""
+    """One sentence: its comment lines and its rows of columns.
+
+    `where` is file and line, for error messages.
+    """
 
     where: str
     comments: dict[str, str]
@@ -29,7 +35,13 @@ class Block(NamedTuple):
 
 
 def read_lines(file: Path) -> list[str]:
-    """Lines by line feed alone: texts hold other separators, which `splitlines` would cut at. Raises DataError."""
+    """Split a file at line feeds only.
+
+    Texts contain other separators, at which `splitlines` would split.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     check_text_file(file)
     try:
         lines = [line.removesuffix("\r") for line in file.read_text(encoding="utf-8-sig").split("\n")]
@@ -39,7 +51,14 @@ def read_lines(file: Path) -> list[str]:
 
 
 def blocks(file: Path, columns: int) -> Iterator[Block]:
-    """The sentences of a file of at least so many tab-separated columns. Raises DataError naming file and line."""
+    """Read the sentences of a tab-separated file.
+
+    Args:
+        columns: least number of columns of a row.
+
+    Raises:
+        DataError: a row has fewer; names file and line.
+    """
     comments: dict[str, str] = {}
     rows: list[list[str]] = []
     start = 1
@@ -59,7 +78,7 @@ def blocks(file: Path, columns: int) -> Iterator[Block]:
 
 
 def fused(file: Path, language: str) -> Iterator[tuple[list[str], list[str]]]:
-    """Words and tags of a UD file as XTREME has them (Hu et al. 2020).
+    """Read words and tags of a UD file as XTREME has them (Hu et al. 2020).
 
     A multi-word token stays one word with the tag of the highest of its nodes; zero-width non-joiners and spaces
     within words are removed; a sentence is left out when all of its words, or all but one, are "_".
@@ -85,7 +104,7 @@ def _fuse(block: Block, ranks: Sequence[str]) -> tuple[list[str], list[str]]:
         elif id.isdigit():
             nodes[int(id)] = (form, tag, int(head) if head.isdigit() else 0)
         elif not re.fullmatch(r"\d+\.\d+", id):  # the empty nodes of enhanced graphs
-            raise DataError(f"{block.where}: {id!r} is no word number")
+            raise DataError(f"{block.where}: {id!r} is not a word number")
     words, tags = [], []
     skip = 0
     for node, (form, tag, _) in sorted(nodes.items()):
@@ -100,7 +119,10 @@ def _fuse(block: Block, ranks: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _highest(span: Sequence[int], nodes: dict[int, tuple[str, str, int]], ranks: Sequence[str]) -> int:
-    """The node nearest to the root; among equals the one whose tag ranks first, then the first one."""
+    """Find the node of a span that is nearest to the root.
+
+    Among equals, the one whose tag ranks first, then the first one.
+    """
 
     def depth(node: int) -> int:
         above: set[int] = set()
@@ -117,7 +139,7 @@ def _highest(span: Sequence[int], nodes: dict[int, tuple[str, str, int]], ranks:
 
 
 class Spoken(NamedTuple):
-    """An utterance of a file with the columns number, word, intent, slot tag."""
+    """An utterance of a file with columns number, word, intent, slot tag."""
 
     where: str
     comments: dict[str, str]
@@ -127,12 +149,15 @@ class Spoken(NamedTuple):
 
 
 def spoken(file: Path) -> Iterator[Spoken]:
-    """The utterances of xSID's and MTOD's files. NoLabel is O; bare slot names become B- and I-."""
+    """Read the utterances of a file of xSID or MTOD.
+
+    NoLabel becomes O; bare slot names become B- and I-.
+    """
     for block in blocks(file, 4):
         intents = {cells[2].strip() for cells in block.rows}
         intents |= {block.comments["intent"]} if "intent" in block.comments else set()
         if len(intents) != 1:
-            raise DataError(f"{block.where}: its lines name the intents {', '.join(sorted(intents))}")
+            raise DataError(f"{block.where}: its lines have different intents: {', '.join(sorted(intents))}")
         tags: list[str] = []
         before = ""
         for cells in block.rows:

@@ -1,4 +1,4 @@
-"""Parquet files in the hub's layout: which make up a split, what they hold, and the hash of their content."""
+"""Parquet files in the hub's layout: paths, content, hashes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from trainables.sources.guard import open_parquet, read_table
 
 
 def paths_of(paths: Iterable[str], config: str, split: str, *, alone: bool) -> list[str]:
-    """Paths of one split in one config: <config>/<split>-00000-of-00002.parquet on a default branch,
-    <config>/<split>/0000.parquet on the converted one, <config>/<split>.parquet in a mirror made by hand.
-    [] if there are none, or if a numbered file is missing.
+    """Find the paths of one split in one config.
 
-    The nameless places ("data", "default", the root) are tried for a dataset of one config alone (`alone`): with
-    several, they would silently give every language the same rows.
+    They are <config>/<split>-00000-of-00002.parquet on a default branch, <config>/<split>/0000.parquet on the converted
+    one, <config>/<split>.parquet in a mirror made by hand.
+
+    Args:
+        alone: the dataset has only one config. Only then are the places without a config's name tried ("data",
+            "default", the root): with several configs they would silently give every language the same rows.
+
+    Returns:
+        The paths in order; [] if there are none, or if a numbered file is missing.
     """
     names = list(paths)
     for place in (f"{config}/", f"data/{config}/", *(("data/", "default/", "") if alone else ())):
@@ -36,7 +41,10 @@ def paths_of(paths: Iterable[str], config: str, split: str, *, alone: bool) -> l
 
 
 def class_labels(schema: pa.Schema, where: str) -> dict[str, tuple[str, ...]]:
-    """ClassLabel names per column, of the column or of its elements, as `datasets` reads them from the schema."""
+    """Read ClassLabel names per column from a schema.
+
+    The label is that of the column or of its elements, as `datasets` reads it.
+    """
     if b"huggingface" not in (schema.metadata or {}):
         return {}
     from datasets import ClassLabel, Features
@@ -55,7 +63,11 @@ def class_labels(schema: pa.Schema, where: str) -> dict[str, tuple[str, ...]]:
 
 
 def read_parquet(files: Sequence[Path]) -> tuple[pa.Table, dict[str, tuple[str, ...]]]:
-    """The files one after another, with the label names that all of them declare. Raises DataError if they disagree."""
+    """Concatenate files; return their rows and the label names they declare.
+
+    Raises:
+        DataError: the files differ in columns or label names.
+    """
     tables, names = [], []
     for file in files:
         tables.append(read_table(file))
@@ -69,7 +81,7 @@ def read_parquet(files: Sequence[Path]) -> tuple[pa.Table, dict[str, tuple[str, 
 
 
 def only(d: Dataset, language: str, table: pa.Table) -> pa.Table:
-    """The rows of one language, where a table of the hub holds those of several (`Dataset.only`)."""
+    """Filter the rows of one language from a table with several (`Dataset.only`)."""
     if d.only is None:
         return table
     column, prefixes = d.only
@@ -82,7 +94,11 @@ def only(d: Dataset, language: str, table: pa.Table) -> pa.Table:
 
 
 def count_rows(files: Sequence[Path]) -> int:
-    """Rows of some files, from their footers alone. Raises DataError."""
+    """Count the rows of files from their footers alone.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     return sum(open_parquet(file).metadata.num_rows for file in files)
 
 
@@ -90,7 +106,10 @@ _hashes: dict[tuple[str, int, int], str] = {}
 
 
 def hash_file(file: Path) -> str:
-    """sha256 of the bytes; remembered in this process while size and time of the file stay the same."""
+    """Return the SHA-256 of a file's bytes.
+
+    It is cached in this process while size and modification time of the file stay the same.
+    """
     stat = file.stat()
     key = (str(file), stat.st_size, stat.st_mtime_ns)
     if key not in _hashes:
@@ -100,5 +119,8 @@ def hash_file(file: Path) -> str:
 
 
 def join_hashes(hashes: Sequence[str]) -> str:
-    """One file: its own hash, so that a mirror and the hub agree. Several: the hash of the list."""
+    """Combine hashes of files into one.
+
+    One file keeps its own hash, so that a mirror and the hub agree; several get the hash of the list.
+    """
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()

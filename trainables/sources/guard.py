@@ -1,6 +1,7 @@
-"""What a data file may hold before it is read: a broken or hostile one gets a DataError, not the machine's memory.
+"""Limits on data files, checked before their content is read.
 
-The limits are far above every dataset of the catalogue; `docs/safety.md` lists them.
+A broken or hostile file causes a DataError instead of exhausting memory. The limits are far above every dataset of the
+catalogue; `docs/safety.md` lists them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import pyarrow.parquet as pq
 
 from trainables.errors import DataError
 
-MAX_FILE_BYTES = 2 * 2**30  # of one file on the disk, and of its content when unpacked
-MAX_FOOTER_BYTES = 16 * 2**20  # of the description at a Parquet file's end, which is read whole
+MAX_FILE_BYTES = 2 * 2**30  # of one file on disk, and of its content when unpacked
+MAX_FOOTER_BYTES = 16 * 2**20  # of a Parquet file's footer, which is read whole
 MAX_VALUES = 50_000_000  # over all columns of a Parquet file
 MAX_COLUMNS, MAX_DEPTH = 500, 16
 MAX_CELL_BYTES = 10 * 2**20  # of one text
-MAX_ITEMS = 100_000  # of one list: the words of a row, its labels, its answers
+MAX_ITEMS = 100_000  # of one list: the words, labels or answers of a row
 MAX_NAMES_BYTES = 2**20  # of the label names that a file declares
 MAX_LABELS = 10_000  # of one dataset: each is a row of a classifier
 
@@ -27,7 +28,13 @@ _FAILURES = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, Overfl
 
 
 def open_parquet(file: Path) -> pq.ParquetFile:
-    """The file with its footer read and its stated sizes checked; no row is read. Raises DataError."""
+    """Open a Parquet file and check the sizes that its footer states.
+
+    No row is read.
+
+    Raises:
+        DataError: the file is broken or over a limit.
+    """
     _regular(file)
     try:
         with file.open("rb") as stream:
@@ -35,7 +42,7 @@ def open_parquet(file: Path) -> pq.ParquetFile:
             size = int.from_bytes(stream.read(4), "little")
         if size <= MAX_FOOTER_BYTES:
             opened = pq.ParquetFile(file)
-            opened.schema_arrow  # noqa: B018  built when asked for, and may be broken
+            opened.schema_arrow  # noqa: B018  parsed on access, and may be broken
     except _FAILURES as error:
         raise DataError(f"{file} is not a Parquet file that can be read: {error}") from None
     if size > MAX_FOOTER_BYTES:
@@ -44,14 +51,18 @@ def open_parquet(file: Path) -> pq.ParquetFile:
         raise DataError(f"{file} is not read: {reason}")
     names = opened.schema_arrow.names
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise DataError(f"{file} is not read: two of its columns are called {twice!r}")
+        raise DataError(f"{file} is not read: two of its columns are named {twice!r}")
     if len((opened.schema_arrow.metadata or {}).get(b"huggingface", b"")) > MAX_NAMES_BYTES:
         raise DataError(f"{file} is not read: its label names have more than {MAX_NAMES_BYTES:,} bytes")
     return opened
 
 
 def read_table(file: Path) -> pa.Table:
-    """All rows of a Parquet file, every text valid UTF-8. Raises DataError naming file, column and row."""
+    """Read all rows of a Parquet file, every text valid UTF-8.
+
+    Raises:
+        DataError: the file is broken or over a limit; names file, column and row.
+    """
     opened = open_parquet(file)
     schema = opened.schema_arrow
     try:
@@ -63,16 +74,17 @@ def read_table(file: Path) -> pa.Table:
     _each(file, packed, _long, f"a text of more than {MAX_CELL_BYTES:,} bytes, or a list of more than {MAX_ITEMS:,}")
     try:
         table = packed.cast(schema)
-    except pa.ArrowException:  # a type that has no such cast; its size is known by now
+    except pa.ArrowException:  # a type without such a cast; its size is checked by now
         table = opened.read()
     _each(file, table, _invalid, "values that are broken: text that is not UTF-8")
     return table
 
 
 def _packed(file: Path, opened: pq.ParquetFile) -> pa.Table:
-    """The rows with texts as the file packs them: some kilobytes may hold one long text a million times.
+    """Read the rows with dictionary-encoded texts left encoded.
 
-    Group by group, since arrow does not put nested packed texts of several groups together.
+    Some kilobytes may hold one long text a million times. Read by row group, since arrow does not concatenate nested
+    dictionary-encoded texts of several groups.
     """
     groups, columns = range(opened.num_row_groups), range(opened.metadata.num_columns)
     chunks = [opened.metadata.row_group(g).column(n) for g in groups for n in columns]
@@ -82,7 +94,11 @@ def _packed(file: Path, opened: pq.ParquetFile) -> pa.Table:
 
 
 def check_text_file(file: Path) -> None:
-    """Raises DataError for a text file that is too large to be read at once, or is no file (a pipe, a device)."""
+    """Check that a text file is regular and small enough to read whole.
+
+    Raises:
+        DataError: it is too large, or not a file (a pipe, a device).
+    """
     _regular(file)
 
 
@@ -98,7 +114,7 @@ def _regular(file: Path) -> None:
 
 
 def _too_much(meta: pq.FileMetaData) -> str:
-    """What a footer states that is over a limit; "" where nothing is."""
+    """Describe a size in a footer that is over a limit; "" if none is."""
     columns = meta.num_columns
     if columns > MAX_COLUMNS:
         return f"it has {columns:,} columns (the limit is {MAX_COLUMNS})"
@@ -108,7 +124,7 @@ def _too_much(meta: pq.FileMetaData) -> str:
     values = max(sum(c.num_values for c in chunks), meta.num_rows * columns)
     if values > MAX_VALUES:
         return f"it has {values:,} values (the limit is {MAX_VALUES:,})"
-    # In this encoding a text is what it adds to the one before it: sizes grow with the square.
+    # This encoding stores what a text adds to the one before it: sizes grow with the square.
     grown = [c.num_values if "DELTA_BYTE_ARRAY" in c.encodings else 1 for c in chunks]
     size = sum(c.total_uncompressed_size * times for c, times in zip(chunks, grown, strict=True))
     if size > MAX_FILE_BYTES:
@@ -118,7 +134,7 @@ def _too_much(meta: pq.FileMetaData) -> str:
 
 
 def _leaves(array: pa.Array) -> list[pa.Array]:
-    """An array and what is nested in it, as far as its rows use it."""
+    """List an array and its nested arrays, restricted to used elements."""
     if pa.types.is_struct(array.type):
         return [array, *(leaf for child in array.flatten() for leaf in _leaves(child))]
     if pa.types.is_map(array.type):
@@ -129,7 +145,10 @@ def _leaves(array: pa.Array) -> list[pa.Array]:
 
 
 def _lengths(array: pa.Array) -> pa.Array | None:
-    """Bytes of every text of an array that holds texts, packed or not; else None."""
+    """Return the length in bytes of every text of an array.
+
+    Texts may be dictionary-encoded. None for an array of anything else.
+    """
     kind = array.type
     if pa.types.is_dictionary(kind):
         own = _lengths(array.dictionary)
@@ -169,7 +188,7 @@ def _invalid(column: pa.ChunkedArray) -> bool:
 
 
 def _each(file: Path, table: pa.Table, bad: Callable[[pa.ChunkedArray], bool], what: str) -> None:
-    """Raises DataError naming the first row of the first column that is bad."""
+    """Raise DataError for the first bad row of the first bad column."""
     for name, column in zip(table.schema.names, table.columns, strict=True):
         if bad(column):
             low, high = 0, len(column)  # the first bad row lies between them

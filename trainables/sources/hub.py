@@ -1,7 +1,7 @@
-"""The Hugging Face hub: Parquet files of a pinned or resolved commit, downloaded into the hub's own cache.
+"""The Hugging Face hub: Parquet files of a pinned or resolved commit.
 
-No loading script is ever run. A dataset is looked for at its default branch first and then at refs/convert/parquet,
-where the hub keeps a Parquet copy of repositories that hold something else.
+Files are downloaded into the hub's own cache. No loading script is ever run. A dataset is searched for at its default
+branch first and then at refs/convert/parquet, where the hub keeps a Parquet copy of repositories in other formats.
 """
 
 from __future__ import annotations
@@ -24,26 +24,29 @@ TIMEOUT_S = 20.0
 
 @dataclass(frozen=True)
 class Repo:
-    """One commit of a dataset repository: what is in it, without the content."""
+    """One commit of a dataset repository: a listing without the content."""
 
     id: str
     revision: str | None  # as asked for; None = the default branch
     commit: str
-    files: Mapping[str, str | None]  # path -> sha256 of its bytes where the hub states it
+    files: Mapping[str, str | None]  # path -> SHA-256 of its bytes, where the hub states it
     rows: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (config, split) -> rows, from the card
-    live: bool = True  # the hub itself answered; False: known from the cache of this machine only
+    live: bool = True  # the hub itself answered; False: from the cache of this machine only
 
 
 class Unreachable(Exception):
-    """The hub did not answer, and nothing is cached; says why."""
+    """The hub did not answer, and nothing is cached; has the reason."""
 
 
 class Missing(Exception):
-    """The hub answered: there is no such repository or revision, or it may not be read; says why."""
+    """The hub answered that a repository or revision is missing or private.
+
+    Has the reason.
+    """
 
 
-Look = Callable[[str, str | None], Repo]  # (repository id, revision) -> its commit; Unreachable, Missing
-Fetch = Callable[[Repo, str], Path]  # (commit, path in it) -> the file on this disk; Unreachable, Missing
+Look = Callable[[str, str | None], Repo]  # (repository id, revision) -> its commit; raises Unreachable, Missing
+Fetch = Callable[[Repo, str], Path]  # (commit, path in it) -> local file; raises Unreachable, Missing
 
 
 class Found(NamedTuple):
@@ -55,7 +58,10 @@ class Found(NamedTuple):
 
 
 class HubTables:
-    """`look` and `fetch` are the only two functions that touch the network."""
+    """Tables of the Hugging Face hub.
+
+    `look` and `fetch` are the only two functions that use the network.
+    """
 
     spec = "hub"
 
@@ -66,14 +72,14 @@ class HubTables:
         self._found: dict[tuple[str, str, str], Found] = {}
 
     def languages(self, d: Dataset, table: str) -> tuple[str, ...]:
-        """As declared by the catalogue; asks nobody."""
+        """List the languages that the catalogue declares, without a request."""
         declared = dict.fromkeys(
             language for place in d.places for language in place.configs if place.parts(language, table)
         )
         return tuple(language for language in declared if language not in d.absent.get(table, ()))
 
     def num_rows(self, d: Dataset, language: str, table: str) -> int:
-        """From the dataset's card where it says so (no download), else from the files themselves."""
+        """Count rows by the dataset's card (no download), else by its files."""
         stated = self.stated_rows(d, language, table)
         if stated is not None:
             return stated
@@ -83,7 +89,10 @@ class HubTables:
         return count_rows(self._files(d, found.repo, found.paths))
 
     def stated_rows(self, d: Dataset, language: str, table: str) -> int | None:
-        """As the dataset's card says; None where it does not, or where not all rows that it counts are read."""
+        """Return the number of rows in the dataset's card.
+
+        None where it is missing, or where only some of the rows that it counts are read.
+        """
         found = self._find(d, language, table)
         config = found.place.configs[language]
         declared = [found.repo.rows.get((config, part)) for part in found.place.parts(language, table)]
@@ -92,7 +101,7 @@ class HubTables:
         return sum(n for n in declared if n is not None)
 
     def fingerprint(self, d: Dataset, language: str, table: str) -> str:
-        """From the hashes that the hub states for its files (no download), else from the files."""
+        """Hash by the hashes that the hub states (no download), else by the files."""
         repo, paths = self._find(d, language, table)[1:]
         return join_hashes([repo.files[p] or hash_file(self._files(d, repo, [p])[0]) for p in paths])
 
@@ -123,7 +132,10 @@ class HubTables:
             ) from None
 
     def _find(self, d: Dataset, language: str, table: str) -> Found:
-        """The first place and revision that hold every part of the split, and the paths of its files, in order."""
+        """Find the first place and revision that hold every part of a split.
+
+        The paths of its files are in order.
+        """
         key = (d.name, language, table)
         if key in self._found:
             return self._found[key]
@@ -140,7 +152,7 @@ class HubTables:
                 reasons.append(f"{where}: {error}")
                 continue
             if unanswered and repo.live:
-                # An earlier candidate may hold the rows: taking this one would make the choice depend on the weather.
+                # An earlier candidate may hold the rows: the choice must not depend on which request failed.
                 break
             config, alone = place.configs[language], len(set(place.configs.values())) == 1
             parts = [paths_of(repo.files, config, part, alone=alone) for part in place.parts(language, table)]
@@ -167,44 +179,50 @@ def _candidates(d: Dataset, language: str, table: str) -> Iterator[tuple[Place, 
 
 
 def look_up(id: str, revision: str | None) -> Repo:
-    """Ask the hub for a commit's files, hashes and card; what is cached answers when the hub cannot."""
+    """Request a commit's files, hashes and card from the hub.
+
+    Falls back to the hub's cache when the hub does not answer.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         info = HfApi().dataset_info(id, revision=revision, files_metadata=True, timeout=TIMEOUT_S)
     except GatedRepoError:
-        raise Missing("access must be asked for on its page, and a token given (hf auth login)") from None
+        raise Missing("access is restricted: request it on the dataset's page and log in (hf auth login)") from None
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise Missing(f"not there ({type(error).__name__})") from None
+        raise Missing(f"not found ({type(error).__name__})") from None
     except _network_errors() as error:
         if cached := _cached(id, revision):
             return cached
-        raise Unreachable(f"{_reason(error)}, and nothing of it is in the hub's cache on this machine") from None
+        raise Unreachable(f"{_reason(error)}, and it is not in the hub's cache on this machine") from None
     files = {s.rfilename: (s.lfs.sha256 if s.lfs else None) for s in info.siblings or ()}
     return Repo(id, revision, str(info.sha), files, _declared(info.card_data))
 
 
 def download(repo: Repo, path: str) -> Path:
-    """The file on this disk, from the hub's cache where it is already there."""
+    """Return a file's local path, downloading it unless it is cached."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
     try:
-        # By the branch's name first: only then does the cache remember, for offline use, which commit it stands for.
+        # By the branch's name first: only then does the cache record, for offline use, the commit that it refers to.
         for revision in (repo.revision or "main", repo.commit):
             file = Path(hf_hub_download(repo.id, path, repo_type="dataset", revision=revision))
             if repo.commit in file.parts:
                 return file
     except RemoteEntryNotFoundError:
-        raise Missing(f"{path} is not there") from None
+        raise Missing(f"{path} not found") from None
     except _network_errors() as error:
         raise Unreachable(_reason(error)) from None
-    raise Missing(f"commit {repo.commit} is not there")
+    raise Missing(f"commit {repo.commit} not found")
 
 
 def _cached(id: str, revision: str | None) -> Repo | None:
-    """The commit that this machine has in the hub's cache; its files may be few of all."""
+    """Find the commit in the hub's cache of this machine.
+
+    Its files may be only some of the commit's.
+    """
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -223,7 +241,10 @@ def _cached(id: str, revision: str | None) -> Repo | None:
 
 
 def _declared(card: Any) -> dict[tuple[str, str], int]:
-    """(config, split) -> number of rows, from a card's dataset_info; {} where it has none or an odd one."""
+    """Read (config, split) -> number of rows from a card's dataset_info.
+
+    {} where it has none or a malformed one.
+    """
     info = card.get("dataset_info") if card is not None else None
     found: dict[tuple[str, str], int] = {}
     for config in info if isinstance(info, list) else [info]:
@@ -236,7 +257,10 @@ def _declared(card: Any) -> dict[tuple[str, str], int]:
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """What the hub's client lets through when the network, the hub or the disk fails."""
+    """List the exceptions of a failing network, hub or disk.
+
+    The hub's client does not wrap them.
+    """
     from huggingface_hub import errors
 
     return (errors.HTTPError, errors.HfHubHTTPError, OSError)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Several sources, one over the other: each dataset comes whole from the first that has any rows of it."""
+"""Several sources in order: each dataset comes from the first that has it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from trainables.sources.tables import SPLITS, Tables
 
 
 class LayeredTables:
-    """The layers in order. Rows of one dataset are never mixed from two: their label names and splits might differ."""
+    """Layers of tables, the first ones first.
+
+    Rows of one dataset are never mixed from two layers: their label names and splits might differ.
+    """
 
     def __init__(self, layers: Sequence[Tables]) -> None:
         self._layers = tuple(layers)
@@ -23,7 +26,7 @@ class LayeredTables:
         return "+".join(layer.spec for layer in self._layers)
 
     def layer(self, d: Dataset) -> Tables:
-        """The layer that a dataset comes from; the last one where none has it."""
+        """Return the layer of a dataset; the last one where none has it."""
         if d.name not in self._chosen:
             tables = [table for split in SPLITS for table in d.tables(split)]
             having = (layer for layer in self._layers if any(layer.languages(d, table) for table in tables))

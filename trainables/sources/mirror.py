@@ -1,8 +1,9 @@
-"""A folder of Parquet files in the hub's layout: <owner>/<dataset>/<config>/<split>.parquet, and mirror.toml.
+"""A folder of Parquet files in the hub's layout, with mirror.toml.
 
-mirror.toml lists stand-ins: [dataset.language] tables, split -> a file below the folder. A stand-in is used where there
-is no official file; it may add languages, and splits that the hub does not have. Datasets that the hub lacks are read
-from the files of their owners, at <dataset>/... (`originals`).
+Files are at <owner>/<dataset>/<config>/<split>.parquet. mirror.toml lists stand-ins: [dataset.language] tables, split
+-> a file below the folder. A stand-in is used where there is no official file; it may add languages, and splits that
+the hub does not have. Datasets that the hub lacks are read from the files of their owners, at <dataset>/...
+(`originals`).
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class MirrorTables:
             for leads in held.files:
                 if not leads.resolve().is_relative_to(self.root):
                     raise BadInput(
-                        f"{leads} leads out of the mirror, to {leads.resolve()}: copy it, or name that folder"
+                        f"{leads} links to a file outside the mirror, {leads.resolve()}: copy it, or use that folder"
                     )
         if not self._held:
             raise BadInput(
@@ -88,7 +89,7 @@ class MirrorTables:
     def table(self, d: Dataset, language: str, table: str) -> tuple[pa.Table, RowLabels]:
         held = self._held[d.name, language, table]
         if held.kind == "original":
-            return originals.read(d.name, language, table, held.files)
+            return originals.read_original(d.name, language, table, held.files)
         rows, names = read_parquet(held.files)
         return only(d, language, rows) if held.kind == "hub" else rows, names
 
@@ -105,7 +106,10 @@ class MirrorTables:
         return f"{names[0]}{more}{' (stand-in)' if held.kind == 'stand-in' else ''}"
 
     def unread(self) -> tuple[str, ...]:
-        """Tables of mirror.toml that the catalogue does not know, and folders (their first two parts) of other files."""
+        """Describe tables of mirror.toml and folders that no dataset reads.
+
+        The tables are those that the catalogue lacks; folders are named by their first two parts.
+        """
         read = {file.resolve() for held in self._held.values() for file in held.files}
         folders = Counter(
             "/".join(file.relative_to(self.root).parts[:2])
@@ -119,7 +123,10 @@ class MirrorTables:
         )
 
     def _official(self, d: Dataset, language: str, table: str) -> list[Path]:
-        """The files at the first of the hub's places that has every part of the split; [] if none has."""
+        """List the files of a split from the first complete place on the hub.
+
+        [] if no place has every part of the split.
+        """
         for place in d.places:
             parts = place.parts(language, table)
             alone = len(set(place.configs.values())) == 1
@@ -136,7 +143,10 @@ class MirrorTables:
 
 
 def _parquet_below(top: Path) -> Iterator[Path]:
-    """Parquet files below a folder, through links too, but never twice through one folder: links may go in circles."""
+    """Find Parquet files below a folder, following links.
+
+    No folder is visited twice: links may be circular.
+    """
     seen: set[Path] = set()
     for folder, folders, names in os.walk(top, followlinks=True):
         folders[:] = [name for name in folders if _first_visit(Path(folder) / name, seen)]
@@ -151,7 +161,11 @@ def _first_visit(folder: Path, seen: set[Path]) -> bool:
 
 
 def _standins(root: Path) -> tuple[dict[tuple[str, str, str], Path], tuple[str, ...]]:
-    """mirror.toml as (dataset, language, table) -> file, and the names that the catalogue lacks: other versions' ones."""
+    """Read mirror.toml.
+
+    Returns:
+        (dataset, language, table) -> file, and the names that the catalogue lacks (those of other versions).
+    """
     file = root / "mirror.toml"
     if not file.is_file():
         return {}, ()
@@ -175,20 +189,24 @@ def _standins(root: Path) -> tuple[dict[tuple[str, str, str], Path], tuple[str, 
 
 
 def _below(root: Path, value: object, key: str) -> Path:
-    """The file that a stand-in names; it must lie below the mirror, also when symlinks are followed."""
+    """Return the file of a stand-in.
+
+    Raises:
+        BadInput: it does not exist, or is outside the mirror, also when symlinks are followed.
+    """
     if not isinstance(value, str) or not value:
         raise BadInput(f"{key} must be the path of a file below the mirror, not {value!r}")
     check_path(key, value)
     path = (root / value).resolve()
     if Path(value).is_absolute() or ".." in Path(value).parts or not path.is_relative_to(root):
-        raise BadInput(f"{key} leads out of the mirror: {value!r}")
+        raise BadInput(f"{key} is outside the mirror: {value!r}")
     if not path.is_file():
         raise BadInput(f"{key} names a file that does not exist: {value!r}")
     return path
 
 
 def _near(path: Path) -> str:
-    """The nearest folder beside a misspelt one."""
+    """Suggest the folder whose name is nearest to a misspelt one."""
     try:
         beside = [p.name for p in path.parent.iterdir() if p.is_dir()]
     except OSError:

@@ -1,7 +1,8 @@
-"""Files as their owners distribute them, for the datasets that the hub lacks: read without any conversion.
+"""Parsers of files as their owners distribute them.
 
-They lie in a mirror at <dataset>/..., under the names of the release; `docs/sources.md` lists them. Every parser gives a
-table with the hub's kind of columns, and names file and line of what it cannot read.
+They serve the datasets that the hub lacks, and need no conversion. The files are in a mirror at <dataset>/..., under
+the names of the release; `docs/sources.md` lists them. Every parser returns a table with the hub's kind of columns, and
+names file and line of what it cannot read.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ _RELEASED = {"train": ("train",), "validation": ("dev", "valid", "validation", "
 
 
 class Original(NamedTuple):
-    """How the files of one dataset are found in its folder, and what they become."""
+    """How one dataset's files are found in its folder, and parsed."""
 
-    files: Callable[[Path, str, str], Sequence[Path]]  # (folder, language, table) -> files; not all there: none
+    files: Callable[[Path, str, str], Sequence[Path]]  # (folder, language, table) -> files; none if incomplete
     parse: Callable[[Sequence[Path], str, str], Parsed]  # (files, language, table)
-    folder: str | None = None  # where it is not the dataset's own name
-    shared: str | None = None  # tables whose names begin so are the same in every language
+    folder: str | None = None  # if other than the dataset's name
+    shared: str | None = None  # tables with this prefix are the same in every language
 
 
 def find(root: Path) -> dict[tuple[str, str, str], list[Path]]:
-    """(dataset, language, table) -> the files below <root>/<dataset> that hold it."""
+    """Map (dataset, language, table) to its files below <root>/<dataset>."""
     found = {}
     for name, original in ORIGINALS.items():
         folder = root / (original.folder or name)
@@ -48,14 +49,18 @@ def find(root: Path) -> dict[tuple[str, str, str], list[Path]]:
     return found
 
 
-def read(name: str, language: str, table: str, files: Sequence[Path]) -> Parsed:
-    """The rows of some files with the hub's columns, and the label names that they declare. Raises DataError."""
+def read_original(name: str, language: str, table: str, files: Sequence[Path]) -> Parsed:
+    """Parse files into the hub's columns and the label names they declare.
+
+    Raises:
+        DataError: a file is not in the layout of its release.
+    """
     shared = ORIGINALS[name].shared
     stamps = tuple((file, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files)
     return _read(name, "" if shared and table.startswith(shared) else language, table, stamps)
 
 
-@lru_cache(maxsize=2)  # a pool is asked for more than once in a row, and may hold a million texts
+@lru_cache(maxsize=2)  # a pool is read several times in succession, and may hold a million texts
 def _read(name: str, language: str, table: str, stamps: tuple[tuple[Path, int, int], ...]) -> Parsed:
     files = [file for file, _, _ in stamps]
     try:
@@ -71,10 +76,13 @@ def _ccg_files(folder: Path, language: str, table: str) -> list[Path]:
 
 
 def _ccg(files: Sequence[Path], language: str, table: str) -> Parsed:
-    """ "words TAB tags", both with single spaces; the JSON object gives every tag its number."""
+    """Parse "words TAB tags", both separated by single spaces.
+
+    The JSON object maps every tag to its number.
+    """
     ids = _json(files[1])
     if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
-        raise DataError(f"{files[1]}: is not an object of tags and their numbers from 0")
+        raise DataError(f"{files[1]}: is not an object that maps tags to numbers from 0")
     rows = [(text.split(), tags.split()) for _, text, tags in _tsv(files[0], 2)]
     names = tuple(sorted(ids, key=lambda tag: int(ids[tag])))
     return _lists(tokens=[r[0] for r in rows], tags=[r[1] for r in rows]), {"tags": names}
@@ -85,7 +93,10 @@ def _atis_files(folder: Path, language: str, table: str) -> list[Path]:
 
 
 def _atis(files: Sequence[Path], language: str, table: str) -> Parsed:
-    """A header, then id, utterance, slot_labels, intent; words and tags with single spaces."""
+    """Parse a header, then id, utterance, slot_labels, intent.
+
+    Words and tags are separated by single spaces.
+    """
     lines = list(_tsv(files[0], 4))
     header = lines[0][1:] if lines else []
     wanted = ("utterance", "slot_labels", "intent")
@@ -106,7 +117,7 @@ def _xsid_files(folder: Path, language: str, table: str) -> list[Path]:
 
 
 def _dialogue(files: Sequence[Path], language: str, table: str) -> Parsed:
-    """Utterances by the number that the file gives them, else by their place."""
+    """Parse utterances; ids are the file's numbers, else positions."""
     found = list(spoken(files[0]))
     ids = [u.comments.get("id", str(number)) for number, u in enumerate(found, 1)]
     rows = _lists(tokens=[u.words for u in found], slot_tags=[u.tags for u in found])
@@ -121,9 +132,9 @@ def _projected_files(folder: Path, language: str, table: str) -> list[Path]:
 
 
 def _projected(files: Sequence[Path], language: str, table: str) -> Parsed:
-    """xSID's machine translations of its English train set, row by row.
+    """Parse xSID's machine translations of its English train set, row by row.
 
-    Row numbers alone are no proof of a translation: both files must have as many rows, and each row the same intent
+    Row numbers alone do not prove a translation: both files must have as many rows, and each row the same intent
     and, where the file states the English text, the same text.
     """
     rows, names = _dialogue(files[:1], language, table)
@@ -135,7 +146,7 @@ def _projected(files: Sequence[Path], language: str, table: str) -> Parsed:
         for u, e in zip(own, english, strict=True):
             stated, text = u.comments.get("text-en"), e.comments.get("text")
             if u.intent != e.intent or (stated and text and stated != text):
-                raise DataError(f"{u.where}: is no translation of {e.where} (its intent or English text differs)")
+                raise DataError(f"{u.where}: is not a translation of {e.where} (its intent or English text differs)")
     return rows, names
 
 
@@ -145,7 +156,7 @@ def _ud_files(folder: Path, language: str, table: str) -> list[Path]:
 
 
 def _ud(files: Sequence[Path], language: str, table: str) -> Parsed:
-    """All treebanks of a language, one after another."""
+    """Parse all treebanks of a language, one after another."""
     found = [sentence for file in files for sentence in fused(file, language)]
     return _lists(tokens=[words for words, _ in found], pos_tags=[tags for _, tags in found]), {}
 
@@ -158,7 +169,7 @@ def _bucc_files(folder: Path, language: str, table: str) -> list[Path]:
 
 
 def _bucc(files: Sequence[Path], language: str, table: str) -> Parsed:
-    """ "id TAB sentence", or for the gold pairs "id TAB English id"."""
+    """Parse "id TAB sentence", or for the gold pairs "id TAB English id"."""
     rows = [line[1:] for line in _tsv(files[0], 2)]
     return _table(rows, *(("source_id", "target_id") if table.startswith("pairs_") else ("id", "text"))), {}
 
@@ -173,7 +184,10 @@ def _mewslix_files(folder: Path, language: str, table: str) -> list[Path]:
 
 
 def _mewslix(files: Sequence[Path], language: str, table: str) -> Parsed:
-    """Queries are mentions in their sentence, in XTREME-R's markup; candidates are descriptions in any language."""
+    """Parse Mewsli-X.
+
+    Queries are mentions in their sentence, in XTREME-R's markup; candidates are descriptions in any language.
+    """
     if table.startswith("target_"):
         entities = [(e["entity_id"], _one_line(e["description"]) or e["title"]) for _, e in _json_lines(files[0])]
         return _texts(entities), {}
@@ -188,7 +202,10 @@ def _mewslix(files: Sequence[Path], language: str, table: str) -> Parsed:
 
 
 def _mention(where: str, context: dict[str, Any], mention: dict[str, Any]) -> str:
-    """ "Bern: left { Bern } right" of the sentence that holds the mention."""
+    """Mark a mention in the sentence that contains it.
+
+    "Bern: left { Bern } right"
+    """
     start, end = _span(mention["mention_span"])
     text, spans = context["text"], [_span(s) for s in context["sentence_spans"]]
     if text[start:end] != mention["mention_span"]["text"]:
@@ -208,7 +225,10 @@ def _lareqa_files(folder: Path, language: str, table: str) -> list[Path]:
 
 
 def _lareqa(files: Sequence[Path], language: str, table: str) -> Parsed:
-    """Queries are questions, candidates the sentences of all languages; right are those that hold an answer."""
+    """Parse LAReQA.
+
+    Queries are questions, candidates the sentences of all languages; right are those that contain an answer.
+    """
     if table.startswith("source_"):
         return _texts([(qa["id"], qa["question"]) for p in _paragraphs(files[0]) for qa in p["qas"]]), {}
     pool: list[tuple[str, str]] = []
@@ -235,12 +255,12 @@ def _paragraphs(file: Path) -> list[dict[str, Any]]:
 
 
 def _first(folder: Path, names: Sequence[str]) -> list[Path]:
-    """The first of some alternative names that exists."""
+    """Return the first existing file of some alternative names, as a list."""
     return [folder / name for name in names if (folder / name).is_file()][:1]
 
 
 def _tsv(file: Path, columns: int) -> Iterator[list[str]]:
-    """Line number and cells of lines that are not blank."""
+    """Yield line number and cells of lines that are not blank."""
     for number, line in enumerate(read_lines(file), 1):
         if line.strip():
             cells = [cell.strip() for cell in line.split("\t")]
@@ -262,7 +282,7 @@ def _translated_files(folder: Path, language: str, table: str) -> list[Path]:
 
 
 def _translations(files: Sequence[Path], language: str, table: str) -> Parsed:
-    """A sentence, a tab, its English original."""
+    """Parse "sentence TAB English original"."""
     rows = [(text, english) for _, text, english in _tsv(files[0], 2)]
     return _table(rows, "source_sentence", "target_sentence"), {}
 
@@ -276,7 +296,7 @@ def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _span(value: Any) -> tuple[int, int]:
-    """(start, end) of a pair or of an object with these keys."""
+    """Return (start, end) of a pair or of an object with these keys."""
     return (int(value["start"]), int(value["end"])) if isinstance(value, dict) else (int(value[0]), int(value[1]))
 
 

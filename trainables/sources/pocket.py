@@ -1,4 +1,7 @@
-"""The small world that ships with the project, as a source. It makes rows; nothing is read from disk."""
+"""The pocket data as a source.
+
+It generates rows; nothing is read from disk.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ class PocketTables:
         return self.num_rows(d, language, split)
 
     def fingerprint(self, d: Dataset, language: str, split: str) -> str:
-        """Over the values, not over bytes of a file, so that a new version of pyarrow changes nothing."""
+        """Hash the values rather than the bytes of a file.
+
+        A new version of pyarrow then changes nothing.
+        """
         key = (d.name, language, split)
         if key not in self._hashes:
             table, names = self.table(d, language, split)

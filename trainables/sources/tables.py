@@ -1,4 +1,4 @@
-"""From stored tables to validated examples: the part that every kind of source shares."""
+"""Validated examples from stored tables, shared by every kind of source."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from trainables.sources.files import join_hashes
 from trainables.sources.guard import MAX_LABELS
 
 SPLITS = ("train", "validation", "test")
-FEW = 100  # rows among which one stands that is not left out
-HELD = 64  # languages whose rows are kept at hand while their pairs are joined
+FEW = 100  # rows that are searched for one that is not left out
+HELD = 64  # languages whose rows are cached while their pairs are joined
 
 
 class Tables(Protocol):
-    """What one kind of source has to answer; `TableSource` does the rest.
+    """What one kind of source implements; `TableSource` does the rest.
 
     `table` is one of `Dataset.tables`: a split, or for a pooled kind pairs_<split>, source_<split>, target_<split>.
     """
@@ -124,7 +124,7 @@ class TableSource:
         row = _first_row(d.read, table, names, where)
         for column, declared in names.items():
             for number, name in enumerate(declared if row and column in row else ()):
-                # By the reader, since some know labels by several names. Columns that it does not read say nothing.
+                # By the reader, since some accept several names of a label; columns that it does not read cannot fail.
                 stored = row[column]
                 labelled = {**row, column: [number] * len(stored) if isinstance(stored, list) else number}
                 try:
@@ -173,7 +173,10 @@ class TableSource:
         return [Bitext(e.id, _sentence(e), english[e.id]) for e in own if e.id in english]
 
     def _parts(self, d: Dataset) -> tuple[Dataset, ...]:
-        """The datasets that a mix, or all pairs of languages, are made of; () for a dataset with tables of its own."""
+        """List the datasets that a mix, or all pairs of languages, are made of.
+
+        () for a dataset with tables of its own.
+        """
         if d.crosses:
             return (dataset(d.crosses),)
         if not d.of or any(self.tables.languages(d, split) for split in SPLITS):
@@ -181,19 +184,26 @@ class TableSource:
         return tuple(dataset(name) for name in d.of)
 
     def _pairs(self, d: Dataset, split: str) -> dict[str, tuple[str, str]]:
-        """Tag -> (language of the first text, of the second) of a dataset that crosses another."""
+        """Map tags of a dataset that crosses another to its two languages.
+
+        The first is the language of the first text, the second that of the second.
+        """
         return cross(self.languages(dataset(d.crosses), split)) if split in d.splits else {}
 
     def _made_of(self, d: Dataset, language: str, split: str) -> list[tuple[Dataset, str]]:
-        """(dataset, language) of what a dataset without tables of its own takes its rows from, in order; else []."""
+        """List the (dataset, language) that a dataset takes its rows from.
+
+        They are in order; [] for a dataset with tables of its own.
+        """
         if d.crosses:
             return [(dataset(d.crosses), side) for side in self._pairs(d, split)[language]]
         return [(part, language) for part in self._parts(d)]
 
     def _joined(self, d: Dataset, tag: str, split: str, take: int | None) -> list[Example]:
-        """Rows of the first language, `take` of them as anywhere, with the second text of the row of equal id.
+        """Join first texts of one language with second texts of another, by id.
 
-        Rows without ids have their numbers as such. Rows that the second language lacks are left out.
+        Rows of the first language are chosen by `take` as for any dataset. Rows without ids have their numbers as ids.
+        Rows that the second language lacks are left out.
         """
         (base, first), (_, second) = self._made_of(d, tag, split)
         others = {e.id: e for e in self._hold(base, second, split, None)}
@@ -205,7 +215,7 @@ class TableSource:
             if example.label != other.label:
                 raise DataError(
                     f"{d.name}/{tag}/{split}: row {example.id!r} is {base.labels[example.label]!r} in {first!r} and "
-                    f"{base.labels[other.label]!r} in {second!r}, so the rows are no translations of each other"
+                    f"{base.labels[other.label]!r} in {second!r}, so the rows are not translations of each other"
                 )
             found.append(dataclasses.replace(example, second=other.second))
         if not found and self.num_rows(base, first, split):
@@ -213,7 +223,10 @@ class TableSource:
         return found
 
     def _hold(self, d: Dataset, language: str, split: str, take: int | None) -> list[Example]:
-        """`examples`, kept in memory for as long as the files are the same: every language is in many pairs."""
+        """Return `examples`, cached in memory while the files stay the same.
+
+        Every language is in many pairs.
+        """
         if take is not None and take >= self.num_rows(d, language, split):
             take = None
         key = (d.name, language, split, take, self.fingerprint(d, language, split))
@@ -230,7 +243,11 @@ class TableSource:
             raise BadInput(f"{self.spec} has no {d.name}/{language}/{split} ({has})")
 
     def _table(self, d: Dataset, language: str, split: str) -> tuple[pa.Table, RowLabels]:
-        """The table of the examples. Raises DataError if its open label set is another than that of the train split."""
+        """Return the table of the examples.
+
+        Raises:
+            DataError: its open label set differs from that of the train split.
+        """
         table, names = self.tables.table(d, language, d.tables(split)[0])
         is_open = d.label_column and not d.labels and not d.format.labels_by_name
         if is_open and names.get(d.label_column or "") != self.labels(d):
@@ -241,7 +258,7 @@ class TableSource:
         return table, names
 
     def _concatenated(self, parts: Sequence[Dataset], language: str, split: str, rows: Sequence[int]) -> list[Example]:
-        """Rows of the parts laid end to end; an id begins with the name of its part."""
+        """Concatenate rows of the parts; ids begin with the name of the part."""
         found: list[Example] = []
         start = 0
         for part in parts:
@@ -254,7 +271,7 @@ class TableSource:
         return found
 
     def _check_gold(self, d: Dataset, language: str, split: str, found: Sequence[Example]) -> None:
-        """Both ids of every gold pair must stand in their pools, or nobody could find the pair."""
+        """Check that both ids of every gold pair are in their pools."""
         for side in ("source", "target"):
             table = self.tables.table(d, language, f"{side}_{split}")[0]
             known = set(map(str, table["id"].to_pylist())) if "id" in table.column_names else set()
@@ -274,7 +291,7 @@ class TableSource:
         raise BadInput(f"{self.spec} has no {d.name}")
 
     def _labels_by_name(self, d: Dataset) -> tuple[str, ...]:
-        """The names that the English train file declares, else those that its examples use."""
+        """Return the names that the English train file declares, else those that its examples use."""
         for split in SPLITS:
             for language in self.languages(d, split)[:1]:
                 names = self.tables.table(d, language, split)[1]
@@ -283,7 +300,7 @@ class TableSource:
 
 
 def evenly(num_rows: int, take: int | None) -> list[int]:
-    """Row numbers of at most `take` rows, evenly spaced: floor(i * num_rows / take)."""
+    """Return numbers of at most `take` rows, floor(i * num_rows / take)."""
     if take is not None and take < 1:
         raise BadInput(f"take must be at least 1, not {take}")
     if take is None or take >= num_rows:
@@ -296,7 +313,10 @@ def english_first(languages: Iterable[str]) -> tuple[str, ...]:
 
 
 def _sentence(example: Example) -> str:
-    """The text of a row that is translated into other languages; words are joined as their script does."""
+    """Return the text of a row that is translated into other languages.
+
+    Words are joined as their script requires.
+    """
     if isinstance(example, Labelled):
         return example.first
     if not isinstance(example, Utterance):
@@ -308,12 +328,15 @@ def _sentence(example: Example) -> str:
 
 
 def _unspaced(character: str) -> bool:
-    """Chinese and Japanese characters and their full-width marks, which stand without spaces between them."""
+    """Return whether a character is written without spaces around it.
+
+    These are Chinese and Japanese characters and their full-width punctuation.
+    """
     return "\u3000" <= character <= "\u9fff" or "\uf900" <= character <= "\ufaff" or "\uff00" <= character <= "\uffef"
 
 
 def _examples(read: Reader, table: pa.Table, rows: Sequence[int], names: RowLabels, where: str) -> list[Example]:
-    """What a reader makes of some rows of a table, in order; rows that are left out by rule are missing."""
+    """Read some rows of a table in order, without those left out by rule."""
     if len(rows) < table.num_rows:
         table = table.take(pa.array(rows, pa.int64()))
     found: list[Example] = []
@@ -335,7 +358,7 @@ def _examples(read: Reader, table: pa.Table, rows: Sequence[int], names: RowLabe
 
 
 def _first_row(read: Reader, table: pa.Table, names: RowLabels, where: str) -> dict[str, Any]:
-    """The first row that is not left out by rule, among the first few; {} if there is none."""
+    """Find the first usable row among the first few; {} if there is none."""
     few = table.slice(0, FEW)
     for number, row in enumerate(_dicts(few, range(few.num_rows), where)):
         try:
@@ -347,7 +370,11 @@ def _first_row(read: Reader, table: pa.Table, names: RowLabels, where: str) -> d
 
 
 def _dicts(table: pa.Table, rows: Sequence[int], where: str) -> Iterator[dict[str, Any]]:
-    """The rows as Python values. Raises DataError for one that has none, such as a date beyond the calendar."""
+    """Convert rows to Python values.
+
+    Raises:
+        DataError: a value has no Python equivalent, such as a date beyond the calendar.
+    """
     start = 0
     for batch in table.to_batches(max_chunksize=4096):
         try:
