@@ -83,7 +83,8 @@ def test_the_example_of_the_readme_runs_in_a_jupyter_kernel(own_home: Path) -> N
 
     (example,) = blocks("README.md")
     shown = "print(list(study.matrix().columns), sorted(scores.columns), best.name, same.status().counts)"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in (example, shown)])
+    make: Any = nbformat.v4  # untyped
+    notebook = make.new_notebook(cells=[make.new_code_cell(source) for source in (example, shown)])
     NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
     text = "".join(output.get("text", "") for output in notebook.cells[1].outputs)
     assert "['Tatoeba', 'XNLI', 'average']" in text
