@@ -1,4 +1,4 @@
-"""What tests build studies from: resolved specs by the options of a launch."""
+"""Builders of study specs and reports for tests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from trainables.sources import Source
 
 
 def resolved(*argv: str) -> tuple[ResolvedSpec, Source]:
-    """The spec that a launch with these options resolves, and its source; raises BadInput."""
+    """Resolve the spec of a launch with these options, and its source.
+
+    Raises:
+        BadInput: the options cannot be met.
+    """
     return spec_of(parser().parse_args(argv)).resolve()
 
 
 def row_of(recipe: Recipe, targets: Mapping[str, TargetResult], **more: Any) -> ReportRow:
-    """A complete row of a report that is made by hand."""
+    """Make a complete row of a report by hand."""
     known: dict[str, Any] = {
         "name": title(recipe, {}), "recipe": recipe, "address": recipe.address, "status": "complete", "seeds": (0,),
         "average": None, "gain": None, "interval": None, "selection": None, "run_id": None, "targets": targets, "curves": {},
@@ -30,7 +34,7 @@ def row_of(recipe: Recipe, targets: Mapping[str, TargetResult], **more: Any) -> 
 
 
 def target_of(name: str, languages: Sequence[str], **more: Any) -> ReportTarget:
-    """A trained target of a report that is made by hand."""
+    """Make a trained target of a report by hand."""
     d = dataset(name)
     known: dict[str, Any] = {
         "name": name, "title": d.title, "main": tuple(d.main), "languages": tuple(languages), "split": "test",
@@ -40,7 +44,7 @@ def target_of(name: str, languages: Sequence[str], **more: Any) -> ReportTarget:
 
 
 def report_of(matrix: Sequence[ReportRow] = (), targets: Sequence[ReportTarget] = (), **more: Any) -> Report:
-    """A report that is made by hand; nothing stands beside its matrix."""
+    """Make a report by hand, with nothing beside its matrix."""
     statuses = [row.status for row in matrix]
     known: dict[str, Any] = {
         "study": "by-hand", "space": "intermediate_tasks", "question": "?", "source": "hub", "encoder": "pocket",

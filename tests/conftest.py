@@ -1,4 +1,4 @@
-"""What tests share: the small world as a source, and an encoder that was pretrained on it once per session."""
+"""Shared fixtures: pocket data as a source, and a session-wide pretrained encoder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers fork and spawn beside 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """An empty home; files of tests with a home of their own have a fixture of this name."""
+    """Return an empty home.
+
+    Test files with their own kind of home override this fixture.
+    """
     folder = tmp_path / "home"
     folder.mkdir()
     return folder
@@ -32,7 +35,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refused(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Runs a verb that must be refused; returns its one line."""
+    """Run a verb that must be refused; return its one line."""
 
     def start_ray(address: str | None) -> None:
         raise AssertionError("Ray was started")
@@ -55,13 +58,13 @@ def refused(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 @pytest.fixture(scope="session")
 def source() -> Source:
-    """A few rows of every dataset of the pocket world, in English, German and Swahili."""
+    """Provide a few rows of every pocket dataset in English, German and Swahili."""
     return small_source()
 
 
 @pytest.fixture(scope="session")
 def machine() -> Device:
-    """This process as the only worker, on one CPU thread."""
+    """Provide this process as the only worker, on one CPU thread."""
     import torch
 
     from trainables.training.distributed import ProcessGroup
@@ -73,7 +76,10 @@ def machine() -> Device:
 
 @pytest.fixture(scope="session")
 def nano(source: Source, machine: Device, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Hugging Face folder: two layers of width 64 with their own tokenizer, made by the pretrain stage in 60 steps."""
+    """Pretrain a tiny encoder and return its Hugging Face folder.
+
+    It has two layers of width 64 and its own tokenizer, made by the pretrain stage in 60 steps.
+    """
     out = tmp_path_factory.mktemp("nano") / "stage"
     config = stages_of(source, "pretrain:nano", scale=0.15)["pretrain"]
     run_stage(config, None, out, source)
@@ -82,7 +88,7 @@ def nano(source: Source, machine: Device, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def tokenizer(nano: Path) -> Any:
-    """The tokenizer of `nano`."""
+    """Load the tokenizer of `nano`."""
     from trainables.modeling.model import load_tokenizer
 
     return load_tokenizer(nano)

@@ -1,4 +1,7 @@
-"""Checkpoints of every supported architecture, with random weights and tokenizers of the classes that transformers has."""
+"""Random checkpoints of every supported architecture.
+
+Tokenizers are of the classes that transformers has.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +24,14 @@ T5_SHAPE: dict[str, Any] = {"d_model": WIDTH, "d_kv": 8, "d_ff": 32, "num_layers
 
 @cache
 def _lines() -> tuple[str, ...]:
-    """Pocket text of all languages."""
+    """Read pocket text of all languages."""
     tables = [pocket.table("mlm", language, "train") for language in pocket.splits("mlm")["train"]]
     return tuple(line for table in tables if table is not None for line in table["text"].to_pylist()[:150])
 
 
 @cache
 def _pieces(specials: tuple[str, ...]) -> list[tuple[str, float]]:
-    """A Unigram vocabulary of pocket text, after some specials."""
+    """Train a Unigram vocabulary of pocket text, after some special tokens."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.Unigram())
@@ -47,7 +50,7 @@ def _wordpiece() -> dict[str, int]:
 
 
 def family_tokenizer(family: str) -> Any:
-    """The tokenizer of a family, as its class in transformers frames texts."""
+    """Make a family's tokenizer, with its class in transformers."""
     import transformers as hf
 
     if family == "bert":
@@ -62,7 +65,7 @@ def family_tokenizer(family: str) -> Any:
 
 
 def family_model(family: str, vocabulary: int) -> Any:
-    """A freshly drawn model: the class that a checkpoint of the family holds."""
+    """Make a randomly initialised model of a family's checkpoint class."""
     import torch
     import transformers as hf
 
@@ -89,7 +92,7 @@ def family_model(family: str, vocabulary: int) -> Any:
 
 
 def checkpoint(family: str, folder: Path) -> Path:
-    """Writes a checkpoint of the family, in safetensors, and returns its folder."""
+    """Write a checkpoint of the family in safetensors; return its folder."""
     tokenizer = family_tokenizer(family)
     tokenizer.save_pretrained(folder)
     family_model(family, len(tokenizer)).save_pretrained(folder)

@@ -1,4 +1,7 @@
-"""The pocket world cut down until a stage takes a second, and the few calls that run one in this process."""
+"""Reduced pocket data, and helpers that run a stage in this process.
+
+A stage takes about a second.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ Change = Callable[[str, str, str, pa.Table], pa.Table]
 
 
 class SmallWorld:
-    """The first rows of the pocket world's tables in three languages; `change` may edit a table before it is read."""
+    """The first rows of the pocket tables in three languages.
+
+    `change` may edit a table before it is read.
+    """
 
     def __init__(self, change: Change | None = None) -> None:
         self.change = change
@@ -54,14 +60,20 @@ def small_source(change: Change | None = None) -> Source:
 
 
 def stages_of(source: Source, encoder: str, **recipe: Any) -> dict[str, StageConfig]:
-    """The configs of a recipe's stages by their label, as the planner makes them; `encoder` as in a recipe."""
+    """Plan a recipe's stages; return their configs by label.
+
+    `encoder` is as in a recipe.
+    """
     values = {"profile": "small", "targets": ("xnli",), **recipe}
     plan = Planner(source, resolve(encoder)).plan(Recipe(encoder=encoder, **values), 1)
     return {node.label: node.config for node in plan.nodes}
 
 
 def as_checked(home: Path, *argv: str) -> None:
-    """Makes a home believe that the rows of a launch were found sound, as if they had been changed since."""
+    """Mark the rows of a launch as checked in a home.
+
+    This imitates rows that have changed since the check.
+    """
     settings, source = resolved(*argv)
     planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
     mark_checked(source, [planner.plan(recipe, settings.seeds) for recipe, _ in initial_trials(settings)], home)
@@ -76,9 +88,10 @@ def run_stage(
     checkpoints: Checkpoints | None = None,
     synonyms: str = "",
 ) -> dict[str, Any]:
-    """Runs a stage in this process, alone or as a worker of its group, into the folder `out`; returns its summary.
+    """Run a stage in this process into the folder `out`; return its summary.
 
-    Encoded rows are cached beside `out`. Two sources that differ under one fingerprint must not share that folder.
+    It runs alone or as a worker of its group. Encoded rows are cached beside `out`. Two sources that differ under one
+    fingerprint must not share that folder.
     """
     import torch
 
@@ -93,7 +106,10 @@ def run_stage(
 
 
 def quiet() -> None:
-    """One CPU thread and no progress bars: tests and workers that run side by side do not slow each other down."""
+    """Limit torch to one CPU thread and turn progress bars off.
+
+    Tests and workers that run side by side then do not slow each other down.
+    """
     import torch
     import transformers
 
@@ -104,7 +120,10 @@ def quiet() -> None:
 
 
 def assert_same_weights(one: Path, other: Path) -> None:
-    """Two stages left the same weights to the bit, but for the rounding of decay of embedding rows that only one of them read."""
+    """Assert that two stages left bit-identical weights.
+
+    Exempt is the rounding of weight decay of embedding rows that only one of them used.
+    """
     import torch
     from safetensors.torch import load_file
 
@@ -117,5 +136,5 @@ def assert_same_weights(one: Path, other: Path) -> None:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, by its relative path."""
+    """Map relative paths to every file below a folder."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}

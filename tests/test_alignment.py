@@ -1,4 +1,4 @@
-"""Alignment with translations: the loss, whose rows it pairs, what it trains, when, and how a study shows it."""
+"""Alignment with translations: loss, pairs, training, schedule, and reports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from search_spaces.space import FixedSuggest, SpaceContext
 from study.launch import main as launch
 from study.planning.encoder_weights import resolve
 from study.planning.plan import Planner
-from study.results.alignment_tables import aligned_rows, alignment, lines
+from study.results.alignment_tables import aligned_rows, alignment, alignment_lines
 from study.results.report import ReportRow, TargetResult
 from study.resume import main as resume
 from tests.builders import resolved, row_of, target_of
@@ -312,7 +312,7 @@ def test_the_published_tables_are_the_diagonal_of_models_of_one_language() -> No
     ]  # fmt: skip
     target = target_of("sib200", ["en", "de", "sw"], trained_on="x")
     (found,) = alignment(rows, [target])
-    columns, table = lines(found)
+    columns, table = alignment_lines(found)
     assert columns == ["en", "de", "sw", "average"] and found.translated_by == "people"
     assert {name: cells for name, cells, _ in table} == {
         "target": ["45.0", "85.0", "75.0", "80.0"],

@@ -1,4 +1,4 @@
-"""The Python API: the examples of README and docs run, values of one's own work, nothing is left changed in the process."""
+"""The Python API: examples of README and docs, custom values, no side effects."""
 
 from __future__ import annotations
 
@@ -94,7 +94,10 @@ def test_the_example_of_the_readme_runs_in_a_jupyter_kernel(own_home: Path) -> N
 
 @pytest.mark.slow
 def test_a_space_and_a_dataset_of_ones_own_in_a_thread(tmp_path: Path, nano: Path, own_home: Path) -> None:
-    """As in docs/python.md, to the end; run beside the main thread, so that no signal handler may change."""
+    """As in docs/python.md, to the end.
+
+    It runs outside the main thread, so that no signal handler can be changed.
+    """
     space, data = blocks("docs/python.md")
     folder = tmp_path / "mirror"
     for language in ("en", "de", "sw"):

@@ -1,4 +1,7 @@
-"""What a user gets wrong ends with exit status 2 and one clear line, before anything starts; so does a broken row."""
+"""User errors exit with status 2 and one clear line, before anything starts.
+
+So do broken rows.
+"""
 
 from __future__ import annotations
 

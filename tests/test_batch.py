@@ -1,4 +1,4 @@
-"""Batches: shares and pieces are the batch again, and neither they nor padding change a loss or a prediction."""
+"""Batches: sharding, splitting and padding change no loss or prediction."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ JOINT = ("ask", "tell", "O", "B-last", "I-last")
 
 
 def rows_of(name: str, source: Source) -> list[Any]:
-    """Twenty English rows; numbers and utterances are made of those of other datasets."""
+    """Encode twenty English rows.
+
+    Numbers and utterances are made from those of other datasets.
+    """
     if name == "stsb":
         pairs = source.examples(dataset("mnli"), "en", "train", take=20)
         return [Rated(e.id, e.first, e.second, len(e.first) % 6) for e in pairs if isinstance(e, Labelled)]
@@ -48,7 +51,7 @@ def rows_of(name: str, source: Source) -> list[Any]:
 def encoded(source: Source, tokenizer: Any) -> Mapping[str, Encoded]:
     made = {}
     for name in KINDS:
-        # So short that contexts are cut into several windows.
+        # Short enough that contexts are cut into several windows.
         options: dict[str, Any] = {"max_length": 40, "doc_stride": 10, "max_query": 24, "labels": JOINT}
         made[name] = encode(dataset(name).kind, rows_of(name, source), tokenizer, **options)
     return made
@@ -75,7 +78,10 @@ def loss(net: Net, name: str, batch: Batch) -> float:
 
 
 def rows_in(batches: list[Batch]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """(tokens, labels) of every row without padding, sorted; one label per item for the kinds that have items."""
+    """Collect (tokens, labels) of every row without padding, sorted.
+
+    Kinds with items have one label per item.
+    """
     found = []
     for b in batches:
         for row, mask in enumerate(b.mask):

@@ -1,4 +1,4 @@
-"""The catalogue agrees with itself, and its readers turn the hub's rows into examples or say why not."""
+"""The catalogue is consistent; its readers convert or reject the hub's rows."""
 
 from __future__ import annotations
 

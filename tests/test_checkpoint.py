@@ -1,4 +1,4 @@
-"""An interrupted phase goes on from its last checkpoint and ends with the same bits as one that was left alone."""
+"""A resumed phase ends bit-identical to an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ KILLS = 5
 
 
 class Killed(RuntimeError):
-    """Stands in for whatever ends a process."""
+    """Stand-in for anything that ends a process."""
 
 
 def weights(folder: Path) -> str:
-    """One SHA-256 of everything that a stage left: weights, heads, tokenizer, and the history with its decisions."""
+    """Hash everything that a stage left into one SHA-256.
+
+    That is weights, heads, tokenizer, and the history with its decisions.
+    """
     found = hashlib.sha256()
     for name, content in files_of(folder).items():
         found.update(name.encode() + b"\0" + content)
@@ -39,13 +42,13 @@ def weights(folder: Path) -> str:
 
 
 def whole(config: StageConfig, init: Path | None, out: Path, source: Source) -> tuple[str, int]:
-    """The digest of the phase left alone, and its steps."""
+    """Return the digest of the uninterrupted phase, and its steps."""
     steps = run_stage(config, init, out, source)["steps"]
     return weights(out), int(steps)
 
 
 def interrupted(config: StageConfig, init: Path | None, out: Path, source: Source, kills: list[int]) -> str:
-    """The digest of the phase that dies whenever it gets to one of these steps for the first time."""
+    """Return the digest of a phase killed at each of these steps once."""
     left = sorted(kills)
     begun = []
 
@@ -70,7 +73,7 @@ def interrupted(config: StageConfig, init: Path | None, out: Path, source: Sourc
 
 @pytest.fixture(autouse=True)
 def _every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """State can be written after any step."""
+    """Allow a checkpoint after any step."""
     monkeypatch.setattr(loop, "CHECK_EVERY", 1)
 
 
@@ -111,7 +114,7 @@ def test_robust_training(method: str, source: Source, nano: Path, tmp_path: Path
 
 
 def parts(value: float) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """A net of one tied weight, all of it `value`, and an optimizer that has moments."""
+    """Make a net of one tied weight `value`, and an optimizer with moments."""
     net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
     net[1].weight = net[0].weight
     optimizer = torch.optim.AdamW(net.parameters(), lr=1.0)
@@ -133,7 +136,7 @@ def filled(folder: Path, steps: int) -> Checkpoints:
 
 
 def restored(checkpoints: Checkpoints) -> tuple[int, float, dict[str, Any]]:
-    """Step, weight and values of what a phase would go on from."""
+    """Restore the latest checkpoint; return step, weight and values."""
     saved = checkpoints.latest()
     assert saved is not None
     net, optimizer = parts(-1.0)

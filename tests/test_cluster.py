@@ -1,4 +1,4 @@
-"""Ray: an existing cluster by address, the loopback default, and what fits on a cluster."""
+"""Ray: existing clusters by address, the loopback default, cluster capacity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.errors import BadInput
 
 REPO = Path(__file__).resolve().parent.parent
 
-# Asks the kernel which TCP ports the children of a local Ray listen on, and on which addresses.
+# Ask the kernel for the addresses and TCP ports that the children of a local Ray listen on.
 LISTENERS = """
 import json, psutil
 from study.execution.ray_cluster import start_ray

@@ -1,4 +1,4 @@
-"""Scores on the way of a target's training: what they are, and that they have no say in anything."""
+"""Evaluations during a target's training, which influence no result."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_curve_scores_train_and_dev_rows_in_english_and_every_language_that_is
     config, evaluation = target_of(configs), configs["evaluate xsid"]
     assert config.curve and list(config.curve.data) == KEYS
     assert isinstance(evaluation, Evaluate) and config.curve.cut == evaluation.cut
-    assert set(config.data) == {"xsid/en/train", "xsid/en/validation"}  # what training itself may look at
+    assert set(config.data) == {"xsid/en/train", "xsid/en/validation"}  # what training itself may use
     assert set(all_data(config)) == set(KEYS)
 
 
@@ -65,7 +65,10 @@ def test_targets_of_one_training_set_share_its_stage_and_its_curve(source: Sourc
 
 
 def test_rows_that_are_reported_on_dev_splits_stay_unseen_by_the_selection(source: Source, nano: Path) -> None:
-    """TyDiQA has no test rows: what is reported is its validation split, and so it may not choose weights."""
+    """TyDiQA has no test rows.
+
+    Its validation split is reported, and must therefore not select weights.
+    """
     (config,) = (
         c
         for c in stages_of(source, str(nano), targets=("tydiqa",), scale=0.1, curve=2).values()
@@ -116,7 +119,10 @@ def test_points_are_what_an_evaluation_of_the_weights_gives_and_change_nothing(
 def test_a_point_on_the_way_is_what_the_weights_of_that_step_score(
     configs: Mapping[str, StageConfig], source: Source, nano: Path, tmp_path: Path
 ) -> None:
-    """The dev score of early stopping, which is found another way, sees the same rows after the same steps."""
+    """The dev score of early stopping is computed separately.
+
+    It covers the same rows after the same steps.
+    """
     config = target_of(configs)
     config = replace(config, fit=replace(config.fit, lr=3e-3, patience=None))
     run_stage(config, nano, tmp_path / "stage", source)

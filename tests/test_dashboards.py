@@ -1,4 +1,4 @@
-"""The report page and the matrix picture: what a browser gets from a report dictionary."""
+"""The report page and the matrix picture, as a browser gets them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ TOML = 'encoder = "xlm-roberta-base"\n\n[intermediate]\ntasks = ["squad"]\nmlm =
 def report(
     languages: dict[str, tuple[str, str, str]] | None = None, recipes: list[str] | None = None
 ) -> dict[str, Any]:
-    """A realistic report: three seeds, six targets, some recipes that help, one that fails and one pruned."""
+    """Make a realistic report.
+
+    It has three seeds, six targets, some recipes that help, one that failed and one that was pruned.
+    """
     rng = random.Random(7)
     names = languages or LANGUAGES
     targets = [
@@ -136,7 +139,7 @@ VOID = {"meta", "br", "hr", "img", "input", "link", "source", "wbr", "col"}
 
 
 class Page(HTMLParser):
-    """Checks that tags are balanced and collects what the tests ask about."""
+    """Parser that checks balanced tags and collects what tests need."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -229,7 +232,10 @@ def test_hostile_text_stays_text() -> None:
 
 
 def _replace_strings(value: Any, evil: str) -> Any:
-    """Every name, note and label of a report made hostile; keys that join parts are kept equal on both sides."""
+    """Make every name, note and label of a report hostile.
+
+    Keys that join parts stay equal on both sides.
+    """
     if isinstance(value, str):
         return f"{value}{evil}"
     if isinstance(value, dict):

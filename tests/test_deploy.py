@@ -1,4 +1,7 @@
-"""The shipped cluster files: they parse, name commands and options that exist, and the Slurm script does what its page says."""
+"""Shipped cluster files: valid syntax, existing commands, documented behaviour.
+
+The Slurm script behaves as its page describes.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +126,7 @@ def test_the_page_has_a_section_for_each_file(name: str) -> None:
 
 
 class Slurm:
-    """The script in a world of fake commands."""
+    """The Slurm script with fake commands."""
 
     def __init__(self, folder: Path) -> None:
         self.home, self.calls_file, bin_ = folder / "home", folder / "calls", folder / "bin"
@@ -206,7 +209,7 @@ def test_a_signal_stops_the_study_then_ray_and_asks_for_more_time(slurm: Slurm, 
     assert process.returncode == 143
     told = [call[0] for call in slurm.calls("told to stop")]
     assert told[0] == "python" and sorted(told[1:]) == ["srun"] * 3
-    # A job that is cancelled or preempted gets the same signal: Slurm itself knows what becomes of it.
+    # A job that is cancelled or preempted gets the same signal: Slurm itself decides what follows.
     assert (["requeue", "4242"] in slurm.calls("scontrol")) == time_is_up
 
 

@@ -1,4 +1,4 @@
-"""The documents keep their promises: traps name tests that exist, links lead somewhere, commands have the options they show."""
+"""Documents are correct: cited tests exist, links resolve, options exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor tells what a source has and whether the installation is sound, what is wrong, and what mends it."""
+"""The doctor reports contents of a source, faults of the installation, and fixes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from trainables.sources.tables import TableSource
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A mirror with the recordings of every dataset."""
+    """Write a mirror with the recordings of every dataset."""
     folder = tmp_path_factory.mktemp("mirror")
     for path in SCHEMAS.glob("*.json"):
         build(path.stem, folder)
@@ -46,7 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, dict[str, Any]]:
-    """(exit status, findings by name) of the JSON form."""
+    """Return exit status and findings by name from the JSON form."""
     status = doctor.main([*argv, "--json"])
     content = json.loads(capsys.readouterr().out)
     return status, {f["name"]: f for f in content["datasets"]}
@@ -179,7 +179,10 @@ def test_unknown_names_are_bad_input() -> None:
 
 
 def installation(capsys: pytest.CaptureFixture[str], home: Path, *argv: str) -> tuple[int, dict[str, dict[str, str]]]:
-    """(exit status, checks by name) of the JSON form; of several with one name the worst."""
+    """Return exit status and checks by name from the JSON form.
+
+    Of several checks with one name, the worst counts.
+    """
     status = doctor.main(["--home", str(home), *argv, "--json"])
     found: dict[str, dict[str, str]] = {}
     for check in json.loads(capsys.readouterr().out)["checks"]:
@@ -191,7 +194,7 @@ def installation(capsys: pytest.CaptureFixture[str], home: Path, *argv: str) -> 
 
 @pytest.fixture
 def used(tmp_path: Path) -> Path:
-    """A home with a study, its journal, an MLflow store and a stage."""
+    """Make a home with a study, its journal, an MLflow store and a stage."""
     folder = tmp_path / "studies" / "s"
     folder.mkdir(parents=True)
     Record(tmp_path, "s").open(SETTINGS)
@@ -256,7 +259,7 @@ def test_the_ranges_are_those_of_the_project() -> None:
 
 
 class Health(BaseHTTPRequestHandler):
-    """An MLflow server as far as the doctor looks."""
+    """Minimal MLflow server with the endpoints that the doctor uses."""
 
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/health" else 404)
@@ -375,7 +378,7 @@ def test_what_a_check_says_is_printed_as_it_is(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs the folder of real data beside the repository (../shared/hub)")
 def test_nothing_of_the_real_data_is_broken(capsys: pytest.CaptureFixture[str]) -> None:
-    """About four seconds. Its official sets have the published numbers of rows."""
+    """About four seconds. Official sets have the published numbers of rows."""
     status, found = check(capsys, "--data", f"mirror:{REAL}")
     states = {name: f["state"] for name, f in found.items() if f["state"] != "absent"}
     assert status == 0 and "broken" not in states.values() and "differs" not in states.values()

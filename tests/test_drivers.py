@@ -1,4 +1,4 @@
-"""Several launches in one home at the same time: every stage is trained once, and all of them end right."""
+"""Concurrent launches in one home train every stage once and complete."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def reports(drivers: list[subprocess.Popen[str]]) -> list[dict[str, Any]]:
 
 
 def finished(home: Path) -> Counter[str]:
-    """How often each stage was trained to its end, by the logs of all launches."""
+    """Count how often each stage was trained to its end, by all logs."""
     lines = [line for log in home.glob("studies/*/stages-*.jsonl") for line in log.read_text().splitlines()]
     return Counter(json.loads(line)["address"] for line in lines)
 

@@ -1,4 +1,4 @@
-"""Encoders other than XLM-R: each is framed, read, trained and saved as its own conventions have it."""
+"""Encoders other than XLM-R: special tokens, pooling, training, saving."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trainables.errors import BadInput
 from trainables.evaluation.predict import embed, predict
 from trainables.examples import Choice, Example, Labelled, Rated, Span, Text, Utterance, Words
 from trainables.formats import encode
-from trainables.modeling.model import Head, Net, load, load_lm, load_tokenizer, save
+from trainables.modeling.model import Head, Net, load_lm, load_net, load_tokenizer, save
 from trainables.sources import Source
 from trainables.training.batch import collate
 from trainables.training.loop import Device
@@ -37,7 +37,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The checkpoint of a family, made on first use."""
+    """Return the checkpoint of a family, made on first use."""
     made: dict[str, Path] = {}
 
     def of(family: str) -> Path:
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def letters(family: str) -> Any:
-    """A tokenizer of the family that knows the words a, b, c and d."""
+    """Make a tokenizer of the family with the words a, b, c and d."""
     import transformers as hf
 
     names = ("a", "b", "c", "d")
@@ -67,7 +67,7 @@ def letters(family: str) -> Any:
     return hf.T5Tokenizer(vocab=[*first, *words, ("\u2581<extra_id_0>", 0.0)], extra_ids=0)
 
 
-# ^ is what stands first, | what stands between and at the end: [CLS] and [SEP], or the sentinel and </s>.
+# ^ is the first special token, | those between and at the end: [CLS] and [SEP], or the sentinel and </s>.
 IDS = {
     "bert": {"^": 2, "|": 3, "a": 5, "b": 6, "c": 7, "d": 8},
     "deberta-v2": {"^": 1, "|": 2, "a": 5, "b": 6, "c": 7, "d": 8},
@@ -134,7 +134,10 @@ PAIRS = [("the cat sleeps", "a dog"), ("where is the house of my friend ?", "the
 
 
 def own_framing(family: str, tokenizer: Any) -> dict[str, torch.Tensor]:
-    """What the tokenizer itself makes of `PAIRS`; T5's with the sentinel put in front."""
+    """Encode `PAIRS` with the tokenizer itself.
+
+    T5's encodings get the sentinel prepended.
+    """
     framed = dict(tokenizer([a for a, _ in PAIRS], [b for _, b in PAIRS], padding=True, return_tensors="pt"))
     if family not in T5S:
         return framed
@@ -146,7 +149,7 @@ def own_framing(family: str, tokenizer: Any) -> dict[str, torch.Tensor]:
 
 
 def own_model(family: str, folder: Path) -> Any:
-    """The class of transformers that a person would take for the family's encoder."""
+    """Load the family's encoder with its usual transformers class."""
     import transformers as hf
 
     name = {"mt5": "MT5EncoderModel", "t5": "T5EncoderModel", "umt5": "UMT5EncoderModel"}.get(family, "AutoModel")
@@ -166,14 +169,14 @@ def test_logits_are_those_of_the_model_on_its_own_tokenizers_rows(
     framed = own_framing(family, tokenizer)
     assert collate(encoded, np.arange(2), tokenizer.pad_token_id).tokens.tolist() == framed["input_ids"].tolist()
     if family == "bert":
-        assert framed["token_type_ids"].sum() > 2  # else the comparison would say nothing about segments
+        assert framed["token_type_ids"].sum() > 2  # otherwise the comparison would not cover segments
     with torch.no_grad():
         hidden = own_model(family, where)(**framed).last_hidden_state
         expected = net.heads["nli"](hidden).numpy()
         found = predict(net, "nli", encoded, tokenizer.pad_token_id, machine)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
         without = predict(net, "nli", replace(encoded, second=None), tokenizer.pad_token_id, machine)
-    assert np.allclose(found, without, atol=1e-3) == (family != "bert")  # no other family tells segments apart
+    assert np.allclose(found, without, atol=1e-3) == (family != "bert")  # no other family distinguishes segments
 
 
 @pytest.mark.parametrize("family", ["bert", "deberta-v2"])
@@ -216,7 +219,7 @@ KINDS |= {"regression": "stsb"}
 
 
 def ten_steps(source: Source, where: Path, name: str) -> Target:
-    """The target stage of a dataset, cut to ten steps."""
+    """Return the target stage of a dataset, cut to ten steps."""
     as_target = {"squad": "xquad"}.get(name, name)
     if "target" in dataset(as_target).roles:
         config: Any = stages_of(source, str(where), targets=(as_target,), scale=0.2)[f"target {name}"]
@@ -242,7 +245,7 @@ def test_every_format_trains_and_its_weights_are_saved_and_loaded_the_same(
     files = {p.name for p in (tmp_path / "stage").rglob("*") if p.is_file()}
     assert {"model.safetensors", "heads.safetensors"} <= files and not {n for n in files if n.endswith((".bin", ".pt"))}
 
-    net, tokenizer = load(tmp_path / "stage"), load_tokenizer(tmp_path / "stage" / "encoder")
+    net, tokenizer = load_net(tmp_path / "stage"), load_tokenizer(tmp_path / "stage" / "encoder")
     assert Layout.of(tokenizer) == Layout.of(load_tokenizer(folder(family)))
     before, after = load_lm(folder(family)).state_dict(), net.lm.state_dict()
     assert any(not torch.equal(before[key], after[key]) for key in before if "layer" in key or "block" in key)
@@ -250,7 +253,7 @@ def test_every_format_trains_and_its_weights_are_saved_and_loaded_the_same(
     rows = source.examples(d, "en", "train", take=12)
     encoded = encode(d.kind, rows, tokenizer, max_length=96, max_query=24, labels=source.labels(d))
     save(net, tokenizer, tmp_path / "again")
-    scored = [predict(n, name, encoded, tokenizer.pad_token_id, machine) for n in (net, load(tmp_path / "again"))]
+    scored = [predict(n, name, encoded, tokenizer.pad_token_id, machine) for n in (net, load_net(tmp_path / "again"))]
     assert np.isfinite(scored[0]).all() and np.array_equal(scored[0], scored[1])
 
 

@@ -1,4 +1,4 @@
-"""Scores by epoch in the report: tables of a study whose curves are written by hand, and the page that shows them."""
+"""Scores by epoch in reports: tables from hand-written curves, and the page."""
 
 from __future__ import annotations
 
@@ -132,7 +132,10 @@ def test_changes_are_in_points_and_in_percent_of_the_baselines_score(report: Rep
 
 @pytest.mark.protocol
 def test_the_papers_headline_divides_by_the_new_value() -> None:
-    """Epoch 10, eight test languages: +3.917 points of intent accuracy are 5.40 % of the baseline's, 5.12 % of the new."""
+    """Epoch 10, eight test languages.
+
+    +3.917 points of intent accuracy are 5.40 % of the baseline's, 5.12 % of the new.
+    """
     by_name = {f"{epoch} {name}": value for epoch, name, value in ((10, "base", 72.595), (10, "first", 76.5125))}
     rows = []
     for name, value in (("base", by_name["10 base"]), ("first", by_name["10 first"])):
@@ -208,7 +211,7 @@ def test_differences_of_seeds_are_paired() -> None:
 
 @pytest.mark.slow
 def test_a_launch_from_the_command_to_the_table_by_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A tiny study of the space, whole."""
+    """A tiny complete study of the space."""
     few = "--encoder pretrain:nano --intermediate cola,stsb,qnli_ranking --targets xsid --scale 0.03 --curve 2"
     command = [*f"--space glue_prefinetuning --name tiny {few}".split(), "--home", str(tmp_path), "--json"]
     assert launch(command) == 0

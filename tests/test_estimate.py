@@ -1,4 +1,4 @@
-"""What a launch says beforehand: the steps that its stages then train, each shared stage once, and seconds by one formula."""
+"""Cost estimates of a launch: exact steps, shared stages once, seconds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MIXED: dict[str, Any] = {"intermediate": ("mnli", "squad"), "mixing_limit": 8192
 
 
 class Unstated(PocketTables):
-    """The pocket world as a hub that counts no rows, and whose rows are far away."""
+    """The pocket data as a hub without row counts that can only download."""
 
     def stated_rows(self, d: Dataset, language: str, split: str) -> int | None:
         return None
@@ -86,7 +86,7 @@ def test_steps_are_those_that_the_stages_train(
             seen.append(steps)
 
         run_stage(node.config, nano, tmp_path / node.address, source, watch)
-        for speed in (SPEED, None):  # with rows looked at, and without
+        for speed in (SPEED, None):  # with a limit on dev rows, and without
             assert {cost_of([plan], [node], source, speed, 1).train_steps} == set(seen), node.label
 
 
@@ -166,7 +166,7 @@ def test_what_all_trials_share_comes_first_and_no_trial_is_split(source: Source,
     one, other = (plan_of(source, str(nano), **MIXED, targets=(target,)) for target in ("xnli", "panx"))
 
     def steps(*plans: Plan) -> float:
-        """The seconds of steps, stages and rows."""
+        """Compute the seconds of steps, stages and rows."""
         cost = cost_of_all(source, *plans)
         return cost.train_steps + STAGE_S * cost.stages + ROW_S * cost.scored_rows
 
@@ -229,7 +229,7 @@ def test_a_broken_row_is_left_to_the_stage_that_meets_it(nano: Path, monkeypatch
     assert cost_of_all(source, plan, speed=SPEED).seconds
 
 
-# --- what is said, and the measurement ---
+# --- output, and the measurement ---
 
 
 @pytest.mark.parametrize(

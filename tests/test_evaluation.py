@@ -1,4 +1,7 @@
-"""Scoring what needs more than a head on a row: mining, ranking, utterances, layers; all by the stages themselves."""
+"""Evaluation stages beyond a head on a row.
+
+Mining, ranking, utterances, layers.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ from tests.small import run_stage, stages_of
 from trainables.catalogue import dataset
 from trainables.configs import Evaluate, LayerSweep, StageConfig, Target
 from trainables.errors import BadInput
-from trainables.modeling.model import load
+from trainables.modeling.model import load_net
 from trainables.recipe import Recipe
 from trainables.sources import Source, open_source
 
-WORDS = ("a a a a", "b b b", "c c c c c", "d d", "e e e e")  # what even a tiny tokenizer tells apart
+WORDS = ("a a a a", "b b b", "c c c c c", "d d", "e e e e")  # distinct even for a tiny tokenizer
 INTENTS = ("book", "play", "weather", "alarm", "rate")
 
 
@@ -33,7 +36,10 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    """A mirror with utterances, pools to mine and pools to rank, small enough to know the answers."""
+    """Write a mirror small enough that the scores are known.
+
+    It has utterances, pools to mine and pools to rank.
+    """
     root = Path(tmp_path_factory.mktemp("mirror"))
     stands: dict[str, dict[str, str]] = {}
 
@@ -86,7 +92,7 @@ def test_intent_and_slots_are_learned_together(nano: Path, mirror: Source, tmp_p
     assert isinstance(target, Target)
     longer = replace(target, task=replace(target.task, epochs=60.0))
     run_stage(longer, nano, tmp_path / "t", mirror)
-    head = load(tmp_path / "t").specs["xsid"]
+    head = load_net(tmp_path / "t").specs["xsid"]
     assert head.kind == "intent" and head.labels == (*sorted(INTENTS), "O", "B-number")
     run_stage(configs["evaluate xsid"], tmp_path / "t", tmp_path / "e", mirror)
     metrics = metrics_of(tmp_path / "e")

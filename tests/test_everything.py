@@ -1,9 +1,10 @@
-"""Everything that a source has, end to end: trained, scored in every language, reported, submitted, logged, once.
+"""Every dataset of a source end to end, once.
 
-Two launches a source: a grid of every intermediate task by itself and all of them together, on one trained target and on
-retrieval; then every target after nothing, and after a mix of all tasks, GLUE's too, with masked LM. The whole product,
-each task with and without masked LM on every target, says nothing new about a dataset and takes some twenty minutes.
-About two and a half minutes for the pocket world on two cores, and as much for the real data of a mirror.
+Trained, scored in every language, reported, submitted, logged. There are two launches per source: a grid of every
+intermediate task by itself and all of them together, on one trained target and on retrieval; then every target after
+nothing, and after a mix of all tasks, GLUE's too, with masked LM. The whole product, each task with and without masked
+LM on every target, would test nothing more about a dataset and takes some twenty minutes. About two and a half minutes
+for the pocket data on two cores, and as much for the real data of a mirror.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ LACKING = {"pocket": {"arcd", "klue_nli"}}  # targets in languages that the pock
 
 @dataclass(frozen=True)
 class Ran:
-    """What the two launches on a source were asked and what they reported."""
+    """Options and reports of the two launches on a source."""
 
     home: Path
     source: Source

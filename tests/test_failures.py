@@ -1,4 +1,7 @@
-"""A launch that cannot answer says why first, ends early, and exits with 1; a trial short of memory asks for more of it."""
+"""A failing launch reports the cause first, ends early, and exits with 1.
+
+A trial short of memory requests more of it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ BASE = Recipe(encoder="pocket", profile="small", targets=("tatoeba",))
 
 
 class Ended:
-    """A monitor of trials that end as they are told to, and what it said."""
+    """A monitor of trials with prescribed ends; records its output."""
 
     def __init__(self, source: Source, home: Path) -> None:
         planner = Planner(source, resolve("pocket"))
@@ -43,15 +46,18 @@ class Ended:
         def job(recipe: Recipe) -> Any:
             return SimpleNamespace(plan=planner.plan(recipe, 1))
 
-        tell = MonitorCallbacks(
+        callbacks = MonitorCallbacks(
             say=self.said.append, full=lambda: self.full.append(True), hopeless=self.hopeless.append
         )
         self.monitor = TrialMonitor(
-            record=self.record, store=Store(home), job_of=job, budget=9, concurrent=2, tell=tell
+            record=self.record, store=Store(home), job_of=job, budget=9, concurrent=2, callbacks=callbacks
         )
 
     def trial(self, epochs: float, failure: TrialFailure | None = None) -> None:
-        """One trial that fails for a reason, or completes; epochs 0 is the baseline."""
+        """End one trial: failed for a reason, or complete.
+
+        epochs 0 is the baseline.
+        """
         recipe = replace(BASE, intermediate=("mnli",), epochs=epochs, lr=1e-4) if epochs else BASE
         self.monitor.start(recipe, {})
         result: dict[str, Any] = {"targets_done": 1, "score": 1.0}

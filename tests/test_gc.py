@@ -1,4 +1,4 @@
-"""Freeing space: scores and histories outlive the weights, what a trial needs stays, and nothing alive is touched."""
+"""Freeing space keeps scores, histories, needed weights and running work."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ PLANNER = Planner(open_source("pocket"), None)
 
 
 def recipes(settings: ResolvedSpec = SETTINGS) -> dict[tuple[str, ...], Recipe]:
-    """The rows of the study by their intermediate tasks."""
+    """Return the recipes of the study by their intermediate tasks."""
     return {recipe.intermediate: recipe for recipe, _ in initial_trials(settings)}
 
 
 def publish(store: Store, node: Node, dev: float, size: int = WEIGHTS) -> None:
-    """A stage with files like a real one's."""
+    """Publish a stage with files like a real one's."""
     with store.claim(node.address) as work:
         if work is None:
             return
@@ -71,7 +71,7 @@ def publish(store: Store, node: Node, dev: float, size: int = WEIGHTS) -> None:
 
 @dataclass
 class Home:
-    """A home with one study; every stage is there unless told otherwise."""
+    """A home with one study, complete unless stated otherwise."""
 
     path: Path
     settings: ResolvedSpec = SETTINGS
@@ -85,7 +85,7 @@ class Home:
         return PLANNER.plan(recipes(self.settings)[tasks], self.settings.seeds)
 
     def add(self, tasks: tuple[str, ...], status: Any = "complete", lacking: Iterable[str] = ()) -> Trial:
-        """A trial with its stages, but for those whose labels are named."""
+        """Add a trial with its stages, except for the labels named."""
         plan = self.plan(tasks)
         for node in plan.nodes:
             if node.label not in lacking:
@@ -100,7 +100,7 @@ class Home:
         return next(n.address for n in self.plan(tasks).nodes if n.label == label)
 
     def weights(self) -> set[str]:
-        """The stages that have weights now, as a store sees them that has not looked before."""
+        """Return the stages with weights, as a new store sees them."""
         fresh = Store(self.path)
         return {
             p.parent.parent.name
@@ -114,7 +114,10 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """Four complete trials; MNLI is the best by English dev scores."""
+    """Make a home with four complete trials.
+
+    MNLI is the best by English dev scores.
+    """
     made = Home(tmp_path)
     for tasks in DEV:
         made.add(tasks)
@@ -126,7 +129,7 @@ def below(home: Home, tasks: tuple[str, ...]) -> set[str]:
 
 
 def age(path: Path, seconds: float) -> None:
-    """As if nothing below the path was touched for so long."""
+    """Set modification times below the path back by some time."""
     for p in (*path.rglob("*"), path):
         os.utime(p, (time.time() - seconds,) * 2)
 
@@ -151,9 +154,12 @@ def test_the_best_k_are_kept(home: Home, k: int, kept: list[tuple[str, ...]]) ->
 
 
 def add_recipe(home: Home, lr: float, dev: float, status: Any = "complete", labels: tuple[str, ...] = ()) -> set[str]:
-    """A trial that trains MNLI with another learning rate, with its stages; returns those that only it has.
+    """Add a trial that trains MNLI with another learning rate, and its stages.
 
-    Where it saw labels of other languages its stages stand for those, which the pocket data lack.
+    If it saw labels of other languages, its own stages represent those, which the pocket data lack.
+
+    Returns:
+        The stages that only this trial has.
     """
     planned = replace(recipes()["mnli",], lr=lr)
     plan, recipe = PLANNER.plan(planned, home.settings.seeds), replace(planned, train_languages=labels)
@@ -165,7 +171,10 @@ def add_recipe(home: Home, lr: float, dev: float, status: Any = "complete", labe
 
 
 def best_of_report(home: Home, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The recipe that the report chooses; these evaluations have no scores of single examples."""
+    """Return the recipe that the report chooses.
+
+    These evaluations have no scores of single examples.
+    """
     monkeypatch.setattr("study.results.transfer_matrix._resampled", lambda *_: np.zeros(RESAMPLES))
     report = build(home.record, home.store)
     assert report.best is not None
@@ -364,7 +373,7 @@ def test_a_removal_that_was_killed_half_way_is_ended(home: Home) -> None:
 
 
 def cache(home: Home, *sizes: int) -> list[Path]:
-    """Encoded rows, the first the oldest."""
+    """Write encoded rows, the first the oldest."""
     (home.path / "encoded").mkdir()
     made = [home.path / "encoded" / f"{n}.npz" for n in range(len(sizes))]
     for n, (path, size) in enumerate(zip(made, sizes, strict=True)):
@@ -434,8 +443,10 @@ def test_a_launch_looks_at_its_budget_when_a_trial_has_ended(home: Home) -> None
     said: list[str] = []
     job_of: Any = lambda recipe: SimpleNamespace(plan=PLANNER.plan(recipe, 1))  # noqa: E731
     budget = Budget(home.path, 1000, said.append)
-    tell = MonitorCallbacks(say=said.append, after=budget)
-    monitor = TrialMonitor(record=home.record, store=home.store, job_of=job_of, budget=1, concurrent=1, tell=tell)
+    callbacks = MonitorCallbacks(say=said.append, after=budget)
+    monitor = TrialMonitor(
+        record=home.record, store=home.store, job_of=job_of, budget=1, concurrent=1, callbacks=callbacks
+    )
     recipe = recipes()["mnli",]
     monitor.start(recipe, {})
     assert len(home.weights()) == 8
@@ -525,5 +536,5 @@ def test_a_real_study_reports_the_same_and_trains_what_it_lacks_to_the_same_weig
         made, before_that = (
             json.loads(t) for t in ((again.folder(node.address) / "DONE").read_text(), sums[node.address])
         )
-        del made["stage.json"], before_that["stage.json"]  # it notes how long the stage took
+        del made["stage.json"], before_that["stage.json"]  # it records the stage's duration
         assert made == before_that

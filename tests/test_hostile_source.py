@@ -1,4 +1,4 @@
-"""A mirror made by an enemy: each file is refused in one clear line, quickly and without filling the memory."""
+"""Hostile mirrors: files are refused quickly, in one line and little memory."""
 
 from __future__ import annotations
 
@@ -46,13 +46,16 @@ def huge_row(file: Path) -> None:
 
 
 def repeated(file: Path) -> None:
-    """Some kilobytes that would be 5 GB of text: one text of a megabyte, five thousand times."""
+    """Write some kilobytes that unpack to 5 GB of text.
+
+    One text of a megabyte occurs five thousand times.
+    """
     packed = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), pa.array(["x" * 1_000_000]))
     pq.write_table(pa.table({"premise": packed, "hypothesis": packed, "label": [0] * 5000}), file)
 
 
 def bomb(file: Path) -> None:
-    """A small file of billions of values."""
+    """Write a small file of billions of values."""
     one = pa.table({"label": pa.nulls(2_000_000, pa.int64())})
     with pq.ParquetWriter(file, one.schema, compression="zstd") as writer:
         for _ in range(60):
@@ -60,7 +63,7 @@ def bomb(file: Path) -> None:
 
 
 def grown(file: Path) -> None:
-    """Each text adds one character to the one before it."""
+    """Write texts that each add one character to the one before."""
     texts = ["x" * n for n in range(2000)]
     made = pa.table({"premise": texts, "hypothesis": texts, "label": [0] * 2000})
     options: Any = {"use_dictionary": False, "column_encoding": {"premise": "DELTA_BYTE_ARRAY"}}
@@ -119,13 +122,13 @@ def deep(file: Path) -> None:
 
 
 def label_bomb(file: Path) -> None:
-    """One row with ten million labels."""
+    """Write one row with ten million labels."""
     tags = pa.ListArray.from_arrays(pa.array([0, 10_000_000], pa.int32()), pa.nulls(10_000_000, pa.int64()))
     pq.write_table(pa.table({"tokens": [["a"]], "pos_tags": tags}), file)
 
 
 def named_labels(count: int) -> Write:
-    """A file that declares so many label names."""
+    """Write a file that declares a given number of label names."""
 
     def write(file: Path) -> None:
         feature = {"label": {"names": [f"n{n}" for n in range(count)], "_type": "ClassLabel"}}
@@ -174,7 +177,7 @@ HOSTILE: dict[str, tuple[str, Write, str]] = {
 
 
 def read(folder: Path, place: str) -> None:
-    """Opens a mirror and reads every row of it, as a study would."""
+    """Open a mirror and read every row of it, as a study would."""
     source = open_source(f"mirror:{folder}")
     name = {MNLI: "mnli", STSB: "stsb", WORDS: "udpos"}[place]
     d = dataset(name)
@@ -271,7 +274,7 @@ def test_too_many_declared_labels_are_no_classifier(tmp_path: Path) -> None:
 
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
-    """A mirror that can be read, with a folder beside it."""
+    """Write a readable mirror, with a folder beside it."""
     folder = tmp_path / "mirror"
     for place in (folder / MNLI, tmp_path / "outside" / "train.parquet"):
         place.parent.mkdir(parents=True)

@@ -1,4 +1,7 @@
-"""Ctrl-C: the workers write their state, nothing is left behind, and a resume goes on from there. And the small harness."""
+"""Ctrl-C: workers save their state, nothing is left behind, resume continues.
+
+Also the graceful-shutdown request itself.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ STUDY = "--space intermediate_tasks --name s --encoder pocket --scale 0.3 --inte
 
 @pytest.fixture
 def request_() -> Iterator[StopRequest]:
-    """A request that leaves neither handlers nor an alarm behind."""
+    """Make a request that leaves neither handlers nor an alarm behind."""
     before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
     yield StopRequest()
     signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,4 +1,4 @@
-"""What a person sees of running trials: the file that a worker keeps, the table of a terminal, the lines of a log."""
+"""Progress of running trials: heartbeat file, terminal table, log lines."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ LONG = "[red]SQuAD[/] + MNLI + CosmosQA + HellaSwag + Commonsense QA + CCG + MLM
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    """pretrain, evaluate tatoeba, target xnli, evaluate xnli."""
+    """Make a plan: pretrain, evaluate tatoeba, target xnli, evaluate xnli."""
     return Planner(small_source(), None).plan(RECIPE, 1)
 
 
 class Hands:
-    """A clock that moves when it is told to."""
+    """A manual clock."""
 
     now = 1000.0
 
@@ -72,7 +72,7 @@ def test_rates_and_the_time_left_come_from_what_was_timed(tmp_path: Path, plan: 
     begun = told.state()
     assert (begun.label, begun.stage, begun.stages) == ("pretrain", 1, len(plan.nodes))
     assert (begun.step, begun.steps, begun.tokens_per_s, begun.left_s) == (0, 0, None, None)
-    hands.now += 30  # loads and encodes: no part of the rate
+    hands.now += 30  # loading and encoding, not part of the rate
     told.watch(0, 400, float("nan"), 0)
     hands.now += 10
     told.watch(100, 400, 2.5, 50_000)
@@ -189,7 +189,10 @@ def test_a_terminal_shows_the_table_and_takes_it_away_again() -> None:
 
 
 def remaining(written: str) -> list[str]:
-    """What stays on a terminal: enough of one for what rich writes."""
+    """Return what stays on a terminal.
+
+    It emulates only the control codes that rich writes.
+    """
     import re
 
     lines, at = [""], 0
@@ -246,7 +249,7 @@ def record(tmp_path: Path) -> Record:
 
 
 class Ended:
-    """What Tune tells of a trial."""
+    """A Tune trial as callbacks receive it."""
 
     def __init__(self, config: dict[str, Any], **result: Any) -> None:
         self.config, self.last_result, self.num_failures = config, result, 0
@@ -258,7 +261,7 @@ def progress(tmp_path: Path, record: Record, plan: Plan) -> TrialMonitor:
         return TrialJob(plan, str(tmp_path), "pocket", "", "english_dev", workers=1, gpu=False, cpus=1)
 
     return TrialMonitor(
-        record=record, store=Store(tmp_path), job_of=job, budget=5, concurrent=2, tell=MonitorCallbacks()
+        record=record, store=Store(tmp_path), job_of=job, budget=5, concurrent=2, callbacks=MonitorCallbacks()
     )
 
 
@@ -282,7 +285,7 @@ def test_the_time_to_the_end_of_a_study(progress: TrialMonitor, others: Iterator
     # 60 + 100 s of the running ones and 2 times 100 s, two at once
     assert progress.view().summary == "1 of 5 trials ended, 2 running, ETA 3:00"
     progress.started[second.address] -= 900
-    # a trial that takes longer than those before it may end at any moment, and says that others may take longer too:
+    # a trial that takes longer than those before it may end at any moment, and suggests that others may take longer:
     # of 520 s each, 520 s of the one that just began and two more
     assert progress.view().summary.endswith("ETA 13:00")
 
@@ -295,7 +298,7 @@ def test_a_failed_trial_tells_nothing_about_time_and_leaves_no_row(
     assert progress.view().trials == [("MNLI (lr 1e-05)", "starting")]
     path = put(record.folder, recipe.address, state())
     assert progress.view().trials[0][1] == State(**json.loads(path.read_text()))
-    path.rename(path.with_suffix(".away"))  # its worker is through, and the launch has not heard of it yet
+    path.rename(path.with_suffix(".away"))  # its worker has finished, but the launch has no report of it yet
     assert progress.view().trials == [("MNLI (lr 1e-05)", "ending")]
     path.with_suffix(".away").rename(path)
     progress.ended(Ended(config, failed=TrialFailure("OutOfMemory", "no", "")), "")
@@ -326,7 +329,10 @@ def show(home: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
 
 
 def test_a_trial_tells_its_stages_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real stages of a small recipe; every state that could be written is taken at once instead."""
+    """The real stages of a small recipe.
+
+    Every heartbeat state is recorded at once instead of at intervals.
+    """
     heard: list[State] = []
     watch = Heartbeat.watch
 

@@ -1,4 +1,7 @@
-"""The training loop from outside: every kind learns, the best weights stay, and a bad loss says where it was."""
+"""The training loop: every kind learns, the best weights stay, bad losses fail.
+
+The error of a non-finite loss names step and task.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from trainables.sources import Source
 from trainables.training.batch import item_lengths
 from trainables.training.checkpoint import Checkpoints
 from trainables.training.distributed import ProcessGroup
-from trainables.training.loop import CHECK_EVERY, Device, History, NonFiniteLoss, fit, make_optimizer
+from trainables.training.loop import CHECK_EVERY, Device, History, NonFiniteLoss, PhaseData, fit, make_optimizer
 from trainables.training.schedule import Stream, make_schedule
 
 KINDS = ("mnli", "sib200", "commonsense_qa", "squad", "ccg", "mlm")
@@ -45,19 +48,28 @@ def net(nano: Path, source: Source) -> Net:
 
 @pytest.fixture
 def train(net: Net, encoded: Mapping[str, Encoded], tokenizer: Any, machine: Device) -> Callable[..., History]:
-    """Trains `net` for some steps on one task, or on several with equal shares."""
+    """Train `net` for some steps on one task, or on several with equal shares."""
 
     def run(
         *tasks: str,
         steps: int,
         dev: Callable[[], float] | None = None,
-        watch: Callable[[int, int, float, int], None] = lambda *_: None,
+        on_progress: Callable[[int, int, float, int], None] = lambda *_: None,
         **numbers: Any,
     ) -> History:
         streams = {name: Stream(item_lengths(encoded[name]), 4) for name in tasks}
         schedule = make_schedule(streams, {name: 1 / len(tasks) for name in tasks}, steps, seed=0)
         config = TrainingConfig(**{"lr": 3e-3, **numbers})
-        return fit(net, encoded, schedule, config, tokenizer, machine, dev, watch, NOWHERE)
+        return fit(
+            net,
+            PhaseData(rows=encoded, schedule=schedule),
+            config,
+            tokenizer=tokenizer,
+            machine=machine,
+            checkpoints=NOWHERE,
+            on_progress=on_progress,
+            dev_score=dev,
+        )
 
     return run
 
@@ -142,7 +154,10 @@ def test_without_patience_a_phase_runs_to_its_end_and_keeps_the_best(net: Net, t
 
 
 def test_steps_of_warm_up_take_the_place_of_a_share(net: Net, train: Callable[..., History]) -> None:
-    """Two phases that warm up alike end alike, and a warm-up longer than the phase is cut to it."""
+    """Equal warm-ups give equal results.
+
+    A warm-up longer than the phase is cut to it.
+    """
     start = state_of(net)
     ends = []
     for numbers in ({"warmup_frac": 0.5}, {"warmup_steps": 5}, {"warmup_steps": 10}, {"warmup_steps": 500}):
@@ -159,21 +174,21 @@ def test_the_last_step_is_always_evaluated(train: Callable[..., History]) -> Non
     assert history.best_step == 7
 
 
-def test_the_watcher_hears_the_mean_loss_since_its_last_look_and_all_tokens(
+def test_progress_has_the_mean_loss_since_the_last_call_and_all_tokens(
     train: Callable[..., History], encoded: Mapping[str, Encoded]
 ) -> None:
-    heard: list[tuple[int, int, float, int]] = []
+    calls: list[tuple[int, int, float, int]] = []
     steps = CHECK_EVERY + 5
-    history = train("mnli", steps=steps, watch=lambda *look: heard.append(look))
-    looks = [look[0] for look in heard]
-    assert looks[:2] == [0, 1] and looks[-1] == steps and {look[1] for look in heard} == {steps}
-    assert max(np.diff(looks)) <= CHECK_EVERY
-    expected = [np.mean(history.losses[a:b]) for a, b in pairwise(looks)]
-    assert np.isnan(heard[0][2]) and [look[2] for look in heard[1:]] == pytest.approx(expected)
+    history = train("mnli", steps=steps, on_progress=lambda *values: calls.append(values))
+    steps_seen = [call[0] for call in calls]
+    assert steps_seen[:2] == [0, 1] and steps_seen[-1] == steps and {call[1] for call in calls} == {steps}
+    assert max(np.diff(steps_seen)) <= CHECK_EVERY
+    expected = [np.mean(history.losses[a:b]) for a, b in pairwise(steps_seen)]
+    assert np.isnan(calls[0][2]) and [call[2] for call in calls[1:]] == pytest.approx(expected)
     lengths = item_lengths(encoded["mnli"])
     schedule = make_schedule({"mnli": Stream(lengths, 4)}, {"mnli": 1.0}, steps, seed=0)
     tokens = np.cumsum([0, *(lengths[schedule.at(step)[1]].sum() for step in range(steps))])
-    assert [look[3] for look in heard] == [tokens[at] for at in looks]
+    assert [call[3] for call in calls] == [tokens[at] for at in steps_seen]
 
 
 def test_a_loss_that_is_not_finite_names_step_task_and_the_losses_before(train: Callable[..., History]) -> None:
@@ -204,17 +219,9 @@ def test_training_is_a_function_of_the_seed(
         torch.manual_seed(int(torch.randint(1000, ())))  # whatever state the process is in
         net = Net(load_lm(nano), {"mnli": Head("labelled", ("a", "b", "c"))}, seed=0)  # with the encoder's own dropout
         schedule = make_schedule({"mnli": Stream(item_lengths(encoded["mnli"]), 4)}, {"mnli": 1.0}, 5, seed=0)
-        fit(
-            net,
-            encoded,
-            schedule,
-            TrainingConfig(lr=1e-3, seed=seed),
-            tokenizer,
-            machine,
-            None,
-            lambda *_: None,
-            NOWHERE,
-        )
+        data = PhaseData(rows=encoded, schedule=schedule)
+        config = TrainingConfig(lr=1e-3, seed=seed)
+        fit(net, data, config, tokenizer=tokenizer, machine=machine, checkpoints=NOWHERE)
         return state_of(net)
 
     first = trained(0)
@@ -237,8 +244,8 @@ def test_smaller_pieces_train_the_same(
         net = Net(load_lm(nano, dropout=0.0), heads, seed=0)
         streams = {name: Stream(item_lengths(encoded[name]), 4) for name in heads}
         schedule = make_schedule(streams, {"squad": 0.5, "mlm": 0.5}, 20, seed=0)
-        config = TrainingConfig(lr=5e-4)
-        losses.append(fit(net, encoded, schedule, config, tokenizer, machine, None, lambda *_: None, NOWHERE).losses)
+        data, config = PhaseData(rows=encoded, schedule=schedule), TrainingConfig(lr=5e-4)
+        losses.append(fit(net, data, config, tokenizer=tokenizer, machine=machine, checkpoints=NOWHERE).losses)
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-4)
 
 
@@ -284,7 +291,10 @@ def test_what_does_not_fit_goes_through_in_smaller_pieces_once(
 
 @pytest.mark.protocol
 def test_ranking_two_candidates_is_cross_entropy_over_their_scores(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
-    """QNLI as MT-DNN ranks it: scores (2, 1), the positive first, lose ln(1 + 1/e) = .3133."""
+    """QNLI as MT-DNN ranks it.
+
+    Scores (2, 1), the positive first, have the loss ln(1 + 1/e) = .3133.
+    """
     monkeypatch.setattr(net, "forward", lambda task, tokens, mask, *rest: torch.tensor([[2.0], [1.0]]))
     batch = {"tokens": torch.zeros(2, 4), "mask": torch.ones(2, 4), "labels": torch.tensor([0])}
     assert float(net.loss("commonsense_qa", batch, rows_per_item=2)) == pytest.approx(0.3133, abs=5e-5)
@@ -292,7 +302,10 @@ def test_ranking_two_candidates_is_cross_entropy_over_their_scores(net: Net, mon
 
 @pytest.mark.protocol
 def test_adamax_of_mtdnn(net: Net) -> None:
-    """Kingma and Ba 2015: the first step moves every weight by lr against its gradient's sign, whatever its size."""
+    """Kingma and Ba 2015: the first step moves every weight by lr.
+
+    It moves against the gradient's sign, whatever the gradient's size.
+    """
     config = TrainingConfig(**asdict(PROFILES["mtdnn"].phase))
     optimizer = make_optimizer(net, config, torch.device("cpu"))
     assert isinstance(optimizer, torch.optim.Adamax)

@@ -1,4 +1,4 @@
-"""Lost workers and nodes: what is one, how often a trial starts again, and that every wait has its end."""
+"""Lost workers and nodes: classification, retries, and bounded waits."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ PEER = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer 
 
 
 def group(*failures: Exception) -> Exception:
-    """What Train raises when workers failed."""
+    """Make Train's exception for failed workers."""
     from ray.train.v2.api.exceptions import WorkerGroupError
 
     return WorkerGroupError("workers failed", dict(enumerate(failures)))
 
 
 def died() -> Exception:
-    """What Train says of a worker whose process or node is gone."""
+    """Make Train's error for a worker whose process or node is gone."""
     from ray.exceptions import RayActorError
     from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
@@ -70,7 +70,7 @@ def controller_died() -> Exception:
     [
         lambda: group(died()),
         lambda: group(died(), PEER),
-        lambda: group(PEER),  # the survivor was heard before the node was given up
+        lambda: group(PEER),  # the survivor reported before the node was declared lost
         lambda: group(hung()),
         not_started,
         controller_died,
@@ -101,7 +101,10 @@ def test_a_workers_own_error_is_no_loss(error: Callable[[], Exception]) -> None:
 
 
 class Attempts:
-    """A trainer whose attempts fail in the given ways; time passes only in them."""
+    """A trainer whose attempts fail in the given ways.
+
+    Time passes only during attempts.
+    """
 
     def __init__(self, errors: list[Any], *, room: bool = True, finishes: bool = False, takes: float = 60.0) -> None:
         self.errors, self.room, self.finishes, self.takes = errors, room, finishes, takes
@@ -153,7 +156,7 @@ def test_places_that_others_hold_are_waited_for_longer() -> None:
 
 
 class Worker:
-    """The first of two workers; what it tells the other is kept."""
+    """The first of two workers; records what it sends to the other."""
 
     on, is_first = True, True
 
@@ -166,7 +169,7 @@ class Worker:
 
 
 def test_the_others_hear_of_a_long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lost, "TOLD_EVERY_S", 0.02)
+    monkeypatch.setattr(lost, "BROADCAST_EVERY_S", 0.02)
     worker = Worker()
 
     def wait() -> str:

@@ -1,4 +1,4 @@
-"""Memory: estimates, budgets, the gradient of large embeddings, and what of the machine is ours."""
+"""Memory: estimates, budgets, sparse gradients of embeddings, cgroup limits."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_peak_is_measured_anew_for_every_stage(monkeypatch: pytest.MonkeyPatch
 
 
 class _Groups:
-    """A control group's files in a folder that stands for /sys/fs/cgroup."""
+    """Files of a control group in a folder in place of /sys/fs/cgroup."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root

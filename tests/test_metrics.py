@@ -319,7 +319,10 @@ def test_a_constant_column_has_no_correlation() -> None:
 
 
 def official_best(odds: list[float], answered: list[float], unanswerable: list[int]) -> float:
-    """The sweep as the evaluation of SQuAD 2.0 describes it, one question at a time."""
+    """Compute the threshold sweep of SQuAD 2.0's evaluation.
+
+    One question at a time, as it is described.
+    """
     score = best = float(sum(unanswerable))
     for i in sorted(range(len(odds)), key=lambda i: odds[i]):
         score += answered[i] if not unanswerable[i] else answered[i] - 1

@@ -1,4 +1,4 @@
-"""Bitext mining: the published worked examples, ties, blocks and repeated sentences."""
+"""Bitext mining: published examples, ties, blocks and repeated sentences."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_thresholds_of_nothing_right_of_ties_and_of_any_order() -> None:
 
 
 def by_definition(source: np.ndarray, target: np.ndarray, k: int) -> dict[tuple[int, int], float]:
-    """All neighbour pairs' margins, one pair at a time."""
+    """Compute the margins of all neighbour pairs, one pair at a time."""
     x = source / np.linalg.norm(source, axis=1, keepdims=True)
     y = target / np.linalg.norm(target, axis=1, keepdims=True)
     cosines = (x @ y.T).astype(np.float64)
@@ -150,7 +150,10 @@ def test_no_pair_without_likeness() -> None:
 
 
 def test_repeated_sentences_are_searched_once_and_then_dropped() -> None:
-    """The second "b" would halve the margin of the first; XTREME leaves its pair out, since its id is not known."""
+    """The second "b" would halve the margin of the first.
+
+    XTREME leaves its pair out, since its id is not known.
+    """
     texts = ["a", "b", "c", "b"]
     assert unify(texts) == [0, 1, 2]
     assert occurring_once([*texts, "a "]) == [False, False, True, False, False]

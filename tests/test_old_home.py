@@ -1,4 +1,4 @@
-"""A home that an earlier version finished: nothing is trained again, and the report says what it said."""
+"""A home finished by an earlier version: no retraining, the same report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ OPTIONS = "--space intermediate_tasks --targets tatoeba,xnli --intermediate mnli
 
 
 def lasting(report: str, home: Path | str) -> dict[str, Any]:
-    """A report without its date, version, the path of its home and MLflow's ids; the order of its keys counts."""
+    """Return a report without its volatile parts.
+
+    These are its date, version, the path of its home and MLflow's ids; the order of its keys counts.
+    """
     text = re.sub(r'"run_id": "[0-9a-f]{32}"', '"run_id": "RUN"', report.replace(str(home), "HOME"))
     values: dict[str, Any] = json.loads(text)
     return {key: value for key, value in values.items() if key not in ("created", "version")}

@@ -1,4 +1,4 @@
-"""Files as their owners distribute them: what is refused, and how XTREME's words come out of treebanks."""
+"""Files as their owners distribute them: errors, and XTREME's words of treebanks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainables.sources.conll import fused
 
 
 def conllu(*sentences: str) -> str:
-    """Sentences of "number form tag head" rows, one row after another, separated by "|"."""
+    """Write sentences of "number form tag head" rows, separated by "|"."""
     blocks = []
     for sentence in sentences:
         rows = [row.split() for row in sentence.split("|")]
@@ -178,7 +178,10 @@ def test_a_row_of_multiatis_with_unequal_lengths_is_left_out_and_counted_in_the_
 
 
 def test_a_question_without_a_whole_answer_sentence_has_fewer_right_ones(tmp_path: Path) -> None:
-    """Where no sentence of a language holds the start of the answer, that language has no right candidate."""
+    """A language needs a sentence that contains the start of the answer.
+
+    Without one it has no right candidate.
+    """
     build("lareqa", tmp_path)
     file = tmp_path / "lareqa/zh.json"
     content = json.loads(file.read_text(encoding="utf-8"))

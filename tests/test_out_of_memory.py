@@ -1,4 +1,4 @@
-"""A trial that Ray's memory monitor kills starts again with less, and the others do not notice."""
+"""A trial killed by Ray's memory monitor restarts with less; others continue."""
 
 from __future__ import annotations
 

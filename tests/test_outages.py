@@ -1,4 +1,4 @@
-"""What a study must outlive: an MLflow server that is away for a while, and a disk that fills up."""
+"""A study survives an unavailable MLflow server and a full disk."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def scores(found: Any) -> dict[str, Any]:
 
 
 def view(uri: str) -> dict[str, Any]:
-    """Params and metrics of every run; two runs of one recipe are an error."""
+    """Return params and metrics of every run.
+
+    Two runs of one recipe are an error.
+    """
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
@@ -55,13 +58,13 @@ def view(uri: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """Home and report of the study, with the MLflow store that it has by itself."""
+    """Return home and report of the study with its own MLflow store."""
     home = tmp_path_factory.mktemp("undisturbed")
     return home, report(study("launch", *STUDY.split(), home=home))
 
 
 class Server:
-    """An MLflow server that can go and come back at one address."""
+    """An MLflow server that can stop and restart at one address."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as free:

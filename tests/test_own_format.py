@@ -1,4 +1,7 @@
-"""An input format of one's own: the example of docs/datasets.md trains, scores and passes the checks."""
+"""A custom input format: the example of docs/datasets.md passes the checks.
+
+It trains and scores too.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ ROWS = {"train": 32, "validation": 12, "test": 12}
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
-    """The dataset of the page's file, registered for the time of a test."""
+    """Register the dataset of the page's file during a test."""
     _, code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "ticket_topics.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
@@ -45,7 +48,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
 
 @pytest.fixture
 def tickets(own: Dataset, tmp_path: Path) -> Source:
-    """A mirror with a few rows of the dataset."""
+    """Write a mirror with a few rows of the dataset."""
     for language in own.configs:
         for split, rows in ROWS.items():
             topics = [[label for i, label in enumerate(own.labels) if n >> i & 1] for n in range(rows)]

@@ -1,4 +1,4 @@
-"""Sentence 1 in one language, sentence 2 in another: rows joined from a set's own translations, scored and shown."""
+"""Pairs of languages: rows joined from translations, scores, pictures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ XNLI, XNLI_PAIRS, PAWSX_PAIRS = dataset("xnli"), dataset("xnli_pairs"), dataset(
 
 
 def paws(folder: Path, language: str, rows: dict[int, tuple[str, str, int]]) -> None:
-    """PAWS-X's test rows of a language: id -> sentences and label."""
+    """Return PAWS-X's test rows of a language: id -> sentences and label."""
     table = [{"id": id, "sentence1": a, "sentence2": b, "label": label} for id, (a, b, label) in rows.items()]
     write(folder / f"google-research-datasets/paws-x/{language}/test.parquet", table, label=("0", "1"))
 
@@ -212,7 +212,10 @@ def test_rows_and_columns_may_be_other_languages() -> None:
 
 
 def with_pairs(languages: tuple[str, ...] = THREE, name: str = "Hindi") -> dict[str, Any]:
-    """The realistic report with one more target: the score of A-B is 10 times the place of A plus that of B."""
+    """Add a target of language pairs to the realistic report.
+
+    The score of A-B is 10 times the position of A plus that of B.
+    """
     data = report()
     of = cross(languages)
     about = {tag: {"name": name if tag == "hi" else tag.upper(), "script": "", "family": ""} for tag in languages}

@@ -1,4 +1,7 @@
-"""Plans: addresses say what a stage is and nothing about where it runs; what is equal is shared; nothing needless runs."""
+"""Plans: ids depend on content alone, equal stages are shared, none is needless.
+
+An id does not depend on where a stage runs.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ Rows = dict[tuple[str, str, str], str]  # (dataset, language, split) -> content 
 
 @dataclass(frozen=True)
 class FakeSource:
-    """A source that only knows which rows there are."""
+    """A source with row counts and hashes only."""
 
     rows: Rows
     spec: str = "fake"
@@ -74,7 +77,10 @@ class FakeSource:
 
 
 def rows(**datasets: str) -> Rows:
-    """`xnli="validation:en,de test:en,de"` -> every (dataset, language, split) with a hash of its own."""
+    """Give every (dataset, language, split) a hash of its own.
+
+    Notation: `xnli="validation:en,de test:en,de"`.
+    """
     found: Rows = {}
     for name, splits in datasets.items():
         for part in splits.split():
@@ -105,7 +111,7 @@ def plan(recipe: Recipe = SQUAD, seeds: int = 1, world: Rows = WORLD, weights: W
 
 
 def addresses(made: Plan) -> dict[str, str]:
-    """label/seed -> address."""
+    """Map label/seed to id."""
     return {f"{n.label}/{n.seed}": n.address for n in made.nodes}
 
 
@@ -226,7 +232,10 @@ def test_other_rows_change_the_stages_that_read_them(key: tuple[str, str, str], 
 
 @pytest.mark.parametrize("recipe", [BASELINE, SQUAD], ids=["baseline", "recipe"])
 def test_every_target_has_a_score_for_every_seed(recipe: Recipe) -> None:
-    """Gains are paired by seed, also where the baseline's retrieval is one stage whatever the seed."""
+    """Gains are paired by seed.
+
+    This holds also where the baseline's retrieval is one stage for all seeds.
+    """
     found = plan(recipe, seeds=3).evaluations()
     assert list(found) == list(TARGETS) and {len(a) for a in found.values()} == {3}
     assert len(set(found["tatoeba"])) == (1 if recipe.is_baseline else 3)

@@ -1,4 +1,4 @@
-"""The pocket world: complete lexicons, true gold, parallel rows, disjoint splits, the same bytes everywhere."""
+"""The pocket data: lexicons, gold labels, parallel rows, splits, determinism."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from trainables.pocket.frames import (
 from trainables.pocket.grammar import say
 from trainables.pocket.languages import BY_CODE
 
-# The datasets that the shipped encoder was made beside; tests/test_pocket_rows.py looks at the others.
+# The datasets that the shipped encoder was made beside; tests/test_pocket_rows.py covers the others.
 HUB_COLUMNS = {
     "mlm": "text",
     "sib200": "index_id category text",
@@ -250,7 +250,10 @@ def test_inference_labels_hold_for_the_frames(dataset: str, split: str, n: int) 
 
 @pytest.mark.parametrize(("dataset", "split", "n"), [("mnli", "train", 4000), ("xnli", "test", 300)])
 def test_inference_labels_hold_in_every_world(dataset: str, split: str, n: int) -> None:
-    """A world settles every filler that either statement names: as the one says, as the other says, or as neither."""
+    """A world sets every filler that either statement names.
+
+    It takes the first statement's filler, the second's, or neither.
+    """
 
     def holds(frame: Frame, world: dict[str, str]) -> bool:
         told = all(means_at_least(world[slot], filler) for slot, filler in fillers(frame).items())

@@ -1,4 +1,4 @@
-"""Pocket rows for every dataset of the catalogue: the hub's columns, true gold, parallel rows, splits of their own."""
+"""Pocket rows of every dataset: the hub's columns, gold, parallel rows, splits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Kind = TypeVar("Kind")
 
 
 def of(kind: type[Kind], name: str, language: str, split: str) -> list[Kind]:
-    """The examples, all of which are of that kind."""
+    """Return the examples, asserting that all are of one kind."""
     found = examples(name, language, split)
     assert all(isinstance(e, kind) for e in found)
     return cast("list[Kind]", found)
@@ -114,7 +114,7 @@ def test_only_mtop_leaves_columns_empty() -> None:
 
 
 def texts(name: str, language: str, split: str) -> set[str]:
-    """What an example is about: the first text, without the second one or the choices."""
+    """Return an example's first text, without the second or the choices."""
     d = dataset(name)
     if d.format.pooled:
         return {e.text for e in SOURCE.pool(d, language, split, "source")}
@@ -135,7 +135,7 @@ def test_splits_share_no_text(name: str) -> None:
 
 
 def gold(e: Example) -> Any:
-    """What is the same in every language."""
+    """Return the part of an example that is the same in every language."""
     match e:
         case Labelled() | Choice():
             return e.id, e.label
@@ -267,7 +267,10 @@ def test_an_opinion_is_good_or_bad_and_a_negation_turns_it_round() -> None:
 
 
 def answered(told: tuple[Frame, ...], question: Frame, slot: str) -> bool:
-    """Whether putting some statement's own filler into the question makes a statement that follows from it."""
+    """Return whether any statement answers a question.
+
+    It does if its own filler, put into the question, makes a statement that follows from it.
+    """
     for frame in told:
         if frame.filler(slot) is not None:
             claim = change(question, **{slot: frame.filler(slot)})
@@ -448,7 +451,7 @@ OLD = "688be466177980969b766978090670abbc326379388628239bed2ee6167d042a"
 
 
 def test_the_rows_beside_which_the_shipped_encoder_was_made_stay_what_they_are() -> None:
-    """A change here changes every number that was found with the shipped encoder."""
+    """A change here changes every result of the shipped encoder."""
     content = hashlib.sha256()
     for name in FIRST:
         for split, languages in pocket.splits(name).items():

@@ -1,4 +1,4 @@
-"""The raw text of the pocket world, and the encoder that was trained on it."""
+"""Raw text of the pocket data, and the encoder trained on it."""
 
 from __future__ import annotations
 

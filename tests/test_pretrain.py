@@ -1,4 +1,4 @@
-"""An encoder from nothing: its tokenizer and weights are functions of the text and the seed."""
+"""Pretraining: tokenizer and weights depend only on text and seed."""
 
 from __future__ import annotations
 

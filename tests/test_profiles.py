@@ -1,4 +1,4 @@
-"""The published training numbers to the letter, the steps and mixtures that follow from them, and where each is from."""
+"""Published hyperparameters exactly, derived steps and mixtures, and origins."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_xtreme_r_numbers(task: str, batch: int, parts: int, epochs: float, lr: 
 
 @pytest.mark.protocol
 def test_numbers_of_robust_training() -> None:
-    """Huang et al. 2021: the published scripts; what they do not train is XTREME's."""
+    """Huang et al. 2021: the published scripts; the rest is XTREME's."""
     robust = PROFILES["robust"]
     for task, epochs, every, copies in (("mnli", 1, 1000, 3), ("pawsx", 3, 500, 10)):
         fit, phase = robust.fit(task, target=True), robust.target_phase_of(task)
@@ -312,7 +312,7 @@ def test_numbers_of_alignment_say_on_what_and_who_translated_it() -> None:
 
 
 def test_every_number_of_a_phase_is_listed_once_and_rebuilds_it() -> None:
-    """What is equal for all targets stands under "targets", the rest under each."""
+    """Numbers that all targets share are under "targets", others under each."""
     recipe = replace(BASELINE, encoder="x", profile="xtreme")
     found = {(n.part, n.name): n.value for n in numbers(recipe)}
     assert found["targets", "patience"] == "none" and found["targets", "dev examples"] == "all"

@@ -1,4 +1,4 @@
-"""Published tables as data: they add up but for what is marked, and a report can be read beside them."""
+"""Published tables are consistent except for marked cells, and join reports."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 from study import report as verb
 from study.cli_parser import run_verb
 from study.record.record import Record
-from study.results.alignment_tables import alignment
-from study.results.alignment_tables import lines as aligned_lines
-from study.results.published import FOLDER, average, compare, footnotes, mean, names, parse, read, texts
+from study.results.alignment_tables import alignment, alignment_lines
+from study.results.published import FOLDER, average, compare, footnotes, mean, names, parse, read_paper, texts
 from study.results.report import Report, ReportRow, TargetResult
 from study.results.writers import markdown
 from study.spec.study_spec import ResolvedSpec
@@ -29,7 +28,7 @@ TASKS = ("anli_plus", "qqp", "hellaswag", "ccg", "cosmos_qa", "commonsense_qa")
 
 
 def first(tasks: tuple[str, ...], *, mlm: bool = False) -> Recipe:
-    """The recipe with these intermediate tasks, mixed as published."""
+    """Return the recipe with these intermediate tasks, mixed as published."""
     ratio: Any = "by_size" if mlm else 0.0
     return replace(BASE, intermediate=tasks, mlm_ratio=ratio, mixing_limit=2**17, epochs=1.0, lr=1e-5)
 
@@ -37,13 +36,13 @@ def first(tasks: tuple[str, ...], *, mlm: bool = False) -> Recipe:
 def test_the_four_papers_are_there() -> None:
     assert names() == ["mtdnn", "phang2020", "robust", "xeroalign"]
     with pytest.raises(BadInput, match="did you mean 'phang2020'"):
-        read("phang2021")
+        read_paper("phang2021")
 
 
 @pytest.mark.protocol
 @pytest.mark.parametrize("name", names())
 def test_every_average_follows_from_its_columns_but_for_what_is_marked(name: str) -> None:
-    paper, wrong = read(name), set()
+    paper, wrong = read_paper(name), set()
     for table in paper.tables:
         for row in table.rows:
             if "average" not in row.cells:
@@ -59,7 +58,7 @@ def test_every_average_follows_from_its_columns_but_for_what_is_marked(name: str
 
 @pytest.mark.protocol
 def test_a_garbled_cell_does_not_fit_its_average() -> None:
-    paper = read("phang2020")
+    paper = read_paper("phang2020")
     found = paper.find(first(("squad",), mlm=True))
     assert found is not None
     table, row = found
@@ -83,13 +82,13 @@ def test_a_garbled_cell_does_not_fit_its_average() -> None:
     ],
 )
 def test_averages_of_phang2020(table: str, row: str, expected: float) -> None:
-    (found,) = [(t, r) for t in read("phang2020").tables for r in t.rows if (t.name, r.name) == (table, row)]
+    (found,) = [(t, r) for t in read_paper("phang2020").tables for r in t.rows if (t.name, r.name) == (table, row)]
     assert average(*found)[0] == pytest.approx(expected, abs=0.0501 if round(expected, 1) == expected else 0.0051)
 
 
 @pytest.mark.protocol
 def test_both_halves_of_the_table_have_every_intermediate_task() -> None:
-    paper = read("phang2020")
+    paper = read_paper("phang2020")
     for mlm in (False, True):
         for tasks in (*((t,) for t in (*TASKS, "squad")), TASKS):
             found = paper.find(first(tasks, mlm=mlm))
@@ -105,7 +104,7 @@ def test_both_halves_of_the_table_have_every_intermediate_task() -> None:
 
 
 def test_robust_training_is_compared_with_what_is_known_of_it() -> None:
-    paper = read("robust")
+    paper = read_paper("robust")
     method = Robust(method="adversarial", eps=0.01, steps=1, step_size=1.0)
     found = paper.find(replace(BASE, robust=method))
     assert found is not None and found[1].cells == {"pawsx": (2.1,), "xnli": (1.6,)}
@@ -121,7 +120,7 @@ def test_published_lines_stand_under_those_of_alignment() -> None:
     targets = [target_of("mtop", ["en", "de", "fr"])]
     tables = alignment(rows, targets)
     report = report_of(rows, targets, alignment=tables, encoder="xlm-roberta-large", profile="xeroalign")
-    columns, lines = aligned_lines(tables[0], compare(report, "xeroalign").aligned["mtop"])
+    columns, lines = alignment_lines(tables[0], compare(report, "xeroalign").aligned["mtop"])
     found = {name: dict(zip(columns, own, strict=True)) for name, own, _ in lines}
     assert found["published: XLM-RA"] == {"en": "-", "de": "95.7/84.5", "fr": "96.5/83.3", "average": "95.6/80.3"}
     assert found["0-shot"]["de"] == "50.0/40.0" and found["published: target"]["average"] == "95.6/89.2"
@@ -129,7 +128,7 @@ def test_published_lines_stand_under_those_of_alignment() -> None:
 
 @pytest.mark.protocol
 def test_pre_finetuning_gains_in_points() -> None:
-    (table,) = [t for t in read("mtdnn").tables if t.name == "Tables 2 to 4"]
+    (table,) = [t for t in read_paper("mtdnn").tables if t.name == "Tables 2 to 4"]
     rows = {row.name: average(table, row) for row in table.rows if "average" in row.cells}
     assert rows["10 base"] == pytest.approx((72.595, 52.0)) and rows["10 pre-finetuned"] == pytest.approx(
         (76.5125, 46.75)

@@ -1,4 +1,7 @@
-"""The same path on human-made rows: a mirror folder with real datasets in many languages, where the checkout has one."""
+"""The full path on human-made rows, where the checkout has them.
+
+They are a mirror folder with real datasets in many languages.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def real() -> tuple[ResolvedSpec, Source]:
 
 
 def found(target: str) -> list[Path]:
-    """The files of a target's scored rows, one per language."""
+    """Return the files of a target's scored rows, one per language."""
     return sorted(HUB.glob(FILES[target]))
 
 
@@ -103,7 +106,7 @@ def test_real_samples_of_what_the_folder_lacks_are_read(file: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trial(real: tuple[ResolvedSpec, Source], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan]:
-    """The home of one trial over every kind of target."""
+    """Run one trial over every kind of target; return its home."""
     settings, source = real
     home = Path(tmp_path_factory.mktemp("home"))
     recipe = Recipe(encoder=settings.encoder, profile=settings.profile, targets=(*TARGETS, *OTHERS), scale=SCALE)

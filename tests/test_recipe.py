@@ -1,4 +1,4 @@
-"""Recipes as values: equal ones are one trial, wrong ones say what is wrong, and no two share a name."""
+"""Recipes as values: equality, errors, unique names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a study: settings once, then whole lines, the last word on every trial, and names that stay inside."""
+"""The record of a study: one spec, whole lines, last status wins, safe names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Stages at a URL: a folder, and S3 as a real local server speaks it. A second home stands for a second machine."""
+"""Stages at a URL: a folder, and S3 from a real local server.
+
+A second home represents a second machine.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The host and port of an S3 server on this machine, which keeps what it is given in memory."""
+    """Start an in-memory S3 server on this machine; return host and port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -61,7 +64,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials as people give them, and waits that suit a server on this machine."""
+    """Set credentials in the usual variables, and short waits."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -73,7 +76,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["file", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty store of either kind."""
+    """Return an empty store of either kind."""
     if request.param == "file":
         return f"file://{tmp_path / 'far away'}".replace(" ", "%20")
     return s3_url(request.getfixturevalue("server"))
@@ -89,7 +92,7 @@ def s3_url(server: str) -> str:
 
 @dataclass
 class Peek:
-    """Looks into a store with pyarrow alone, and damages it."""
+    """Access to a store with pyarrow alone, to inspect and damage it."""
 
     url: str
 
@@ -121,7 +124,7 @@ class Peek:
 
 
 def make(store: Store, weights: str = "weights") -> Path:
-    """Publishes a small stage with weights and a file in a subfolder."""
+    """Publish a small stage with weights and a file in a subfolder."""
     with store.claim(ADDRESS) as work:
         assert work is not None, "the stage was found instead of made"
         (work / "sub").mkdir()
@@ -296,7 +299,7 @@ def test_a_wrong_clock_does_not_take_a_lease_from_its_holder(
 
     with Store(tmp_path / "a", url).claim(ADDRESS) as work:
         assert work is not None
-        monkeypatch.setattr(time, "time_ns", lambda: 5)  # the other machine believes that it is 1970
+        monkeypatch.setattr(time, "time_ns", lambda: 5)  # the other machine's clock is at 1970
         monkeypatch.setattr(time, "time", lambda: 5e-9)
         thread = threading.Thread(target=late)
         thread.start()

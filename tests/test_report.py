@@ -1,4 +1,4 @@
-"""The report of a study whose stages are written by hand, so that every number in it can be worked out here."""
+"""Reports of hand-written stages, so that every number can be derived here."""
 
 from __future__ import annotations
 
@@ -43,19 +43,22 @@ MNLI = replace(BASE, intermediate=("mnli",), epochs=1.0, lr=2e-4)
 SQUAD = replace(BASE, intermediate=("squad",), epochs=1.0, lr=2e-4)
 BOTH = replace(SQUAD, intermediate=("mnli", "squad"), mixing_limit=2**13)
 BROKEN = replace(SQUAD, lr=0.01)
-# Examples (of 40) that a recipe gets right in English with seed 0, and its English dev score: MNLI is better in what is
-# reported, SQuAD in what choosing looks at.
+# Examples (of 40) that a recipe gets right in English with seed 0, and its English dev score: MNLI is better in the
+# reported scores, SQuAD in the selection score.
 RIGHT = {BASE.address: 14, MNLI.address: 24, SQUAD.address: 19, BOTH.address: 16}
 DEV = {BASE.address: 50.0, MNLI.address: 55.0, SQUAD.address: 58.0, BOTH.address: 51.0}
 
 
 def right(recipe: Recipe, target: str, place: int, seed: int) -> int:
-    """How many of the examples of the language at `place` are right; other languages are a little worse."""
+    """Count the right examples of the language at `place`.
+
+    Languages other than English have a few fewer.
+    """
     return RIGHT[recipe.address] + TARGETS.index(target) - 3 * place + seed
 
 
 def columns(target: str, k: int) -> dict[str, np.ndarray]:
-    """Per-example scores with the first k examples right."""
+    """Make per-example scores with the first k examples right."""
     good = (np.arange(ROWS) < k).astype(np.int64)
     if target == "xquad":
         return {"f1": 0.2 + 0.8 * good, "exact_match": good.astype(np.float64)}
@@ -65,7 +68,7 @@ def columns(target: str, k: int) -> dict[str, np.ndarray]:
 
 
 def metrics(target: str, k: int) -> dict[str, float]:
-    """The same scores by hand."""
+    """Compute the same scores by hand."""
     if target == "xquad":
         return {"f1": 100 * (0.2 * ROWS + 0.8 * k) / ROWS, "exact_match": 100 * k / ROWS}
     if target == "panx":
@@ -74,7 +77,10 @@ def metrics(target: str, k: int) -> dict[str, float]:
 
 
 def mean(recipe: Recipe, target: str) -> float:
-    """The target's mean over languages and seeds; of questions the mean of both scores."""
+    """Compute the target's mean over languages and seeds.
+
+    For question answering it is the mean of both metrics.
+    """
     found = [
         np.mean(list(metrics(target, right(recipe, target, place, seed)).values()))
         for place in range(len(LANGUAGES[target]))
@@ -96,7 +102,10 @@ def publish(store: Store, address: str, info: dict[str, Any], files: dict[str, A
 
 
 def evaluate(store: Store, recipe: Recipe, target: str, seed: int) -> str:
-    """Publishes the scores of one recipe on one target with one seed, and what it started from."""
+    """Publish the scores of one recipe on one target with one seed.
+
+    Also publishes the stage that they start from.
+    """
     trained = digest(["trained", recipe.address, target, seed])
     history = {"losses": [3.0, 2.0, 1.5, 1.25], "dev": [[2, 40.0], [4, 45.0]]}
     publish(store, trained, {"kind": "target", "label": f"target {target}", "parent": ""}, {"history.json": history})
@@ -127,7 +136,10 @@ Home = tuple[Record, Store]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A study with a baseline, two recipes, one that was stopped after two targets and one that failed at once."""
+    """Make a study with five trials.
+
+    A baseline, two recipes, one that was stopped after two targets and one that failed at once.
+    """
     return make(tmp_path_factory.mktemp("home"))
 
 
@@ -145,7 +157,7 @@ def make(folder: Path, settings: ResolvedSpec = SETTINGS) -> Home:
 
 @pytest.fixture(scope="module")
 def report(home: Home) -> dict[str, Any]:
-    """The report as other tools read it."""
+    """Read the report as other tools do."""
     return build(*home).to_dict()
 
 
@@ -402,7 +414,10 @@ def test_what_limits_the_answer_is_said(tmp_path: Path) -> None:
 
 
 def test_rows_at_chance_level_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """XNLI has three labels: an English accuracy within two points of a third is one of drawing lots."""
+    """XNLI has three labels.
+
+    An English accuracy within two points of a third is at chance level.
+    """
     assert not any("chance" in note for note in build(*make(tmp_path / "a")).notes)
     monkeypatch.setitem(RIGHT, MNLI.address, 10)
     (note,) = [note for note in build(*make(tmp_path / "b")).notes if "chance" in note]
@@ -418,7 +433,7 @@ MIRROR = replace(SETTINGS, source="mirror:/not/there/any/more")
 
 
 def test_a_report_outlives_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder of a mirror may be gone when a study is looked at again: nothing opens it."""
+    """A mirror's folder may be gone when a report is made: nothing opens it."""
     monkeypatch.setattr("trainables.sources.open_source", lambda spec: pytest.fail("a report opened its source"))
     report = write_report(*make(tmp_path, MIRROR))
     assert report.best is not None and report.best.address == SQUAD.address and not report.pocket

@@ -1,4 +1,7 @@
-"""Training on changed inputs: changes stay in their ball, raise the loss, and touch nothing else (Huang et al. 2021)."""
+"""Robust training (Huang et al. 2021): perturbations stay in their ball.
+
+They raise the loss, and change nothing else.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ from trainables.sources import Source
 from trainables.training.batch import collate, item_lengths
 from trainables.training.checkpoint import Checkpoints
 from trainables.training.distributed import ProcessGroup
-from trainables.training.loop import Device, History, Loss, fit
+from trainables.training.loop import Device, History, Loss, PhaseData, fit
 from trainables.training.robust import Changes, changed_loss, direction, pgd_perturbation, project, random_perturbation
 from trainables.training.schedule import Stream, make_schedule
 
@@ -56,20 +59,20 @@ def fresh(nano: Path, source: Source, dropout: float) -> Net:
 
 @pytest.fixture
 def train(encoded: Mapping[str, Encoded], tokenizer: Any, machine: Device) -> Train:
-    """Trains a net for some steps on one task."""
+    """Train a net for some steps on one task."""
 
     def run(net: Net, task: str, steps: int, robust: Robust | None, **values: Any) -> History:
         schedule = make_schedule({task: Stream(item_lengths(encoded[task]), 4)}, {task: 1.0}, steps, seed=0)
         config = TrainingConfig(lr=1e-3, robust=robust, **values)
-        none = Checkpoints(None, ProcessGroup())
-        return fit(net, encoded, schedule, config, tokenizer, machine, None, lambda *_: None, none)
+        data, none = PhaseData(rows=encoded, schedule=schedule), Checkpoints(None, ProcessGroup())
+        return fit(net, data, config, tokenizer=tokenizer, machine=machine, checkpoints=none)
 
     return run
 
 
 @pytest.fixture
 def net(nano: Path, source: Source, train: Train) -> Net:
-    """A net that was trained on MNLI for a bit, ready to be looked at."""
+    """Train a net briefly on MNLI."""
     made = fresh(nano, source, 0.1)
     train(made, "mnli", 60, None)
     return made.eval()

@@ -1,4 +1,7 @@
-"""What a source has that cannot be trained on or scored is refused before a launch starts, by dataset and language."""
+"""Rows unfit for training or scoring are refused before a launch starts.
+
+The error names dataset and language.
+"""
 
 from __future__ import annotations
 
@@ -45,14 +48,14 @@ TOML = '[mlm.en]\ntrain = "local/mlm/en/train.parquet"\n'
 
 
 def declaring(*labels: str) -> dict[str, Any]:
-    """The features of NLI rows in a file that names its labels."""
+    """Make the features of NLI rows in a file that declares its labels."""
     text = {"dtype": "string", "_type": "Value"}
     return {"premise": text, "hypothesis": text, "label": {"names": list(labels), "_type": "ClassLabel"}}
 
 
 @pytest.fixture
 def mirror(tmp_path: Path) -> Path:
-    """A mirror of a few pocket rows, all of them sound."""
+    """Write a mirror of a few valid pocket rows."""
     folder = tmp_path / "mirror"
     for path, key in FILES.items():
         table = pocket.table(*key)
@@ -66,7 +69,7 @@ def mirror(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def on_mirror(home: Path, mirror: Path, refused: Callable[..., str]) -> Callable[..., str]:
-    """Launches on the mirror, which must be refused before anything starts; returns the one line."""
+    """Launch on the mirror, expect a refusal; return the one line."""
 
     def run(*argv: str) -> str:
         line = refused("launch", *LAUNCH, "--source", f"mirror:{mirror}", *argv)

@@ -1,4 +1,4 @@
-"""Nothing that is started, loaded, named or shown can be turned against the person who runs a study."""
+"""Safety of everything that is started, loaded, named or displayed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_product_never_loads_a_pickle_yaml_or_code() -> None:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
-            if path.name == "environment.py":  # the doctor starts this Python to look at torch and Ray
+            if path.name == "environment.py":  # the doctor starts this Python to check torch and Ray
                 names = [name for name in names if name != "subprocess"]
             found += [f"{path}: import {name}" for name in names if name.split(".")[0] in forbidden]
             if isinstance(node, ast.Call):
@@ -237,8 +237,8 @@ def test_no_secret_of_a_failing_worker_reaches_the_home(
     writer = Writer(default_uri(record.home), record, store)
     plan = SimpleNamespace(evaluations=dict, sweeps=dict)
     job_of: Any = lambda recipe: SimpleNamespace(plan=plan)  # noqa: E731
-    tell = MonitorCallbacks(put=writer.put, say=said.append)
-    monitor = TrialMonitor(record=record, store=store, job_of=job_of, budget=2, concurrent=1, tell=tell)
+    callbacks = MonitorCallbacks(put=writer.put, say=said.append)
+    monitor = TrialMonitor(record=record, store=store, job_of=job_of, budget=2, concurrent=1, callbacks=callbacks)
     try:
         raise DataError(f"mnli/en/train row 7: label {SECRET!r} {EVIL} at https://me:{SECRET}@hub.example is unknown")
     except DataError as error:

@@ -1,4 +1,4 @@
-"""The plan of a phase: published mixing numbers, realised frequencies, and that a step depends on nothing but the seed."""
+"""Schedules: published mixing numbers, frequencies, dependence on the seed alone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MLM = {"mlm": 2_000_000}
 
 
 def far_from(counts: np.ndarray, probabilities: np.ndarray) -> float:
-    """The largest distance between counts and their expectation, in standard deviations."""
+    """Return the largest deviation of counts, in standard deviations."""
     draws = counts.sum()
     return float(np.max(np.abs(counts - draws * probabilities) / np.sqrt(draws * probabilities * (1 - probabilities))))
 

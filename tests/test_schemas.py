@@ -1,8 +1,9 @@
-"""Every dataset of the catalogue, read from a small recording of its files as they are on the hub or in its release.
+"""Every dataset of the catalogue, read from a small recording of its files.
 
-`tests/schemas/<name>.json` holds the files (`features` and rows of Parquet files, the text of others; `with` adds the
-files of other recordings) and what must come out: the examples per split and language as lists of their fields, and
-where it applies the label names, the pools and the parallel sentences.
+The recordings are of files on the hub or in a release. `tests/schemas/<name>.json` holds the files (`features` and rows
+of Parquet files, the text of others; `with` adds the files of other recordings) and the expected results: the examples
+per split and language as lists of their fields, and where it applies the label names, the pools and the parallel
+sentences.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ def write_files(content: dict[str, Any], folder: Path) -> None:
 
 
 def write_parquet(file: Path, features: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
-    """As `datasets` writes it: the features stand in the metadata, and every column has their type."""
+    """Write a Parquet file as `datasets` does.
+
+    The metadata hold the features, and every column has their type.
+    """
     from datasets import Features
 
     schema = Features.from_dict(features).arrow_schema
@@ -56,7 +60,7 @@ def write_parquet(file: Path, features: dict[str, Any], rows: Sequence[dict[str,
 
 
 def fields(found: Sequence[Any]) -> list[Any]:
-    """Examples as JSON has them."""
+    """Convert examples to JSON values."""
     return list(json.loads(json.dumps([dataclasses.astuple(e) for e in found])))
 
 

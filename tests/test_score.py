@@ -1,4 +1,4 @@
-"""`study.score` on hand-made folders in XTREME's layout: figures worked out here, and everything that is refused."""
+"""`study.score` on hand-made folders in XTREME's layout: figures and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Files = dict[str, str | bytes | None]  # path below a folder -> content; None ta
 
 
 def answers(**golds: str | list[str]) -> str:
-    """Gold answers of questions in SQuAD's JSON."""
+    """Write gold answers of questions in SQuAD's JSON."""
     texts = {key: [value] if isinstance(value, str) else value for key, value in golds.items()}
     return squad_text("t", [(key, "?", " ".join(each), [(0, text) for text in each]) for key, each in texts.items()])
 
@@ -207,7 +207,10 @@ def test_published_rows_have_their_published_average(row: str, average: float, w
 
 @pytest.mark.protocol
 def test_the_average_of_xtreme_r_is_the_plain_mean_of_ten_tasks() -> None:
-    """Questions count once each, as the mean of F1 and exact match: (80+60+74+64+68+65+60+70+50+40) / 10."""
+    """Question answering counts once per task, as the mean of F1 and exact match.
+
+    (80+60+74+64+68+65+60+70+50+40) / 10.
+    """
     names = "xnli xcopa udpos panx xquad mlqa tydiqa tatoeba mewslix lareqa".split()
     cells = "80 60 74 64 76/60 72/58 70/50 70 50 40".split()
     scores = {}

@@ -13,7 +13,7 @@ from trainables.catalogue import DATASETS, Dataset, dataset
 from trainables.encoding.encoded import Encoded
 from trainables.errors import BadInput, DataError
 from trainables.evaluation.scoring import (
-    Scored,
+    LanguageScores,
     aggregate,
     columns,
     main_score,
@@ -35,8 +35,8 @@ TOKENIZER = tiny_tokenizer([*LETTERS, "in", "Paris", "the", "Eiffel", "tower"])
 SPECIALS_BEFORE = 4  # <s> a </s> </s>
 
 
-def scored_by(rule: Callable[..., ExampleScores], name: str, *what: Any) -> Scored:
-    """What a rule of retrieval finds for a dataset, with its metrics."""
+def scored_by(rule: Callable[..., ExampleScores], name: str, *what: Any) -> LanguageScores:
+    """Score a dataset by a retrieval rule; return results and metrics."""
     return with_metrics(dataset(name), rule(dataset(name), *what))
 
 
@@ -45,7 +45,11 @@ def one_hot(predicted: list[int], width: int) -> np.ndarray:
 
 
 def span_logits(encoded: Encoded, spans: dict[int, tuple[int, int, float]]) -> np.ndarray:
-    """Flat logits but for one pair of raised ones in some rows: row -> (start, end, logit), token places in the row."""
+    """Make flat logits with one raised (start, end) pair in some rows.
+
+    Args:
+        spans: row -> (start, end, logit), as token positions in the row.
+    """
     logits = np.zeros((len(encoded.tokens), 2), np.float32)
     for row, (start, end, logit) in spans.items():
         logits[encoded.starts[row] + start, 0] = logits[encoded.starts[row] + end, 1] = logit
@@ -53,7 +57,7 @@ def span_logits(encoded: Encoded, spans: dict[int, tuple[int, int, float]]) -> n
 
 
 def tag_output(encoded: Encoded, predicted: list[int]) -> np.ndarray:
-    """Tag ids [T] that hold `predicted` at the first pieces of the words, and nonsense everywhere else."""
+    """Make tag ids [T] with `predicted` at first pieces, noise elsewhere."""
     output = np.full(len(encoded.tokens), 10**6)
     output[encoded.extra["word"] >= 0] = predicted
     return output
@@ -350,7 +354,7 @@ JOINT = ("book", "rain", "O", "B-from", "I-from", "B-to")
 
 
 def utterances(*tagged: tuple[str, str]) -> list[Utterance]:
-    """One per (tags, intent)."""
+    """Make one utterance per (tags, intent)."""
     return [
         Utterance(str(i), tuple("abcdefgh"[: len(tags.split())]), tuple(tags.split()), intent)
         for i, (tags, intent) in enumerate(tagged)
@@ -358,7 +362,7 @@ def utterances(*tagged: tuple[str, str]) -> list[Utterance]:
 
 
 def joint_output(encoded: Encoded, intents: list[int], tags: str) -> np.ndarray:
-    """An intent id for each row and the ids of the tags of all words, and nonsense everywhere else."""
+    """Make an intent id per row and tag ids of all words, noise elsewhere."""
     output = tag_output(encoded, [JOINT[2:].index(tag) for tag in tags.split()])
     output[encoded.starts[:-1]] = intents
     return output
@@ -500,8 +504,8 @@ def test_rankings_are_cut_after_twenty_and_must_be_there() -> None:
 # ---- reweighting ----
 
 
-def cases() -> list[tuple[Dataset, Scored]]:
-    """A score of every metric rule, with random outputs."""
+def cases() -> list[tuple[Dataset, LanguageScores]]:
+    """Make a score of every metric rule, with random outputs."""
     rng = np.random.default_rng(0)
     found = []
     for name in (
@@ -551,7 +555,7 @@ def cases() -> list[tuple[Dataset, Scored]]:
 
 
 @pytest.mark.parametrize(("d", "scored"), cases(), ids=lambda value: getattr(value, "name", ""))
-def test_aggregate_recomputes_and_reweights(d: Dataset, scored: Scored) -> None:
+def test_aggregate_recomputes_and_reweights(d: Dataset, scored: LanguageScores) -> None:
     assert set(scored.table) == {"id", *columns(d)}
     assert tuple(scored.metrics) == d.metrics
     assert aggregate(d, scored.table) == scored.metrics

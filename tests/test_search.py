@@ -1,4 +1,4 @@
-"""The search without a cluster: what Tune is handed, what Optuna is told, and what survives a killed driver."""
+"""The search without a cluster: Tune's configs, Optuna's trials, killed drivers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ ROWS = [(PUBLISHED.recipe(FixedSuggest(p), SETTING), p) for p in PUBLISHED.publi
 
 
 def _two_questions(suggest: Suggest, setting: SpaceContext) -> Recipe:
-    """Six parameter settings, five recipes: without a task the epochs mean nothing."""
+    """Suggest six parameter settings for five recipes.
+
+    Without a task the epochs have no meaning.
+    """
     task = suggest.scientific("task", ["none", "mnli", "squad"])
     epochs = suggest.nuisance("epochs", [1.0, 2.0])
     fixed = {"encoder": setting.encoder, "profile": setting.profile, "targets": setting.targets}
@@ -51,7 +54,7 @@ def soon_exhausted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Bench:
-    """One launch of a search: the searcher over the journal of a folder, and the recipes it handed out."""
+    """One launch of a search: a searcher over a journal, and its recipes."""
 
     folder: Path
     space: Space = PUBLISHED
@@ -76,7 +79,7 @@ class Bench:
         return {"recipe": recipe.to_dict(), "params": params}
 
     def next(self) -> dict[str, Any] | None:
-        """The next trial's config, or None when the search is over."""
+        """Return the next trial's config, or None when the search is over."""
         found = self.searcher.suggest(f"t{len(self.out)}")
         assert found is not None
         return None if isinstance(found, str) else found
@@ -140,7 +143,7 @@ ENDS: list[tuple[dict[str, Any] | None, bool, str]] = [
 
 
 def _with_labels(suggest: Suggest, setting: SpaceContext) -> Recipe:
-    """Every other recipe sees labels of German."""
+    """Suggest recipes of which every other one sees labels of German."""
     labels = ("de",) if suggest.scientific("labels", [False, True]) else ()
     epochs = suggest.nuisance("epochs", [1.0, 2.0])
     fixed = {"encoder": setting.encoder, "profile": setting.profile, "targets": setting.targets}
@@ -169,7 +172,7 @@ def test_optuna_is_told_how_a_trial_ended(
     bench.searcher.on_trial_result("t0", {"targets_done": 1, "score": 40.0})
     bench.searcher.on_trial_result("t0", {"targets_done": 2, "score": NAN})
     bench.searcher.on_trial_complete("t0", result, error)
-    bench.searcher.on_trial_complete("t0", result, error)  # Tune may say it twice
+    bench.searcher.on_trial_complete("t0", result, error)  # Tune may report it twice
     (told,) = bench.study.get_trials()
     assert told.state.name == state and told.intermediate_values == {1: 40.0}
     assert told.value == (result["score"] if state == "COMPLETE" and result else None) or state == "PRUNED"
@@ -183,7 +186,10 @@ def test_a_failed_recipe_does_not_come_back_in_the_same_launch(tmp_path: Path) -
 
 
 def test_trials_that_a_dead_driver_left_are_closed(tmp_path: Path) -> None:
-    """One handed out and never told, one enqueued and never asked: neither may shift the rows of the next launch."""
+    """One trial was suggested without a result, one was enqueued and never asked.
+
+    Neither may shift the rows of the next launch.
+    """
     bench = Bench(tmp_path)
     assert bench.next() and bench.next()
     bench.study.enqueue_trial(ROWS[3][1])
@@ -197,7 +203,7 @@ def test_trials_that_a_dead_driver_left_are_closed(tmp_path: Path) -> None:
 
 
 def statuses(bench: Bench) -> dict[str, tuple[str, float | None]]:
-    """Recipe -> state and value, of what Optuna learns from."""
+    """Map recipes to state and value of the trials that Optuna learns from."""
     trials = bench.study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
     found = {t.user_attrs["recipe"]: (t.state.name, t.value) for t in trials}
     assert len(found) == len(trials)
@@ -243,7 +249,10 @@ def test_tune_may_snapshot_the_searcher(tmp_path: Path) -> None:
 
 
 def test_the_search_learns_from_what_it_is_told(tmp_path: Path) -> None:
-    """A task that helps is proposed more often than one that harms, and the baseline is not proposed for ever."""
+    """A task that helps is proposed more often than one that harms.
+
+    The baseline is not proposed again and again.
+    """
     bench = Bench(tmp_path, budget=40)
     for number in range(40):
         assert bench.next()
@@ -258,7 +267,7 @@ def test_the_search_learns_from_what_it_is_told(tmp_path: Path) -> None:
 
 @dataclass
 class FakeTrial:
-    """What a scheduler sees of a Tune trial."""
+    """A Tune trial as a scheduler sees it."""
 
     trial_id: str
     recipe: Recipe

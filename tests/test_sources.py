@@ -1,4 +1,4 @@
-"""Sources: the same rows, labels and hashes from a folder, from the pocket world and from the hub."""
+"""Sources: equal rows, labels and hashes from mirror, pocket data and hub."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ QUESTION = {"id": "q", "context": "Bern", "question": "?", "answers": {"text": [
 
 
 def write(file: Path, rows: list[dict[str, Any]], **names: tuple[str, ...]) -> Path:
-    """A Parquet file whose metadata declares ClassLabel columns as the `datasets` library writes them."""
+    """Write a Parquet file with ClassLabel columns in its metadata.
+
+    They are declared as the `datasets` library does.
+    """
     table = pa.Table.from_pylist(rows)
     features: dict[str, Any] = {column: {"dtype": "string", "_type": "Value"} for column in table.column_names}
     for column, labels in names.items():
@@ -60,7 +63,10 @@ def mirror(folder: Path) -> Source:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A mirror with official XNLI, sib200 and ANLI, and stand-ins for MNLI, NER in Croatian and CCG."""
+    """Write a mirror with official files and stand-ins.
+
+    Official are XNLI, sib200 and ANLI; stand-ins are MNLI, NER in Croatian and CCG.
+    """
     for tag in ("sw", "de", "en"):
         write(tmp_path / f"facebook/xnli/{tag}/test.parquet", nli(30, tag), label=NLI)
     for part in (1, 2, 3):
@@ -242,7 +248,7 @@ def test_open_source_refuses_what_is_no_source(tmp_path: Path) -> None:
 
 
 class World:
-    """Stands in for `trainables.pocket`: sib200 in two languages."""
+    """Stand-in for `trainables.pocket`: sib200 in two languages."""
 
     def table(self, dataset: str, language: str, split: str, /) -> pa.Table | None:
         rows = [{"index_id": i, "category": i % 7, "text": f"{language} {i}"} for i in range(5)]
@@ -389,7 +395,7 @@ print(sorted({"torch", "ray", "transformers"} & set(sys.modules)))
 
 
 def test_the_real_client_downloads_once_and_then_works_offline(tmp_path: Path) -> None:
-    """Against a server on this machine that answers as the hub does; then with the server gone."""
+    """First with a local server that answers as the hub does, then without it."""
     content = write(tmp_path / "file.parquet", nli(5), label=NLI).read_bytes()
     sha, commit, name = (
         hashlib.sha256(content).hexdigest(),
@@ -443,7 +449,7 @@ def test_the_real_client_downloads_once_and_then_works_offline(tmp_path: Path) -
 
 
 def read_everything(source: Source) -> int:
-    """Every dataset, language and split of a source; the number of examples."""
+    """Read every dataset, language and split of a source; count the examples."""
     total = 0
     for d in DATASETS.values():
         for split in ("train", "validation", "test"):
@@ -481,7 +487,7 @@ def test_a_dataset_is_looked_for_at_all_its_places_in_order(tmp_path: Path) -> N
 
 
 def test_a_hub_that_does_not_answer_is_not_replaced_by_another_place(tmp_path: Path) -> None:
-    """What is read must not depend on whether the first place happened to answer."""
+    """The rows must not depend on whether the first place happened to answer."""
     write(tmp_path / "google/xquad/main/xquad.de/validation.parquet", [QUESTION])
     hub = FakeHub(tmp_path)
 

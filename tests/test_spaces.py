@@ -1,4 +1,4 @@
-"""Every search space, whatever its question: published rows that are recipes, and proposals that have names."""
+"""Search spaces: published rows are valid recipes, proposals have names."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ def test_a_search_over_robust_training_asks_for_what_its_method_has() -> None:
 
 
 def test_intermediate_tasks_has_the_rows_of_the_paper() -> None:
-    """Phang et al. 2020, table 2: nothing, each task, all of them; each with and without masked LM."""
+    """Phang et al. 2020, table 2: no task, each task, all of them.
+
+    Each is with and without masked LM.
+    """
     for setting in (s for s in SETTINGS.values() if not s.align):
         sets = len(setting.tasks) + (len(setting.tasks) > 1)
         assert len(published("intermediate_tasks", setting)) == 1 + (2 if setting.mlm else 1) * sets

@@ -1,7 +1,7 @@
-"""Ids of stages are pinned: what a home has finished stays finished when code moves or is renamed.
+"""Ids of stages are pinned: finished stages of a home survive refactoring.
 
-A change here means that every home trains again. Where that is meant (a stage computes something else now), the version of
-its config goes up, and `python -m tests.test_stage_ids` writes the new ids.
+A change here means that every home trains again. Where that is intended (a stage computes something else now), the
+version of its config goes up, and `python -m tests.test_stage_ids` writes the new ids.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ MIRRORS = {"mirror": "mirror:{}", "mirror, then pocket": "mirror:{}+pocket"}
 
 
 def launched(options: str) -> Iterator[tuple[Recipe, Node]]:
-    """Every stage of every row that a launch with these options would run."""
+    """Plan every stage of every row of a launch with these options."""
     settings, source = resolved(*options.split())
     planner = Planner(source, resolve(settings.encoder), settings.sweep_layers)
     for recipe, _ in initial_trials(settings):
@@ -71,7 +71,7 @@ def launched(options: str) -> Iterator[tuple[Recipe, Node]]:
 
 
 def on_mirror(spec: str) -> Iterator[tuple[Recipe, Node]]:
-    """Every stage of one recipe on the files below."""
+    """Plan every stage of one recipe on the files below."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in MIRROR.items():
             (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
@@ -81,13 +81,16 @@ def on_mirror(spec: str) -> Iterator[tuple[Recipe, Node]]:
 
 
 def all_pins() -> dict[str, dict[str, object]]:
-    """What the file holds."""
+    """Compute the content of the pin file."""
     found = {case: pins(launched(options)) for case, options in CASES.items()}
     return found | {case: pins(on_mirror(spec)) for case, spec in MIRRORS.items()}
 
 
 def pins(stages: Iterable[tuple[Recipe, Node]]) -> dict[str, object]:
-    """The number of stages, one digest over the ids of all, and the ids of the first and last recipe by themselves."""
+    """Summarise stage ids.
+
+    The number of stages, one digest over the ids of all, and the ids of the first and last recipe by themselves.
+    """
     found = list(stages)
     first, last = found[0][0].address, found[-1][0].address
     named = {

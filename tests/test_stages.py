@@ -1,4 +1,4 @@
-"""The stages, run whole in this process: what they write, what they look at, and how they stop."""
+"""Stages run whole in this process: outputs, rows used, early stopping."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trainables.evaluation.predict import embed, retrieval_layer
 from trainables.formats import encode
 from trainables.formats.bitext import sides
 from trainables.metrics.formulas import nearest
-from trainables.modeling.model import Head, Net, load, load_lm, save
+from trainables.modeling.model import Head, Net, load_lm, load_net, save
 from trainables.sources import Source
 from trainables.sources.pocket import PocketTables
 from trainables.sources.tables import TableSource
@@ -36,13 +36,16 @@ MIXED: dict[str, Any] = {"intermediate": ("mnli", "squad"), "mixing_limit": 8192
 
 @pytest.fixture(scope="module")
 def configs(source: Source, nano: Path) -> Mapping[str, StageConfig]:
-    """The stages of one recipe: MNLI and SQuAD with a quarter masked LM, then every target."""
+    """Return the stages of one recipe.
+
+    MNLI and SQuAD with a quarter masked LM, then every target.
+    """
     return stages_of(source, str(nano), targets=TARGETS, mlm_ratio=0.25, scale=0.1, **MIXED)
 
 
 @pytest.fixture(scope="module")
 def mixed(configs: Mapping[str, StageConfig], nano: Path, source: Source, tmp_path_factory: Any) -> Path:
-    """The folder of the intermediate stage."""
+    """Run the intermediate stage; return its folder."""
     out = Path(tmp_path_factory.mktemp("mixed")) / "stage"
     run_stage(configs["intermediate"], nano, out, source)
     return out
@@ -52,7 +55,7 @@ def mixed(configs: Mapping[str, StageConfig], nano: Path, source: Source, tmp_pa
 def trained(
     configs: Mapping[str, StageConfig], mixed: Path, source: Source, tmp_path_factory: Any
 ) -> Mapping[str, Path]:
-    """The folders of the targets' training stages by dataset, MNLI and PAN-X."""
+    """Run target training; return folders by dataset, MNLI and PAN-X."""
     made = {}
     for name in ("mnli", "panx"):
         made[name] = Path(tmp_path_factory.mktemp("target")) / name
@@ -68,7 +71,7 @@ def history_of(folder: Path) -> dict[str, Any]:
 def target_of(configs: Mapping[str, StageConfig], name: str, **fit: Any) -> Target:
     config = configs[f"target {name}"]
     assert isinstance(config, Target)
-    longer = replace(config.task, epochs=1.5)  # six steps and more, to be looked at
+    longer = replace(config.task, epochs=1.5)  # six steps and more, enough for dev evaluations
     return replace(config, task=longer, fit=replace(config.fit, **fit))
 
 
@@ -111,7 +114,7 @@ def test_by_size_counts_masked_lm_as_one_more_task(nano: Path, source: Source, t
 def test_the_same_stage_twice_gives_identical_files(
     configs: Mapping[str, StageConfig], mixed: Path, nano: Path, source: Source, tmp_path: Path
 ) -> None:
-    torch.rand(7)  # the state that the process happens to be in means nothing
+    torch.rand(7)  # the random state of the process has no effect
     run_stage(configs["intermediate"], nano, tmp_path / "again", source)
     assert files_of(tmp_path / "again") == files_of(mixed)
 
@@ -125,9 +128,9 @@ def test_no_stage_leaves_a_pickle(mixed: Path, trained: Mapping[str, Path]) -> N
 def test_heads_are_fresh_at_every_phase(
     task: str, configs: Mapping[str, StageConfig], mixed: Path, source: Source, tmp_path: Path
 ) -> None:
-    # So small a step changes nothing: what is written is what training started from.
+    # A step this small changes nothing: the weights written are those that training started from.
     run_stage(target_of(configs, task, lr=1e-30, weight_decay=0.0, seed=5), mixed, tmp_path / "t", source)
-    started, before = load(tmp_path / "t"), load(mixed)
+    started, before = load_net(tmp_path / "t"), load_net(mixed)
     assert list(started.heads) == [task]
     fresh = Net(load_lm(mixed / "encoder"), {task: started.specs[task]}, seed=5)
     for name, value in fresh.heads.state_dict().items():
@@ -142,12 +145,12 @@ def test_heads_are_fresh_at_every_phase(
 def test_heads_and_their_label_names_survive_saving(
     mixed: Path, source: Source, tokenizer: Any, tmp_path: Path
 ) -> None:
-    net = load(mixed)
+    net = load_net(mixed)
     assert net.specs["mnli"] == Head("labelled", ("entailment", "neutral", "contradiction"))
     assert net.specs["squad"] == Head("span", ())
     assert net.specs["mlm"] == Head("text", ())
     save(net, tokenizer, tmp_path)
-    again = load(tmp_path)
+    again = load_net(tmp_path)
     assert again.specs == net.specs
     states = net.state_dict(), again.state_dict()
     assert states[0].keys() == states[1].keys()
@@ -166,7 +169,7 @@ def test_an_encoder_without_lm_head_loads_the_same_everywhere(nano: Path, tokeni
 
 
 def one_label_from(row: int) -> Change:
-    """MNLI's dev rows, all from `row` on with one label."""
+    """Give MNLI's dev rows one label from `row` on."""
 
     def change(name: str, language: str, split: str, table: pa.Table) -> pa.Table:
         if (name, split) != ("mnli", "validation"):
@@ -197,7 +200,7 @@ def test_early_stopping_looks_at_the_first_dev_rows_only(
 def test_a_stage_keeps_its_best_weights_and_stops_on_patience(
     configs: Mapping[str, StageConfig], mixed: Path, source: Source, tmp_path: Path
 ) -> None:
-    # A rate that trains nothing: every score equals the first, which stays the best.
+    # A learning rate that changes nothing: every score equals the first, which stays the best.
     summary = run_stage(target_of(configs, "mnli", lr=1e-30, min_evals=6, patience=2), mixed, tmp_path / "t", source)
     history = history_of(tmp_path / "t")
     assert (summary["steps"], summary["best_step"]) == (3, 1)
@@ -230,7 +233,10 @@ def test_an_evaluation_scores_every_language_and_keeps_every_example(
 
 
 def turned_head(folder: Path, out: Path, task: str) -> None:
-    """A copy of a stage whose head has its classes in another order, names and weights alike."""
+    """Copy a stage with the classes of its head in another order.
+
+    Names and weights are permuted alike.
+    """
     shutil.copytree(folder, out)
     heads, weights = json.loads((out / "heads.json").read_text()), load_file(out / "heads.safetensors")
     order = list(range(1, len(heads[task]["labels"]))) + [0]
@@ -257,7 +263,10 @@ def test_labels_meet_by_name_when_the_head_has_them_in_another_order(
 
 
 class AlphabeticalWorld(SmallWorld):
-    """The small world with the classes and tags in alphabetical order, as jiant has them; names and ids agree."""
+    """Reduced pocket data with labels in alphabetical order, as in jiant.
+
+    Names and ids agree.
+    """
 
     COLUMNS: Mapping[str, str] = {"xnli": "label", "panx": "ner_tags"}
 
@@ -329,7 +338,7 @@ def test_retrieval_reads_the_encoder_of_the_stage_before_it(
     metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
     assert set(metrics["languages"]) == {"de", "sw"} and metrics["selection"] is None
     pairs: list[Any] = source.examples(dataset("tatoeba"), "de", "validation", take=50)
-    net, layer = load(mixed), retrieval_layer(2)
+    net, layer = load_net(mixed), retrieval_layer(2)
     rows = [encode("text", side, tokenizer, max_length=128) for side in sides(pairs)]
     source_side, english = (embed(net, r, [layer], tokenizer.pad_token_id, machine)[0] for r in rows)
     expected = 100 * float((nearest(english, source_side) == np.arange(50)).mean())
@@ -349,7 +358,7 @@ def test_selection_never_reads_the_rows_that_are_reported(source: Source) -> Non
 
 
 def broken(name: str, column: str, value: Any, row: int) -> Change:
-    """The small world with one wrong value."""
+    """Make reduced pocket data with one wrong value."""
 
     def change(dataset_name: str, language: str, split: str, table: pa.Table) -> pa.Table:
         if (dataset_name, split) != (name, "train") or language != "en":

@@ -1,4 +1,7 @@
-"""Intervals: they cover the truth as often as they say, are paired, and resample examples rather than averages."""
+"""Intervals: nominal coverage, pairing, resampling of examples.
+
+Examples rather than averages are resampled.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ Tables = dict[str, dict[str, np.ndarray]]
 
 
 def accuracy(**right: Any) -> Tables:
-    """Language -> an XNLI table with these examples right."""
+    """Map languages to an XNLI table with these examples right."""
     return {tag: {"correct": np.asarray(values, dtype=np.int64)} for tag, values in right.items()}
 
 
@@ -28,9 +31,13 @@ def gain_interval(row: list[Tables], baseline: list[Tables]) -> tuple[float, flo
 
 
 def simulate(rng: np.random.Generator, seeds: int, share: bool, luck: float) -> tuple[list[Tables], list[Tables]]:
-    """Baseline right with p = 0.5 and the row with 0.56, both leaning on how hard each example is (so paired).
+    """Draw a baseline with p = 0.5 and a row with p = 0.56.
 
-    share: a language has translations of the English rows; luck: spread of p from one training run to the next.
+    Both depend on how hard each example is (so paired).
+
+    Args:
+        share: whether a language has translations of the English rows.
+        luck: spread of p from one training run to the next.
     """
     rows: tuple[list[Tables], list[Tables]] = [], []
     hard = {tag: rng.random(n) for tag, n in {"en": 150, "de": 150, "sw": 90}.items()}
@@ -51,7 +58,10 @@ def simulate(rng: np.random.Generator, seeds: int, share: bool, luck: float) -> 
 def test_the_interval_covers_the_true_difference_about_as_often_as_it_says(
     seeds: int, share: bool, luck: float, at_most: float
 ) -> None:
-    """With several seeds it is a little wide, since what differs by example and seed is drawn twice (Owen 2007)."""
+    """With several seeds it is a little wide.
+
+    The variation by example and seed is drawn twice (Owen 2007).
+    """
     rng, times = np.random.default_rng(7), 300
     covered, widths = 0, []
     for _ in range(times):
@@ -81,8 +91,10 @@ def test_a_clear_gain_excludes_zero_and_noise_does_not() -> None:
 
 
 def test_differences_are_paired_by_example_and_seed() -> None:
-    """The row is right wherever the baseline is, and on one more example in ten: examples that both get right add no
-    spread, and neither do seeds that move together."""
+    """Examples that both get right add no spread, and neither do seeds that move together.
+
+    The row is right wherever the baseline is, and on one more example in ten.
+    """
     rng = np.random.default_rng(1)
     seeds = []
     for level in (0.2, 0.5, 0.8):
@@ -108,7 +120,10 @@ def chunks(tp: list[int], predicted: list[int], gold: list[int]) -> Tables:
 
 
 def test_f1_of_a_resample_is_computed_from_its_counts_and_not_averaged() -> None:
-    """Half the sentences have one chunk, found; half have nine, none found: F1 is 2*1/(1+1+0+9), not the mean, 50."""
+    """Half the sentences have one chunk, found; half have nine, none found.
+
+    F1 is 2*1/(1+1+0+9), not the mean, 50.
+    """
     tables = chunks([1, 0] * 100, [1, 0] * 100, [1, 9] * 100)
     found = resampled_mean(PANX, {"en": {**tables["en"]}})
     assert abs(found.mean() - 100 * 2 / 11) < 0.5 and found.max() < 35

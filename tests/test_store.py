@@ -1,4 +1,4 @@
-"""The store from outside: a stage is there whole or not at all, damage is noticed, and one worker makes a stage."""
+"""The store: publishing is atomic, damage is detected, one worker makes a stage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(60)  # a lease that nobody may take is waited f
 
 
 def make(store: Store, address: str = ADDRESS, text: str = "weights") -> Path:
-    """Publishes a small stage with a file in a subfolder."""
+    """Publish a small stage with a file in a subfolder."""
     with store.claim(address) as work:
         assert work is not None
         (work / "sub").mkdir()
@@ -40,7 +40,7 @@ def make(store: Store, address: str = ADDRESS, text: str = "weights") -> Path:
 
 
 def left(home: Path, *kinds: str) -> list[str]:
-    """What lies in the home's folders for unfinished or damaged work."""
+    """List the home's folders for unfinished or damaged work."""
     return [p.name for kind in kinds for p in (home / kind).glob("*")]
 
 
@@ -64,7 +64,7 @@ def test_a_finished_stage_is_not_claimed_again(tmp_path: Path) -> None:
 
 
 def edit_done(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    """Changes what DONE lists, and nothing else about it."""
+    """Change the file list in DONE, and nothing else in it."""
     files = json.loads((folder / "DONE").read_text())
     edit(files)
     (folder / "DONE").write_text(json.dumps(files, indent=1))
@@ -141,7 +141,10 @@ def test_every_changed_byte_of_done_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_whole_stage_stays_where_a_second_one_is_published(tmp_path: Path) -> None:
-    """Two workers may both have made it after a lost lease; the first one's files may be in use."""
+    """Two workers may both have made it after a lost lease.
+
+    The first one's files may be in use.
+    """
     store = Store(tmp_path)
     with store.claim(ADDRESS) as work:
         assert work is not None
@@ -237,7 +240,7 @@ def test_a_stage_that_was_finished_just_before_the_lease_is_not_made_again(
 
     def slowly(lease: Path, owner: str, watch: Watch, lease_s: float) -> bool:
         monkeypatch.setattr(store_module, "take", take)
-        make(Store(tmp_path))  # another worker is done between our look and our lease
+        make(Store(tmp_path))  # another worker finishes between our check and our lease
         return take(lease, owner, watch, lease_s)
 
     monkeypatch.setattr(store_module, "take", slowly)
@@ -247,7 +250,10 @@ def test_a_stage_that_was_finished_just_before_the_lease_is_not_made_again(
 
 
 def test_a_live_lease_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The holder works for twice the lease; its heartbeat keeps the other out, who then need not work."""
+    """The holder works for twice the lease, renewed by its heartbeat.
+
+    The other worker waits, and then need not work.
+    """
     monkeypatch.setattr(store_module, "LEASE_S", 1.5)
     monkeypatch.setattr(store_module, "HEARTBEAT_S", 0.1)
     entered, got = threading.Event(), []
@@ -294,7 +300,7 @@ def test_ending_without_publishing_is_no_stage(tmp_path: Path) -> None:
 
 
 def test_a_home_that_cannot_be_written_does_not_keep_the_lease(tmp_path: Path) -> None:
-    """Otherwise the heartbeat of a claim that never began would hold up every other worker for ever."""
+    """Otherwise the heartbeat of a failed claim would block every other worker."""
     (tmp_path / "work").write_text("a file where the folder of unfinished stages should be")
     before = threading.active_count()
     with pytest.raises(NotADirectoryError), Store(tmp_path).claim(ADDRESS):
@@ -330,7 +336,10 @@ def test_a_worker_that_was_killed_on_this_machine_is_not_waited_for(tmp_path: Pa
 def test_a_clock_that_jumps_does_not_end_a_live_lease(
     tmp_path: Path, years: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The waiting machine's clock is years off; the file server's times are as they were."""
+    """The waiting machine's clock is years off.
+
+    The file server's times are unchanged.
+    """
     monkeypatch.setattr(store_module, "LEASE_S", 1.0)
     monkeypatch.setattr(store_module, "HEARTBEAT_S", 0.1)
     clock = time.time
@@ -353,7 +362,10 @@ def test_a_clock_that_jumps_does_not_end_a_live_lease(
 
 
 def test_a_lease_that_another_taker_renewed_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two workers find the same dead lease; the slower one must not clear away what the faster one took."""
+    """Two workers find the same dead lease.
+
+    The slower one must not remove what the faster one took.
+    """
     from study.store import lease as lease_module
 
     lease, rename = tmp_path / ADDRESS, os.rename
@@ -429,7 +441,10 @@ print(Store(home).has("aa" * 32))
     reason="no file system may be mounted here",
 )
 def test_on_a_file_system_that_is_full_and_then_read_only(tmp_path: Path) -> None:
-    """A real one of 4 MB in memory: the stage is refused, made when there is room, and read when nothing can be written."""
+    """A real file system of 4 MB in memory.
+
+    The stage is refused, made when there is room, and read when nothing can be written.
+    """
     script = 'mount -t tmpfs -o size=4m none "$1" && exec "$2" -c "$3" "$1"'
     command = ["unshare", "-rm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, ON_TMPFS]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)

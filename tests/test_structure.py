@@ -1,4 +1,4 @@
-"""The shape of the code: which room may import which, no cycles, verbs that start fast, files one can read."""
+"""The code's structure: allowed imports, no cycles, fast verbs, short files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_FUNCTION_LINES = 65
 
 @cache
 def modules() -> dict[str, Path]:
-    """Dotted name -> file of all Python files of the rooms."""
+    """Map dotted names to all Python files of the packages."""
     found = {}
     for path in (p for room in ROOMS for p in (ROOT / room).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -37,7 +37,10 @@ def tree(name: str) -> ast.Module:
 
 
 def statements(node: ast.AST, *, inside_functions: bool) -> Iterator[ast.AST]:
-    """All nodes below; without `inside_functions` only what runs when the module is imported."""
+    """Yield all nodes below a node.
+
+    Without `inside_functions`, only those that run when the module is imported.
+    """
     for child in ast.iter_child_nodes(node):
         if inside_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield child
@@ -45,7 +48,10 @@ def statements(node: ast.AST, *, inside_functions: bool) -> Iterator[ast.AST]:
 
 
 def imports(name: str, *, inside_functions: bool = True) -> set[str]:
-    """Modules that a module imports; `from package import module` counts as the module."""
+    """List the modules that a module imports.
+
+    `from package import module` counts as the module.
+    """
     found = set()
     for node in statements(tree(name), inside_functions=inside_functions):
         if isinstance(node, ast.Import):

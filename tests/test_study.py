@@ -1,4 +1,7 @@
-"""Whole studies on Ray, from the command to the report: about two minutes, since every trial starts its own processes."""
+"""Whole studies on Ray, from the command to the report.
+
+About two minutes, since every trial starts its own processes.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,10 @@ WORKERS = min(2, os.cpu_count() or 1)
 
 
 def verb(name: str, *argv: str, home: Path) -> Any:
-    """What a verb prints with --json; Ray is down again afterwards."""
+    """Run a verb with --json and shut Ray down; return its output."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert importlib.import_module(f"study.{name}").main([*argv, "--home", str(home), "--json"]) == 0
-    import ray  # a launch imports it after it has said where Ray may listen
+    import ray  # a launch imports it after it has set where Ray may listen
 
     assert not ray.is_initialized()
     return json.loads(out.getvalue())
@@ -50,7 +53,7 @@ def rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails a test that starts Ray although nothing is left to run."""
+    """Fail a test that starts Ray although nothing is left to run."""
     monkeypatch.setattr("study.execution.driver.start_ray", lambda address: pytest.fail("Ray was started"))
 
 
@@ -61,7 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(home: Path) -> Any:
-    """The report of a grid: the baseline, one task, and the task with masked LM."""
+    """Report a grid: the baseline, one task, and the task with masked LM."""
     return verb("launch", *FIRST, home=home)
 
 
@@ -155,7 +158,10 @@ def test_resume_makes_only_what_was_deleted(first: Any, home: Path) -> None:
 
 @pytest.fixture(scope="module")
 def search(first: Any, home: Path) -> Any:
-    """The report of a search in the same home, for one target: two published rows, and one that Optuna proposes."""
+    """Report a search in the same home, for one target.
+
+    Two published rows, and one that Optuna proposes.
+    """
     return verb("launch", *SEARCH, "--workers", str(WORKERS), home=home)
 
 
@@ -213,7 +219,10 @@ def test_a_recipe_file_runs_again_beside_the_baseline(first: Any, home: Path, tm
 
 @pytest.fixture(scope="module")
 def broken(first: Any, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The report of a study on a mirror in which one row of MNLI breaks its schema after the rows were checked."""
+    """Report a study on a mirror with a broken row of MNLI.
+
+    The row breaks its schema after the rows were checked.
+    """
     folder = tmp_path_factory.mktemp("mirror")
     for name, language, split, place in (
         ("tatoeba", "de", "validation", "google/xtreme/tatoeba.deu"),

@@ -1,4 +1,4 @@
-"""`study.submission` on a study whose evaluations are written by hand, and what `study.score` makes of its files."""
+"""`study.submission` on hand-written evaluations, and its files in `study.score`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ Row = tuple[str, str, dict[str, float]]  # id, prediction, per-example scores
 
 
 class World:
-    """The small world, with made-up choices and gold pairs of two pools, and XQuAD's rows as MLQA's."""
+    """Reduced pocket data with made-up rows.
+
+    Choices and gold pairs of two pools are made up, and MLQA has XQuAD's rows.
+    """
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -92,7 +95,10 @@ def split_of(target: str) -> str:
 
 
 def predicted(target: str, language: str, world: Any, shift: int) -> list[Row]:
-    """Predictions that are wrong wherever (place + shift) is divisible by 3 (or, of answers, cut short)."""
+    """Make predictions, wrong where (place + shift) is divisible by 3.
+
+    Wrong answers of questions are cut short.
+    """
     d = dataset(target)
     examples = world.examples(d, language, split_of(target))
     names, rows = world.labels(d), []
@@ -123,7 +129,7 @@ def predicted(target: str, language: str, world: Any, shift: int) -> list[Row]:
 
 
 def metrics(target: str, rows: list[Row], golds: list[Any]) -> dict[str, float]:
-    """The scores of the report, from the per-example ones."""
+    """Compute the report's scores from the per-example ones."""
     columns = {name: [scores[name] for _, _, scores in rows] for name in (rows[0][2] if rows else {})}
     kind = dataset(target).kind
     if kind == "words":
@@ -147,7 +153,7 @@ def languages(target: str, world: Any) -> tuple[str, ...]:
 
 
 def evaluate(store: Store, world: Any, recipe: Recipe, target: str, seed: int) -> str:
-    """Publishes a finished evaluation; returns its address."""
+    """Publish a finished evaluation; return its id."""
     shift, folder = seed + 3 * len(recipe.intermediate), store.home / "made"
     rows = {tag: predicted(target, tag, world, shift) for tag in languages(target, world)}
     golds = {tag: world.examples(dataset(target), tag, split_of(target)) for tag in rows}
@@ -174,7 +180,7 @@ def evaluate(store: Store, world: Any, recipe: Recipe, target: str, seed: int) -
 
 
 def make(home: Path, world: Any, targets: tuple[str, ...] = TARGETS, settings: ResolvedSpec = SETTINGS) -> Record:
-    """A study with three complete trials and one that was stopped."""
+    """Make a study with three complete trials and one that was stopped."""
     record, store = Record(home, "by-hand"), Store(home)
     record.open(replace(settings, targets=targets))
     for recipe in (MNLI, BASE, SQUAD, STOPPED):
@@ -196,7 +202,10 @@ def home(tmp_path_factory: pytest.TempPathFactory, world: Any) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, world: Any) -> None:
-    """The study's best recipe is SQuAD's; what the report finds it to be is looked at in a test of its own."""
+    """Make SQuAD's the study's best recipe.
+
+    A separate test covers what the report selects.
+    """
     monkeypatch.setattr(written, "_source", lambda spec: world)
     monkeypatch.setattr(
         written, "build", lambda record, store: SimpleNamespace(best=SimpleNamespace(address=SQUAD.address))
@@ -327,7 +336,7 @@ def test_an_oracle_says_so_and_takes_one_recipe_for_all(
 
 
 def test_a_rehearsal_has_the_labels_of_the_rows_that_it_scored(tmp_path: Path, world: Any, monkeypatch: Any) -> None:
-    """At a scale below 1 the predictions are of fewer rows, and so are the labels."""
+    """At a scale below 1 predictions and labels have fewer rows."""
     d = dataset("xnli")
     taken = [e.id for e in world.examples(d, "de", "test", 50)]
     whole = predicted("xnli", "de", world, 0)

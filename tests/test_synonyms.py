@@ -1,4 +1,4 @@
-"""Copies of rows with words exchanged for synonyms: what is drawn, where synonyms come from, what it makes of a stage."""
+"""Synonym augmentation: random draws, origin of synonyms, effect on a stage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainables.profiles import PROFILES
 from trainables.recipe import canonical
 from trainables.sources import Source, open_source
 from trainables.training.schedule import generator
-from trainables.training.synonyms import PARAPHRASES, address, copies_of, exchange, found_in, read
+from trainables.training.synonyms import PARAPHRASES, address, copies_of, exchange, found_in, read_synonyms
 
 WORDS = {"big": ("huge", "large", "vast"), "car": ("automobile",)}
 FOUND = Robust(method="synonyms")
@@ -88,9 +88,9 @@ def test_capitals_punctuation_and_spaces_stay(text: str, found: str) -> None:
 
 
 def test_lines_of_a_file(tmp_path: Path) -> None:
-    tabs = read(file_of(tmp_path, "\ufeffBig\thuge\tbig\tLarge\r\n\ncar automobile\nalone\nbig vast\n"))
+    tabs = read_synonyms(file_of(tmp_path, "\ufeffBig\thuge\tbig\tLarge\r\n\ncar automobile\nalone\nbig vast\n"))
     assert tabs == {"big": ("Large", "huge", "vast"), "car": ("automobile",)}
-    other = read(
+    other = read_synonyms(
         file_of(tmp_path, json.dumps({"car": ["automobile"], "Big": ["huge", "Large", "vast"], "x": []}), "w.json")
     )
     assert tabs == other and address(tabs) == address(other) != address(WORDS)
@@ -110,15 +110,15 @@ def test_lines_of_a_file(tmp_path: Path) -> None:
 )
 def test_broken_files_are_refused_with_the_line(name: str, content: bytes, said: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=said):
-        read(file_of(tmp_path, content, name))
+        read_synonyms(file_of(tmp_path, content, name))
 
 
 def test_files_without_synonyms_are_bad_input(tmp_path: Path) -> None:
     for content in ("", "car\nbig\n", "car car\n"):
         with pytest.raises(BadInput, match="no word in it has a synonym"):
-            read(file_of(tmp_path, content))
+            read_synonyms(file_of(tmp_path, content))
     with pytest.raises(BadInput, match="cannot be read: No such file"):
-        read(str(tmp_path / "none"))
+        read_synonyms(str(tmp_path / "none"))
 
 
 # --- the source's own ---
@@ -152,7 +152,7 @@ def test_two_words_count_from_the_third_paraphrase_on() -> None:
 
 
 class Without:
-    """A source that has no paraphrases, or none that differ in one word."""
+    """A source without paraphrases, or without any that differ in one word."""
 
     spec = "elsewhere"
 

@@ -1,4 +1,4 @@
-"""The checks for third parties: our own implementations pass them, and what breaks a rule is found."""
+"""Checks for third parties: our implementations pass, violations are found."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ def test_a_space_that_breaks_a_rule_is_found(message: str) -> None:
 
 
 class Leaky(Store):
-    """A store that takes every stage for finished."""
+    """A store that reports every stage as finished."""
 
     def has(self, address: str) -> bool:
-        """Say yes."""
+        """Return True always."""
         return True
 
 

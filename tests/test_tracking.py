@@ -1,4 +1,4 @@
-"""MLflow as a view of the record: runs that a person can read, nothing doubled, and no study stopped by its absence."""
+"""MLflow as a view of the record: readable runs, no duplicates, outages tolerated."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def publish(store: Store, address: str, files: Mapping[str, Any], **info: Any) -
 
 
 def evaluation(store: Store, name: str, recipe: Recipe, seed: int) -> str:
-    """A finished evaluation of invented scores, with the training stage that it starts from."""
+    """Publish an evaluation of invented scores, and its training stage."""
     d, key = dataset(name), [name, recipe.address, seed]
     rng = np.random.default_rng(int(digest(key)[:8], 16))
     tables = {
@@ -88,7 +88,10 @@ def evaluation(store: Store, name: str, recipe: Recipe, seed: int) -> str:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Store]:
-    """A record with a trial of every status, and the scores that it speaks of; nothing was trained."""
+    """Make a record with a trial of every status, and its scores.
+
+    Nothing was trained.
+    """
     home = tmp_path_factory.mktemp("home")
     record, store = Record(home, "first"), Store(home)
     record.open(SETTINGS)
@@ -114,7 +117,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Store]:
 
 @pytest.fixture(scope="module")
 def client(study: tuple[Record, Store]) -> Any:
-    """An MLflow client of a store that holds the study, written by the verb's own code."""
+    """Return an MLflow client of a store that holds the study.
+
+    The verb's own code wrote it.
+    """
     record, store = study
     sync(default_uri(record.home), record, store, write_report(record, store), record.folder / "report")
     from mlflow import MlflowClient
@@ -270,7 +276,7 @@ def test_a_server_that_never_answers_does_not_hold_up_a_study(
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     record, store = study
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and says nothing
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and never answers
         writer = Writer(f"http://127.0.0.1:{silent.getsockname()[1]}", record, store)
         writer.put(next(iter(record.trials().values())))
         assert writer.close(0.5) == "MLflow did not answer in time"

@@ -1,4 +1,7 @@
-"""How a trial's failure becomes one line and a traceback: an exception, a loss that is not finite, no memory left."""
+"""A trial's failure as one line and a traceback.
+
+An exception, a loss that is not finite, no memory left.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 
 def raised(error: BaseException) -> BaseException:
-    """The error with a traceback, as if a worker had raised it."""
+    """Return the error with a traceback, as if a worker had raised it."""
     try:
         raise error
     except BaseException as caught:

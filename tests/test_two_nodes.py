@@ -1,4 +1,4 @@
-"""Real clusters of several raylets on this machine: workers on two nodes, and a node that is killed in the middle of a trial.
+"""Clusters of several raylets: workers on two nodes, a killed node.
 
 About three minutes: every launch starts its own processes, and a dead worker's lease lives for a minute.
 """
@@ -37,7 +37,7 @@ LIMIT_S = 400.0
 
 @contextmanager
 def cluster(cpus: int, **nodes: int) -> Iterator[Any]:
-    """A head with so many CPUs, and nodes by the name of a resource that only they have."""
+    """Start a head with some CPUs, and nodes named by a custom resource."""
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus})
@@ -51,7 +51,7 @@ def cluster(cpus: int, **nodes: int) -> Iterator[Any]:
 
 @contextmanager
 def launch(cluster: Any, home: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """A launch on the cluster; its end is waited for by `report`."""
+    """Start a launch on the cluster; `report` waits for its end."""
     command = [sys.executable, "-m", "study.launch", *options, "--home", str(home), "--json", "--address"]
     process = subprocess.Popen(
         [*command, cluster.address], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -70,7 +70,7 @@ def report(process: subprocess.Popen[str]) -> Any:
 
 
 def workers(node: Any) -> list[int]:
-    """Processes on a node that train."""
+    """List the training processes on a node."""
     (raylet,) = node.all_processes["raylet"]
     return [p.pid for p in psutil.Process(raylet.process.pid).children() if "TrainWorker" in " ".join(_command(p))]
 
@@ -83,7 +83,10 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def wait_for(found: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
-    """What `found` returns as soon as it is true; fails when the launch ends first."""
+    """Return what `found` returns as soon as it is true.
+
+    Fails when the launch ends first.
+    """
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         if value := found():
@@ -94,12 +97,12 @@ def wait_for(found: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
 
 
 def trains(home: Path) -> bool:
-    """True once a trial has trained some steps, and goes on to."""
+    """Return whether a trial has trained some steps and is still training."""
     return any(0 < state.step < state.steps for state in states(home / "studies" / NAME).values())
 
 
 def scores(found: Any) -> dict[str, dict[str, float]]:
-    """Row -> language -> score."""
+    """Map rows to languages to scores."""
     return {
         row["name"]: {language: m["accuracy"] for language, m in row["targets"]["tatoeba"]["languages"].items()}
         for row in found["matrix"]
@@ -112,7 +115,7 @@ def trial_of(home: Path) -> Trial:
 
 
 def nothing_runs(home: Path) -> None:
-    """No view of the study holds a trial that runs."""
+    """Assert that no view of the study has a running trial."""
     from mlflow import MlflowClient
 
     from study.search.searcher import open_optuna
@@ -121,7 +124,7 @@ def nothing_runs(home: Path) -> None:
     experiment = client.get_experiment_by_name(NAME)
     assert experiment is not None
     assert {run.info.status for run in client.search_runs([experiment.experiment_id])} == {"FINISHED"}
-    # Opening tells FAIL to what a dead driver left RUNNING, so that it would show here.
+    # Opening it marks trials that a dead driver left RUNNING as FAIL, which would show here.
     assert {t.state.name for t in open_optuna(home / "studies" / NAME, NAME).trials} == {"COMPLETE"}
     assert states(home / "studies" / NAME) == {}
     assert list((home / "leases").iterdir()) == []
@@ -129,14 +132,14 @@ def nothing_runs(home: Path) -> None:
 
 @pytest.fixture(scope="module")
 def one() -> Iterator[Any]:
-    """A cluster of one node."""
+    """Start a cluster of one node."""
     with cluster(3) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def one_node(one: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """A home, and the report of the undisturbed study in it."""
+    """Return a home and the report of its undisturbed study."""
     home = tmp_path_factory.mktemp("one")
     with launch(one, home, *NANO) as process:
         return home, report(process)
@@ -146,7 +149,10 @@ def one_node(one: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 def broken(
     one: Any, one_node: tuple[Path, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Any, dict[str, Trial]]:
-    """The report and the trials of a study with two workers, in which a row of MNLI breaks after the check."""
+    """Return report and trials of a study in which a row breaks.
+
+    It has two workers, and the row of MNLI breaks after the check.
+    """
     home, _ = one_node
     folder = tmp_path_factory.mktemp("mirror")
     places = {"tatoeba/de/validation": "google/xtreme/tatoeba.deu", "mnli/en/train": "nyu-mll/glue/mnli"}

@@ -1,4 +1,4 @@
-"""Training only the embedding rows in use leaves the weights of training on all of them."""
+"""Training only the used embedding rows gives the same weights."""
 
 from __future__ import annotations
 

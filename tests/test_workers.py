@@ -1,4 +1,7 @@
-"""Two real processes over gloo train and score like one: the number of workers is a fact of the machine, not of a result."""
+"""Two real gloo processes train and score like one.
+
+The number of workers belongs to the machine, not to a result.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ BUDGET = 700  # padded tokens at once: batches and splits fall into pieces, of w
 
 @dataclass(frozen=True)
 class Jobs:
-    """What the workers run: the mixed stage, evaluations of a finished stage, and a stage whose loss explodes."""
+    """Stages for the workers.
+
+    The mixed stage, evaluations of a finished stage, and a stage whose loss diverges.
+    """
 
     nano: Path
     finished: Path
@@ -41,7 +47,10 @@ class Jobs:
 
 
 def work(rank: int, world: int, jobs: Jobs) -> None:
-    """What each process runs; a file for the rendezvous, since a port that was free can be taken before it is used."""
+    """Run one process of the group.
+
+    The rendezvous uses a file, since a port that was free can be taken before it is used.
+    """
     quiet()
     dist.init_process_group("gloo", init_method=f"file://{jobs.out}/rendezvous", rank=rank, world_size=world)
     MAX_TOKENS["cpu"] = BUDGET
@@ -54,13 +63,16 @@ def work(rank: int, world: int, jobs: Jobs) -> None:
         run_stage(jobs.exploding, jobs.nano, jobs.out / "exploding", source)
     except NonFiniteLoss as error:
         (jobs.out / f"error{rank}.txt").write_text(str(error))
-    dist.barrier()  # a process that leaves while the other still talks to it is torn down by gloo
+    dist.barrier()  # gloo aborts when a process exits while the other still communicates with it
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def folders(nano: Path, source: Source, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """What one worker and what two workers wrote, each with the folders `mixed`, `evaluate xnli` and `evaluate tatoeba`."""
+    """Return the outputs of one worker and of two workers.
+
+    Each has the folders `mixed`, `evaluate xnli` and `evaluate tatoeba`.
+    """
     configs = stages_of(
         source,
         str(nano),

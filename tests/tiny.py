@@ -1,4 +1,4 @@
-"""A tokenizer small enough to work out its rows by hand."""
+"""A tokenizer small enough to derive its rows by hand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3, as in XLM-R
 
 
 def tiny_tokenizer(words: list[str]) -> Any:
-    """A fast tokenizer framed like XLM-R's that knows `words`.
+    """Make a fast tokenizer with XLM-R's special tokens that knows `words`.
 
-    Each of the words is one piece ("▁word"); other text falls into the single characters of `words` and "▁", a run of
-    characters that occur in none of them into one <unk>. Zero-width characters vanish. <mask> is the last id.
+    Each of the words is one piece ("▁word"); other text is split into the single characters of `words` and "▁", a run
+    of characters that occur in none of them into one <unk>. Zero-width characters vanish. <mask> is the last id.
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

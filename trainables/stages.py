@@ -1,7 +1,7 @@
-"""The stages that train: pretraining, intermediate and target. Each reads its parent's weights and the source, and
-writes one folder.
+"""The stages that train: pretraining, intermediate and target.
 
-Every worker of a trial calls these functions with the same arguments; only the first writes.
+Each reads its parent's weights and the source, and writes one folder. Every worker of a trial calls these functions with the
+same arguments; only the first writes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from trainables.configs import (
 )
 from trainables.context import Context, encoder_folder
 from trainables.encoding.encoded import Encoded
-from trainables.evaluation.evaluation import evaluate, score_rows, sweep
+from trainables.evaluation.evaluation import SplitRows, evaluate, score_rows, sweep
 from trainables.evaluation.predict import predict
 from trainables.evaluation.scoring import main_score, score
 from trainables.examples import Bitext, Example, Labelled, Text
@@ -42,19 +42,19 @@ from trainables.training.alignment import pairs_of
 from trainables.training.batch import item_lengths
 from trainables.training.checkpoint import Checkpoints
 from trainables.training.data import Data, Exchange, concat
-from trainables.training.loop import History, MidTrainingEvaluation, fit
+from trainables.training.loop import History, MidTrainingEvaluation, PhaseData, fit
 from trainables.training.pretrain import Size, new_lm, train_tokenizer
 from trainables.training.schedule import Stream, language_probabilities, make_schedule, mixture
 from trainables.training.vocabulary import decay_of, is_exact, trim
 
 
 def run(config: StageConfig, init: Path | None, out: Path, context: Context) -> dict[str, Any]:
-    """Runs one stage; `init` is the Hugging Face folder or the stage folder it starts from.
+    """Run one stage, starting from the Hugging Face or stage folder `init`.
 
     Returns:
-        a summary with at least `steps`, the optimiser steps it trained.
+        a summary with at least `steps`, the number of optimiser steps trained.
     Raises:
-        DataError, NonFiniteLoss, BadInput, and whatever the machine raises.
+        DataError, NonFiniteLoss, BadInput, and errors of the operating system and of PyTorch.
     """
     if isinstance(config, Pretrain):
         return pretrain(config, out, context)
@@ -69,9 +69,10 @@ def run(config: StageConfig, init: Path | None, out: Path, context: Context) -> 
 
 
 def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
-    """Trains tokenizer and encoder from raw text; a share of the steps shows a sentence with its translation.
+    """Train tokenizer and encoder from raw text and translation pairs.
 
-    In a row of two translations a hidden word can be looked up in the other language (Lample and Conneau 2019).
+    A share of the steps has rows of a sentence and its translation, in which a masked word can be inferred from the other
+    language (Lample and Conneau 2019).
     """
     shape, comm = Size(**config.shape), context.machine.comm  # type: ignore[arg-type]
     rows = Data(context.source, context.cache, None, comm, config.scale, config.data)
@@ -96,7 +97,10 @@ def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
 
 
 def intermediate(config: Intermediate, init: Path, out: Path, context: Context) -> dict[str, Any]:
-    """Trains all tasks of the mix on one encoder (Phang et al. 2020); dev scores are the mean over the tasks."""
+    """Train all tasks of the mix on one encoder (Phang et al. 2020).
+
+    A dev score is the mean over the tasks.
+    """
     comm = context.machine.comm
     tokenizer = load_tokenizer(encoder_folder(init))
     data = Data(context.source, context.cache, tokenizer, comm, config.scale, config.data)
@@ -122,9 +126,10 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
 
 
 def target(config: Target, init: Path, out: Path, context: Context) -> dict[str, Any]:
-    """Trains one target, on a fresh head or the parent's; early stopping sees dev rows of the languages trained on only.
+    """Train one target, with a new head or the parent's.
 
-    With a curve it also writes `curve.json`: "epoch", "step" and "scores" ("dataset/language/split" -> metrics) of each point.
+    Early stopping uses dev rows of the training languages only. With a curve it also writes `curve.json`: "epoch", "step" and
+    "scores" ("dataset/language/split" -> metrics) of each point.
     """
     tokenizer = load_tokenizer(encoder_folder(init))
     data = Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale, config.data)
@@ -154,7 +159,7 @@ class _Stream:
 
 
 def _task_stream(task: TaskTraining, data: Data, words: str) -> _Stream:
-    """The training rows of a task; `words` is the file of synonyms, where words are exchanged."""
+    """Encode the training rows of a task; `words` is the file of synonyms, if words are exchanged."""
     labels = data.source.labels(dataset(task.name))
     exchange = Exchange(task.copies, task.synonyms, words) if task.copies else None
     encoded = concat(
@@ -212,18 +217,16 @@ def _fit(
     net.to(context.machine.device)
     history = fit(
         net,
-        encoded,
-        schedule,
+        PhaseData(rows=encoded, schedule=schedule, aligned=aligned),
         config,
-        data.tokenizer,
-        context.machine,
-        _dev_score(net, dev, data, context) if dev else None,
-        context.watch,
-        context.checkpoints or Checkpoints(None, context.machine.comm),
-        aligned,
-        probe,
+        tokenizer=data.tokenizer,
+        machine=context.machine,
+        checkpoints=context.checkpoints or Checkpoints(None, context.machine.comm),
+        on_progress=context.watch,
+        dev_score=_dev_score(net, dev, data, context) if dev else None,
+        probe=probe,
     )
-    release()  # the optimizer's memory is for the whole table
+    release()  # frees the optimizer's memory before the whole table is restored
     if trimmed:
         trimmed.restore(decay_of(config, history.best_step, steps))
     return history
@@ -231,7 +234,7 @@ def _fit(
 
 @dataclass(frozen=True)
 class _DevSet:
-    """The first dev rows of a task in one language, and the head that scores them."""
+    """First dev rows of a task in one language, and the head that scores them."""
 
     head: str
     dataset: Dataset
@@ -241,7 +244,7 @@ class _DevSet:
 
 
 def _dev_sets(tasks: tuple[TaskTraining, ...], data: Data, config: TrainingConfig) -> list[_DevSet]:
-    """Those of all tasks that have dev rows."""
+    """Collect the dev sets of all tasks that have dev rows."""
     found = []
     for task in tasks:
         for name, tag in task.trained_on:
@@ -254,7 +257,7 @@ def _dev_sets(tasks: tuple[TaskTraining, ...], data: Data, config: TrainingConfi
 
 
 def _dev_score(net: Net, sets: Sequence[_DevSet], data: Data, context: Context) -> Callable[[], float]:
-    """The unweighted mean of the main scores of some dev sets."""
+    """Return a function that computes the unweighted mean of the main scores of some dev sets."""
 
     def dev() -> float:
         scores = []
@@ -269,24 +272,19 @@ def _dev_score(net: Net, sets: Sequence[_DevSet], data: Data, context: Context) 
 
 
 def _probe(net: Net, head: str, curve: CurveConfig, steps: int, data: Data, context: Context) -> MidTrainingEvaluation:
-    """Scores all rows of a curve as an evaluation would."""
+    """Score all rows of a curve as an evaluation would."""
     own = replace(data, fingerprints=curve.data)
     parts = {}
     for key in curve.data:
         name, language, split = key.split("/")
-        parts[key] = dataset(name), language, split
-
-    def first(split: str) -> int | None:
-        return curve.train_rows if split == "train" else None
+        first = curve.train_rows if split == "train" else None
+        parts[key] = SplitRows(dataset(name), language, split, curve.cut, first=first)
 
     def scores() -> dict[str, dict[str, float]]:
-        return {
-            key: score_rows(net, head, d, language, split, curve.cut, own, context, first(split)).metrics
-            for key, (d, language, split) in parts.items()
-        }
+        return {key: score_rows(net, head, part, data=own, context=context).metrics for key, part in parts.items()}
 
     def rows() -> Iterator[Encoded]:
-        return (own.encoded(d, lang, split, curve.cut, first=first(split)) for d, lang, split in parts.values())
+        return (part.encoded(own) for part in parts.values())
 
     return MidTrainingEvaluation(curve.steps(steps), scores, rows)
 
@@ -294,7 +292,7 @@ def _probe(net: Net, head: str, curve: CurveConfig, steps: int, data: Data, cont
 def _finish(
     net: Net, tokenizer: Any, history: History, extra: Mapping[str, Any], out: Path, context: Context
 ) -> dict[str, Any]:
-    """Writes weights and history, and returns the stage's summary."""
+    """Write weights and history; return the stage's summary."""
     net.to("cpu")
     if context.machine.comm.is_first:
         save(net, tokenizer, out)

@@ -177,7 +177,9 @@ class StudyDriver:
                 job_of=lambda recipe: self._job(recipe, gpu, log),
                 budget=budget,
                 concurrent=concurrent,
-                tell=MonitorCallbacks(put=writer.put, say=self.say, after=Budget(self.home, self.max_bytes, self.say)),
+                callbacks=MonitorCallbacks(
+                    put=writer.put, say=self.say, after=Budget(self.home, self.max_bytes, self.say)
+                ),
             )
             with live_display(self.console, monitor.view, plain=self.quiet):
                 for attempt in range(MAX_LOST):
@@ -211,8 +213,8 @@ class StudyDriver:
             searcher.left = 0
             self.say(why)
 
-        monitor.tell.full = partial(stop, "the disk is full: no trial is started any more, and running ones stop")
-        monitor.tell.hopeless = lambda reason: stop(
+        monitor.callbacks.full = partial(stop, "the disk is full: no trial is started any more, and running ones stop")
+        monitor.callbacks.hopeless = lambda reason: stop(
             f"stopping, since the other trials would fail as well: {sanitize(reason)}"
         )
         rows, budget = self.todo()
@@ -243,7 +245,7 @@ class StudyDriver:
                 name="tune",
                 storage_path=folder,
                 verbose=0,
-                callbacks=[monitor.callback()],
+                callbacks=[monitor.tune_callback()],
                 # Of the trials' own processes: what their workers lose is `study.execution.worker_failures`'s.
                 failure_config=tune.FailureConfig(max_failures=MAX_LOST),
             ),

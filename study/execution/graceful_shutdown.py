@@ -34,8 +34,8 @@ class StopRequest:
             return  # where Python hears no signals
         for number in SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._hear)
-        signal.signal(signal.SIGALRM, self._hear)
+                signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGALRM, self._on_signal)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -73,7 +73,7 @@ class StopRequest:
         if self.requested:
             then()
 
-    def _hear(self, *_: Any) -> None:
+    def _on_signal(self, *_: Any) -> None:
         if self.requested or not self._deferred:
             raise KeyboardInterrupt
         self.requested = True

@@ -57,7 +57,7 @@ class TrialMonitor:
         job_of: what a recipe's workers need, its plan among it.
         budget: how many trials there will be.
         concurrent: how many run at once.
-        tell: may be changed as long as the monitor lives.
+        callbacks: may be changed as long as the monitor lives.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class TrialMonitor:
         job_of: Callable[[Recipe], TrialJob],
         budget: int,
         concurrent: int,
-        tell: MonitorCallbacks,
+        callbacks: MonitorCallbacks,
     ) -> None:
         self.record, self.store, self.job_of = record, store, job_of
-        self.budget, self.concurrent, self.tell, self.done = budget, concurrent, tell, 0
+        self.budget, self.concurrent, self.callbacks, self.done = budget, concurrent, callbacks, 0
         self.alike: list[str] = []  # reasons of the failures since a trial ended well, if they are all the same
         self.killed = killed_for_memory()
         self.running: dict[str, str] = {}  # address -> name
@@ -89,7 +89,7 @@ class TrialMonitor:
         self._note(recipe, "running")
         return {"recipe": recipe.to_dict(), "job": self.job_of(recipe)}
 
-    def callback(self) -> tune.Callback:
+    def tune_callback(self) -> tune.Callback:
         """The Tune callback that calls `ended`."""
         from ray import tune
 
@@ -122,7 +122,7 @@ class TrialMonitor:
             how += f" and asks for {job.memory / 1e9:.1f} GB"
         else:
             how = "lost its process: it starts again"
-        self.tell.say(f"{name}  {how}, from its last checkpoint")
+        self.callbacks.say(f"{name}  {how}, from its last checkpoint")
 
     def ended(self, trial: Any, error: str) -> None:
         """Records how a trial ended."""
@@ -141,7 +141,7 @@ class TrialMonitor:
             self._note(recipe, "stopped", failure.reason)
         elif failure.kind == DISK_FULL:
             self._note(recipe, "stopped", failure.reason, failure.traceback)
-            self.tell.full()
+            self.callbacks.full()
         else:
             self._note(recipe, "failed", failure.reason, failure.traceback)
             self._failed(recipe, failure.reason)
@@ -151,7 +151,7 @@ class TrialMonitor:
         kind = re.sub(r"\d+", "0", reason)
         self.alike = [*self.alike, kind] if self.alike[-1:] in ([], [kind]) else [kind]
         if recipe.is_baseline or len(self.alike) == MAX_ALIKE:
-            self.tell.hopeless(reason)
+            self.callbacks.hopeless(reason)
 
     def stop_rest(self) -> None:
         """Records the trials that the end of the launch cut short."""
@@ -198,7 +198,7 @@ class TrialMonitor:
             at=time.time(),
         )
         self.record.add_trial(trial)
-        self.tell.put(trial)
+        self.callbacks.put(trial)
         if status == "running":
             self.running[recipe.address] = trial.name
             return
@@ -210,8 +210,8 @@ class TrialMonitor:
             self.alike = []
         ending = f", {trial.retries} lost workers or nodes" if trial.retries else ""
         ending += f": {sanitize(reason)}" if reason else ""
-        self.tell.say(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}")
-        self.tell.after()
+        self.callbacks.say(f"[{self.done}/{self.budget}] {trial.name}  {status} after {seconds:.0f} s{ending}")
+        self.callbacks.after()
 
     def _finished(self, addresses: Mapping[str, list[str]]) -> dict[str, list[str]]:
         return {target: found for target, found in addresses.items() if all(self.store.has(a) for a in found)}

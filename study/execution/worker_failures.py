@@ -24,7 +24,7 @@ BUSY_WAIT_S = 24 * 3600.0
 # A worker that waits for another one's part of a sum, or for encoded rows, gives up after this.
 GROUP_WAIT_S = 1800
 # While the first worker waits for a stage that another trial makes, which may take days, the others hear of it this often.
-TOLD_EVERY_S = 60.0
+BROADCAST_EVERY_S = 60.0
 
 # What the survivors of a lost worker say. A worker that broke by itself leaves its peers the same words.
 PEER_LOST = ("Connection closed by peer", "Connection reset", "gloo", "NCCL")
@@ -162,7 +162,7 @@ def wait_and_broadcast(comm: ProcessGroup, wait: Callable[[], str]) -> str:
         Thread(target=run, daemon=True).start()
     while True:
         if comm.is_first:
-            futures.wait([answer], timeout=TOLD_EVERY_S)
+            futures.wait([answer], timeout=BROADCAST_EVERY_S)
         found = comm.from_first(answer.result() if answer.done() else None)
         if found is not None:
             return str(found)

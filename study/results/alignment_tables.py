@@ -129,7 +129,7 @@ def aligned_rows(tables: Iterable[AlignmentTable]) -> list[list[object]]:
     return found
 
 
-def lines(
+def alignment_lines(
     one: AlignmentTable, published: Iterable[PublishedLine] = ()
 ) -> tuple[list[str], list[tuple[str, list[str], str]]]:
     """Return columns, and (name, cells, style) of each line of a published table; main metrics stand as a/b.

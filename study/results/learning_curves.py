@@ -105,7 +105,7 @@ def _summary(values: Sequence[float]) -> SeedScores:
     return SeedScores(mean=float(np.mean(values)), sd=spread, values=tuple(values))
 
 
-def notes(found: Mapping[str, EpochTable]) -> list[str]:
+def curve_notes(found: Mapping[str, EpochTable]) -> list[str]:
     """Return notes on the tables; none where there are no tables."""
     if not found:
         return []

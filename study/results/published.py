@@ -26,7 +26,7 @@ _CELL = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
-class Row:
+class PaperRow:
     """A line of a table; `intermediate` is None where it is not about intermediate tasks, and () for the baseline.
 
     epoch: after how many of the target's training it was scored; 0 = at the end.
@@ -54,7 +54,7 @@ class Table:
     columns: tuple[str, ...]
     average_of: tuple[str, ...]
     differences_from: str
-    rows: tuple[Row, ...]
+    rows: tuple[PaperRow, ...]
     target: str = ""
     aligned: str = ""
 
@@ -74,7 +74,7 @@ class Paper:
         """Find the mark of a cell, if it has one."""
         return next((m for m in self.marks if (m.table, m.row, m.column) == (table, row, column)), None)
 
-    def find(self, recipe: Recipe) -> tuple[Table, Row] | None:
+    def find(self, recipe: Recipe) -> tuple[Table, PaperRow] | None:
         """Find the first row about what a recipe does: its intermediate tasks, with or without masked LM, or robust training."""
         tasks, ratio = frozenset(recipe.intermediate), recipe.mlm_ratio
         if ratio not in (0, "by_size") or recipe.align or recipe.train_languages:
@@ -91,7 +91,7 @@ class Paper:
         about = [t for t in self.tables if not (t.target or t.aligned)]
         return [t for t in about if any(r.intermediate is not None or r.robust for r in t.rows)]
 
-    def lines_of(self, target: str) -> list[Row]:
+    def lines_of(self, target: str) -> list[PaperRow]:
         """Return the lines about models of one language, or aligned on it, scored on a target."""
         return [row for table in self.tables if table.aligned == target for row in table.rows]
 
@@ -101,7 +101,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def read(name: str) -> Paper:
+def read_paper(name: str) -> Paper:
     """Read a paper's tables; BadInput for an unknown name, DataError where its file breaks the rules above."""
     if name not in names():
         raise unknown("published study", name, names())
@@ -158,9 +158,9 @@ def _table(paper: str, values: Mapping[str, Any]) -> Table:
     return Table(values["name"], values["title"], columns, average_of, differences, rows, target, aligned)
 
 
-def _row(where: str, columns: Sequence[str], values: Mapping[str, Any]) -> Row:
+def _row(where: str, columns: Sequence[str], values: Mapping[str, Any]) -> PaperRow:
     where = f"{where}, {values['name']}"
-    _only(where, values, tuple(f.name for f in fields(Row)))
+    _only(where, values, tuple(f.name for f in fields(PaperRow)))
     texts = values["cells"].split()
     if len(texts) != len(columns):
         raise DataError(f"published {where}: {len(texts)} cells for {len(columns)} columns")
@@ -170,7 +170,7 @@ def _row(where: str, columns: Sequence[str], values: Mapping[str, Any]) -> Row:
         dataset(task)
     of_tasks = None if tasks is None else frozenset(tasks)
     more = (values.get("mlm", False), values.get("epoch", 0), values.get("robust", False))
-    return Row(values["name"], cells, of_tasks, *more)
+    return PaperRow(values["name"], cells, of_tasks, *more)
 
 
 def _cell(where: str, text: str) -> Values:
@@ -186,7 +186,7 @@ def mean(values: Values) -> float | None:
     return sum(known) / len(known) if len(known) == len(values) else None
 
 
-def average(table: Table, row: Row) -> Values:
+def average(table: Table, row: PaperRow) -> Values:
     """Compute the average that a row's columns give: number by number where the paper averages so, else of the cells' means."""
     printed = row.cells.get(AVERAGE, (0.0,))
     cells = [row.cells.get(column, (None,)) for column in table.average_of]
@@ -202,7 +202,7 @@ def compare(report: Report, name: str) -> Comparison:
     Raises:
         BadInput: no such paper, or it has nothing about what this study asked.
     """
-    paper = read(name)
+    paper = read_paper(name)
     epochs = at_epochs(report, paper)
     asked = dict.fromkeys(one.target for one in report.alignment)
     aligned = {
@@ -233,7 +233,7 @@ def compare(report: Report, name: str) -> Comparison:
 def _nothing_asked(paper: Paper) -> BadInput:
     of = {"by epoch": [t.target for t in paper.tables], "by aligned language": [t.aligned for t in paper.tables]}
     has = [f"{what} of {', '.join(filter(None, targets))}" for what, targets in of.items() if any(targets)]
-    allowed = ", ".join(name for name in names() if read(name).by_task)
+    allowed = ", ".join(name for name in names() if read_paper(name).by_task)
     return BadInput(
         f"published study {paper.name!r} has nothing about what this study asked; it has scores {' and '.join(has)} "
         f"(with rows by recipe: {allowed})"
@@ -259,7 +259,7 @@ def _counterpart(report: Report, own: ReportRow, paper: Paper) -> PublishedRow |
     return PublishedRow(name=row.name, table=table.name, cells=cells)
 
 
-def _texts(row: Row) -> dict[str, str]:
+def _texts(row: PaperRow) -> dict[str, str]:
     """Write a row's cells as text."""
     return {column: _text(values) for column, values in row.cells.items()}
 

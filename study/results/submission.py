@@ -48,7 +48,7 @@ Rows = Sequence[tuple[str, str]]  # (id, prediction) of one language
 
 
 @dataclass(frozen=True)
-class Choice:
+class SubmissionChoice:
     """Recipe whose predictions of a target are written, and by what it was chosen."""
 
     target: str
@@ -143,7 +143,7 @@ def write(record: Record, store: Store, out: Path, labels: Path | None = None) -
     return found
 
 
-def _entry(choice: Choice, splits: Mapping[str, str], left_out: Sequence[str]) -> SubmittedTarget:
+def _entry(choice: SubmissionChoice, splits: Mapping[str, str], left_out: Sequence[str]) -> SubmittedTarget:
     return SubmittedTarget(
         folder=choice.task.name,
         recipe=choice.trial.name,
@@ -168,7 +168,7 @@ def _version(targets: Collection[SubmittedTarget]) -> Version:
 # ---- which recipe ----
 
 
-def choose(record: Record, store: Store) -> tuple[list[Choice], dict[str, str]]:
+def choose(record: Record, store: Store) -> tuple[list[SubmissionChoice], dict[str, str]]:
     """Choose for each target the recipe with the best English dev score, among those that may be chosen.
 
     A target without English dev scores takes the study's best recipe. Returns the choices in the study's order, and
@@ -177,7 +177,7 @@ def choose(record: Record, store: Store) -> tuple[list[Choice], dict[str, str]]:
     settings = record.settings
     complete = [t for t in table_order(record.trials()) if t.status == "complete" and is_zero_shot(t.recipe)]
     best = cache(lambda: build(record, store).best)
-    choices: dict[str, Choice] = {}  # by folder
+    choices: dict[str, SubmissionChoice] = {}  # by folder
     left_out: dict[str, str] = {}
     for target in sorted(settings.targets, key=lambda name: name in VARIANTS):
         task = TASKS.get(VARIANTS.get(target, target))
@@ -189,10 +189,10 @@ def choose(record: Record, store: Store) -> tuple[list[Choice], dict[str, str]]:
         elif not usable:
             left_out[target] = "no complete trial that may be chosen has its scores"
         elif settings.selection == ENGLISH_DEV and (own := _best_on(target, usable, store)):
-            choices[task.name] = Choice(target, task, own.trial, own.selection, "its English dev score")
+            choices[task.name] = SubmissionChoice(target, task, own.trial, own.selection, "its English dev score")
         elif of_study := next((t for t in usable if (found := best()) and t.address == found.address), None):
             by = f"the study's best recipe, by {CHOSEN_BY[settings.selection]}"
-            choices[task.name] = Choice(target, task, of_study, None, by)
+            choices[task.name] = SubmissionChoice(target, task, of_study, None, by)
         else:
             left_out[target] = "it has no English dev score, and the study has no best recipe"
     order = list(settings.targets)

@@ -19,8 +19,7 @@ from study.record.heartbeat import reconcile_status
 from study.record.record import Record, Status, Trial, table_order
 from study.results.alignment_tables import alignment
 from study.results.layer_sweep import layers
-from study.results.learning_curves import by_epoch
-from study.results.learning_curves import notes as epoch_notes
+from study.results.learning_curves import by_epoch, curve_notes
 from study.results.report import (
     BestRecipe,
     FailedRecipe,
@@ -96,7 +95,7 @@ def build(record: Record, store: Store) -> Report:
         layers=layers(trials, store),
         epochs=epochs,
         standins=standins or (),
-        notes=(*notes(spec, rows, standins), *epoch_notes(epochs)),
+        notes=(*notes(spec, rows, standins), *curve_notes(epochs)),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         version=code_version(),
         best=best,

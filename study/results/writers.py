@@ -14,8 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from study.record.record import Record
-from study.results.alignment_tables import aligned_rows
-from study.results.alignment_tables import lines as aligned_lines
+from study.results.alignment_tables import aligned_rows, alignment_lines
 from study.results.layer_sweep import layer_rows, layer_tables
 from study.results.learning_curves import epoch_rows, text_tables
 from study.results.published import footnotes, texts
@@ -116,7 +115,7 @@ def print_report(report: Report, console: Console) -> None:
     for swept in layer_tables(report.layers):
         console.print(swept)
     for one in report.alignment:
-        for table in tables(_aligned_title(one), *aligned_lines(one, _published(report, one)), console.width):
+        for table in tables(_aligned_title(one), *alignment_lines(one, _published(report, one)), console.width):
             console.print(table)
     for found in text_tables(report, spread=False):
         for table in tables(found.title, found.columns, [(*line, "") for line in found.lines], console.width):
@@ -229,7 +228,7 @@ def markdown(report: Report) -> str:
     lines += [f"- {plain(note)}" for note in report.notes]
     lines += [f"- {plain(text)}" for text in failure_lines(report)]
     for one in report.alignment:
-        columns, rows = aligned_lines(one, _published(report, one))
+        columns, rows = alignment_lines(one, _published(report, one))
         lines += ["", f"## {plain(_aligned_title(one))}", ""]
         lines += _markdown_table(["", *columns], ([name, *found] for name, found, _ in rows), " --- |")
     for table in text_tables(report):

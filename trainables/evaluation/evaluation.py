@@ -1,4 +1,4 @@
-"""Scoring an encoder, with or without a head, in every language; and retrieval at every layer."""
+"""Scores of an encoder, with or without a head, by language; retrieval by layer."""
 
 from __future__ import annotations
 
@@ -16,31 +16,35 @@ import pyarrow.parquet as pq
 from trainables.catalogue import Dataset, dataset
 from trainables.configs import EncodingConfig, Evaluate, LayerSweep
 from trainables.context import Context, encoder_folder
+from trainables.encoding.encoded import Encoded
 from trainables.errors import DataError
 from trainables.evaluation.predict import embed, predict, retrieval_layer
-from trainables.evaluation.scoring import Scored, main_score, score, with_metrics
+from trainables.evaluation.scoring import LanguageScores, main_score, score, with_metrics
 from trainables.examples import Bitext, Example, Text
 from trainables.formats import encode
 from trainables.formats.bitext import score_retrieval, sides
 from trainables.formats.format import Side
-from trainables.modeling.model import Net, load, load_lm, load_tokenizer
+from trainables.modeling.model import Net, load_lm, load_net, load_tokenizer
 from trainables.recipe import Pooling
 from trainables.training.data import Data
 
-# Stated, since mining may extract no pair at all in a language.
+# Explicit, since mining may extract no pair in a language, which leaves nothing to infer types from.
 PREDICTIONS = pa.schema({name: pa.string() for name in ("language", "id", "prediction")})
 
 
 def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[str, Any]:
-    """Scores every language; writes `metrics.json`, and of every example `scores.parquet` and `predictions.parquet`."""
+    """Score every language of a target.
+
+    It writes `metrics.json`, and for each example `scores.parquet` and `predictions.parquet`.
+    """
     d, data = dataset(config.target), _data(config, init, context)
-    found: dict[str, Scored] = {}
+    found: dict[str, LanguageScores] = {}
     about: dict[str, Any] = {}
     if d.format.retrieves:
         reader = _Reader.of(init, data, context, config.pooling, config.max_length, config.layer)
         about = {"layer": reader.layer, "pooling": config.pooling, "direction": config.direction}
     else:
-        net = load(init)
+        net = load_net(init)
         net.to(context.machine.device)
     context.watch(0, len(config.languages), math.nan, 0)
     for number, (language, split) in enumerate(config.languages):
@@ -48,12 +52,14 @@ def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[
             rows = _Rows(reader, d, language)
             found[language] = with_metrics(d, d.format.retrieve(d, rows, split, config.direction))
         else:
-            found[language] = score_rows(net, config.head, d, language, split, config.cut, data, context)
+            rows_of_language = SplitRows(d, language, split, config.cut)
+            found[language] = score_rows(net, config.head, rows_of_language, data=data, context=context)
         context.watch(number + 1, len(config.languages), math.nan, 0)
     selection = None
     name, split = config.selection
     if name:
-        chosen = score_rows(net, config.head, dataset(name), "en", split, config.cut, data, context)
+        english = SplitRows(dataset(name), "en", split, config.cut)
+        chosen = score_rows(net, config.head, english, data=data, context=context)
         selection = main_score(dataset(name), chosen.metrics)
     if context.machine.comm.is_first:
         metrics = {
@@ -72,7 +78,10 @@ def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[
 
 
 def sweep(config: LayerSweep, init: Path, out: Path, context: Context) -> dict[str, Any]:
-    """Accuracy of sentence retrieval at every layer, 0 being the embeddings; writes `layers.json`: language -> [layers]."""
+    """Score sentence retrieval at every layer; 0 is the embedding layer.
+
+    It writes `layers.json`: language -> accuracy of each layer.
+    """
     d, data = dataset(config.target), _data(config, init, context)
     reader = _Reader.of(init, data, context, config.pooling, config.max_length)
     layers = range(reader.net.lm.config.num_hidden_layers + 1)
@@ -89,35 +98,44 @@ def sweep(config: LayerSweep, init: Path, out: Path, context: Context) -> dict[s
     return {"steps": 0}
 
 
-def score_rows(
-    net: Net,
-    head: str,
-    d: Dataset,
-    language: str,
-    split: str,
-    cut: EncodingConfig,
-    data: Data,
-    context: Context,
-    first: int | None = None,
-) -> Scored:
-    """Scores of one language, or of its `first` rows, with the head that was trained on `head`.
+@dataclass(frozen=True)
+class SplitRows:
+    """Rows of one split and language, or only the `first` of them, with their encoding."""
 
-    Labels meet by name, never by number.
+    dataset: Dataset
+    language: str
+    split: str
+    cut: EncodingConfig
+    first: int | None = None
+
+    def examples(self, data: Data) -> list[Example]:
+        """Return the rows' examples."""
+        return data.examples(self.dataset, self.language, self.split)[: self.first]
+
+    def encoded(self, data: Data) -> Encoded:
+        """Return the encoded rows."""
+        return data.encoded(self.dataset, self.language, self.split, self.cut, first=self.first)
+
+
+def score_rows(net: Net, head: str, rows: SplitRows, *, data: Data, context: Context) -> LanguageScores:
+    """Score rows with the head that was trained on `head`.
+
+    Labels of head and dataset are matched by name, never by number.
     """
-    names = net.specs[head].labels
+    d, names = rows.dataset, net.specs[head].labels
     own = tuple(data.source.labels(d)) if d.format.labels_closed else names
     if set(own) - set(names):
         raise DataError(f"{d.name}: labels {sorted(set(own) - set(names))} are unknown to the head trained on {head}")
-    encoded = data.encoded(d, language, split, cut, first=first)
+    encoded = rows.encoded(data)
     outputs = predict(net, head, encoded, data.tokenizer.pad_token_id, context.machine)
     if own != names:
         outputs, names = d.format.rename(outputs, names, own)
-    return score(d, language, data.examples(d, language, split)[:first], encoded, outputs, names)
+    return score(d, rows.language, rows.examples(data), encoded, outputs, names)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """An encoder read for sentence vectors."""
+    """Encoder that computes sentence vectors from one layer."""
 
     net: Net
     layer: int
@@ -128,14 +146,14 @@ class _Reader:
 
     @classmethod
     def of(cls, init: Path, data: Data, context: Context, pooling: Pooling, max_length: int, layer: int = 0) -> _Reader:
-        """The encoder of a stage or folder, without its heads; layer 0 = the published rule for its depth."""
+        """Load the encoder of a stage or folder, without its heads; layer 0 = the published rule for its depth."""
         net = Net(load_lm(encoder_folder(init)), {}, seed=0)
         net.to(context.machine.device)
         layer = layer or retrieval_layer(net.lm.config.num_hidden_layers)
         return cls(net, layer, pooling, max_length, data, context)
 
     def vectors(self, texts: Sequence[Text], layers: Sequence[int] | None = None) -> np.ndarray:
-        """float32 [layers, texts, width]; by default of the one layer that this reader reads."""
+        """Compute sentence vectors, float32 [layers, texts, width]; by default of the reader's own layer."""
         encoded = encode("text", texts, self.data.tokenizer, max_length=self.max_length)
         pad = self.data.tokenizer.pad_token_id
         return embed(self.net, encoded, layers or (self.layer,), pad, self.context.machine, self.pooling)
@@ -143,7 +161,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of one dataset and language, with vectors of their texts (`SentenceReader`)."""
+    """Rows of one dataset and language, with vectors of their texts (`SentenceReader`)."""
 
     reader: _Reader
     d: Dataset
@@ -165,7 +183,7 @@ def _data(config: Evaluate | LayerSweep, init: Path, context: Context) -> Data:
     return Data(context.source, context.cache, tokenizer, context.machine.comm, config.scale, config.data)
 
 
-def _predictions(language: str, scored: Scored) -> dict[str, list[str]]:
+def _predictions(language: str, scored: LanguageScores) -> dict[str, list[str]]:
     ids, texts = [id for id, _ in scored.predictions], [text for _, text in scored.predictions]
     return {"language": [language] * len(ids), "id": ids, "prediction": texts}
 

@@ -17,7 +17,7 @@ from trainables.metrics.samples import Table, in_percent
 
 
 @dataclass(frozen=True)
-class Scored:
+class LanguageScores:
     """Metrics in percent; "id" plus `columns(dataset)` for each example, in the order of the examples; predictions.
 
     predictions: (id, prediction), as the dataset's format writes them.
@@ -40,7 +40,7 @@ def score(
     encoded: Encoded,
     outputs: np.ndarray,
     labels: Sequence[str] | None = None,
-) -> Scored:
+) -> LanguageScores:
     """Score the rows of one language.
 
     outputs: as `evaluation.predict` makes them. labels: what their ids stand for, by default the dataset's own labels;
@@ -59,10 +59,10 @@ def score(
     return with_metrics(d, d.format.score(d, language, examples, encoded, outputs, labels or d.labels))
 
 
-def with_metrics(d: Dataset, found: ExampleScores) -> Scored:
+def with_metrics(d: Dataset, found: ExampleScores) -> LanguageScores:
     """Keep the columns that the dataset's metrics need, and compute these."""
     table = {"id": found.ids} | {column: found.values[column] for column in columns(d)}
-    return Scored(aggregate(d, table), table, found.predictions)
+    return LanguageScores(aggregate(d, table), table, found.predictions)
 
 
 def aggregate(

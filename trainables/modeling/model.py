@@ -271,7 +271,7 @@ def head_state(folder: Path, name: str) -> dict[str, Tensor]:
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
-def load(folder: Path) -> Net:
+def load_net(folder: Path) -> Net:
     """The net that `save` wrote, with its heads."""
     specs = {
         name: Head(head["kind"], tuple(head["labels"]))

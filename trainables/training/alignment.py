@@ -17,7 +17,7 @@ from trainables.formats.bitext import sides
 from trainables.training.data import Data
 
 
-class Row(NamedTuple):
+class AlignmentRow(NamedTuple):
     """Tokens, and where the second text begins (`Encoded.second`)."""
 
     tokens: np.ndarray
@@ -38,7 +38,7 @@ def pairs_of(align: AlignmentConfig, data: Data) -> Encoded:
         return _interleaved([row for language in align.languages for row in _both_sides(d, language, cut, data)])
     english = _rows(data.encoded(d, "en", "train", cut))
     place = {example.id: number for number, example in enumerate(data.examples(d, "en", "train"))}
-    rows: list[Row] = []
+    rows: list[AlignmentRow] = []
     for language in align.languages:
         own = _rows(data.encoded(d, language, "train", cut))
         ids = [example.id for example in data.examples(d, language, "train")]
@@ -49,7 +49,7 @@ def pairs_of(align: AlignmentConfig, data: Data) -> Encoded:
     return _interleaved(rows)
 
 
-def _both_sides(d: Dataset, language: str, cut: EncodingConfig, data: Data) -> Iterator[Row]:
+def _both_sides(d: Dataset, language: str, cut: EncodingConfig, data: Data) -> Iterator[AlignmentRow]:
     """The rows of sentences that stand with their English originals in one file."""
     pairs = cast("list[Bitext]", data.examples(d, language, "train"))
     own, english = (_rows(encode("text", side, data.tokenizer, max_length=cut.max_length)) for side in sides(pairs))
@@ -57,17 +57,17 @@ def _both_sides(d: Dataset, language: str, cut: EncodingConfig, data: Data) -> I
         yield from pair
 
 
-def _interleaved(rows: list[Row]) -> Encoded:
+def _interleaved(rows: list[AlignmentRow]) -> Encoded:
     starts = np.cumsum([0, *(len(row.tokens) for row in rows)], dtype=np.int64)
     tokens, count = np.concatenate([row.tokens for row in rows]), len(rows) // 2
     second = None if rows[0].second is None else np.array([row.second for row in rows], np.int32)
     return Encoded("choice", tokens, starts, np.zeros(count, np.int64), 2, np.arange(count), count, second=second)
 
 
-def _rows(encoded: Encoded) -> list[Row]:
+def _rows(encoded: Encoded) -> list[AlignmentRow]:
     """The first row of each example."""
     first = np.searchsorted(encoded.example, np.arange(encoded.num_examples))
     tokens = [encoded.tokens[encoded.starts[row] : encoded.starts[row + 1]] for row in first]
     if encoded.second is None:
-        return [Row(row, None) for row in tokens]
-    return [Row(row, int(place)) for row, place in zip(tokens, encoded.second[first], strict=True)]
+        return [AlignmentRow(row, None) for row in tokens]
+    return [AlignmentRow(row, int(place)) for row, place in zip(tokens, encoded.second[first], strict=True)]

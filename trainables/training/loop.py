@@ -1,4 +1,4 @@
-"""The one training loop, for pretraining, mixed intermediate training and target training alike."""
+"""The training loop of pretraining, intermediate training and target training."""
 
 from __future__ import annotations
 
@@ -24,26 +24,34 @@ from trainables.training.distributed import ProcessGroup
 from trainables.training.robust import Changes, changed_loss
 from trainables.training.schedule import Schedule, generator, mask_tokens, rate_of
 
-# Steps between two looks at the losses, the stop signal and the checkpoint's clock: a look waits for the device. Long steps
-# are looked at more often, so that a stop is heard within seconds.
+# Steps between two checks of the losses, the stop signal and the checkpoint's clock: a check waits for the device. With long
+# steps checks are more frequent, so that a stop takes effect within seconds.
 CHECK_EVERY, CHECK_EVERY_S = 25, 2.0
 
 
 @dataclass
 class History:
-    """What a phase left behind: the loss of every step, [step, score] of every dev evaluation, and how it ended; `tokens`
-    are those of all workers, without padding."""
+    """Course of a training phase.
+
+    Attributes:
+        losses, tasks: the loss and the task of each step.
+        dev: (step, score) of each dev evaluation.
+        curve: "step" and "scores" of each evaluation during training.
+        best_step: the step whose weights are kept.
+        steps: number of steps trained.
+        tokens: number of tokens of all workers, without padding.
+    """
 
     losses: list[float] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
-    curve: list[dict[str, Any]] = field(default_factory=list)  # "step", and what the probe found there as "scores"
-    best_step: int = 0  # whose weights stay
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    best_step: int = 0
     steps: int = 0
     tokens: int = 0
 
     def add_dev(self, step: int, score: float) -> bool:
-        """Notes a dev evaluation; True if it is the best so far."""
+        """Add a dev evaluation; return True if it is the best so far."""
         is_best = score > max((score for _, score in self.dev), default=-math.inf)
         self.dev.append((step, score))
         if is_best:
@@ -52,19 +60,22 @@ class History:
 
     @staticmethod
     def of(values: Mapping[str, Any]) -> History:
-        """The history that `asdict` made into JSON."""
+        """Restore a history from JSON that `asdict` made."""
         return History(**{**values, "dev": [(step, score) for step, score in values["dev"]]})
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss became infinite or not a number; names the step, the task and the losses before it."""
+    """Infinite or NaN loss; the message has the step, the task and the losses before it."""
 
 
 @dataclass(frozen=True)
 class MidTrainingEvaluation:
-    """What is scored after some steps and only noted: `scores` gives "dataset/language/split" -> metric -> percent.
+    """Evaluation after some steps, which does not influence training.
 
-    `rows`: the encoded rows that are scored, one split at a time.
+    Attributes:
+        steps: the steps after which it runs.
+        scores: returns "dataset/language/split" -> metric -> percent.
+        rows: yields the encoded rows that are scored, one split at a time.
     """
 
     steps: tuple[int, ...]
@@ -74,9 +85,11 @@ class MidTrainingEvaluation:
 
 @dataclass(frozen=True)
 class Device:
-    """Where training runs: the device, this worker's place in the group, whether it has to stop, and a memory budget.
+    """Device and process group of a worker, with its stop signal and memory limit.
 
-    `tokens_frac` is the share of the usual tokens that go through the model at once, below 1 where memory ran out before.
+    Attributes:
+        stop: returns whether the stage has to stop.
+        tokens_frac: share of the usual tokens that go through the model at once, below 1 if memory ran out before.
     """
 
     device: torch.device
@@ -86,78 +99,92 @@ class Device:
 
     @property
     def autocast(self) -> torch.autocast:
-        """bf16 on GPUs that have it, float32 elsewhere."""
+        """Autocast to bf16 on GPUs that support it; float32 elsewhere."""
         on = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on)
 
     def check_stop(self, doing: str) -> None:
-        """Raise Stopped if the stage has to stop; each worker looks for itself."""
+        """Raise Stopped if the stage has to stop; each worker checks for itself."""
         if self.stop():
             raise Stopped(f"stopped cleanly while {doing}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhaseData:
+    """Training data of a phase.
+
+    Attributes:
+        rows: task -> encoded training rows.
+        schedule: task and item numbers of each step.
+        aligned: pairs of rows for `TrainingConfig.align` (`alignment.pairs_of`).
+    """
+
+    rows: Mapping[str, Encoded]
+    schedule: Schedule
+    aligned: Encoded | None = None
+
+
 def fit(
     net: Net,
-    data: Mapping[str, Encoded],
-    schedule: Schedule,
+    data: PhaseData,
     config: TrainingConfig,
+    *,
     tokenizer: Any,
     machine: Device,
-    dev_score: Callable[[], float] | None,
-    watch: Callable[[int, int, float, int], None],
     checkpoints: Checkpoints,
-    aligned: Encoded | None = None,
+    on_progress: Callable[[int, int, float, int], None] = lambda *_: None,
+    dev_score: Callable[[], float] | None = None,
     probe: MidTrainingEvaluation | None = None,
 ) -> History:
-    """Trains `net` through `schedule` and leaves it with its best weights, or its last where `config.keep` says so.
+    """Train a net and leave it with its best weights, or with its last (`config.keep`).
 
-    Goes on from the newest checkpoint. Best score and patience are read off the history, which is part of it.
+    Training continues from the newest checkpoint. Best score and patience are computed from the history, which is part of it.
 
     Args:
-        data: task -> encoded training rows.
-        dev_score: the mean main score of the dev sets, higher is better; None = keep the last weights.
-        watch: called at the start and on every look, see `trainables.context.Watch`.
-        checkpoints: where the state is kept while the phase goes on.
-        aligned: pairs of rows for `config.align` (`alignment.pairs_of`).
-        probe: scored on the way, without a say in anything.
+        checkpoints: store of the state during the phase.
+        on_progress: progress callback (step, total, mean loss, tokens), see `trainables.context`; called at the start and
+            at each check.
+        dev_score: mean main score of the dev sets, higher is better; None = keep the last weights.
+        probe: evaluated during training, without influence on it.
     Raises:
         NonFiniteLoss: at most `CHECK_EVERY` steps after it happened.
-        Stopped: the phase was asked to stop.
+        Stopped: the phase had to stop.
     """
+    schedule = data.schedule
     optimizer = make_optimizer(net, config, machine.device)
     special = special_ids(tokenizer)
     first, history = _start(checkpoints, net, optimizer)
     budget = TokenBudget(Shape.of(net.lm.config.to_dict()), machine)
     evaluate = Evaluations(dev_score, probe, config, schedule.steps)
     cadence, losses = Cadence(first, machine.comm), Losses(history, machine)
-    watch(first, schedule.steps, math.nan, history.tokens)
+    on_progress(first, schedule.steps, math.nan, history.tokens)
     for done in range(first, schedule.steps + 1):
         if cadence.is_due(done) or done == schedule.steps:
-            mean = losses.look()
+            mean = losses.collect()
             if mean is not None:
-                watch(done, schedule.steps, mean, history.tokens)
+                on_progress(done, schedule.steps, mean, history.tokens)
             if first < done < schedule.steps:
-                # Before the evaluation: a phase that goes on from here makes it again.
+                # Before the evaluation, which is repeated when the phase resumes here.
                 checkpoints.maybe_save(done, net, optimizer, partial(asdict, history))
         try:
             evaluate(done, net, history, checkpoints)
         except Stopped:  # evaluations may take minutes, and the steps before them must not be lost
-            losses.look()
+            losses.collect()
             checkpoints.save(done, net, optimizer, asdict(history))
             raise
-        if done == schedule.steps or evaluate.is_hopeless(history):
+        if done == schedule.steps or evaluate.is_out_of_patience(history):
             break
         begin_step(net, optimizer, config, done, schedule.steps, machine)
-        terms = losses_of(done, data, schedule, config, tokenizer, special, aligned)
+        terms = losses_of(done, data, config, tokenizer, special)
         losses.pending.append(train_step(net, terms, optimizer, config.clip, machine, budget))
         history.tasks.append(terms[0].task)
         history.tokens += sum(int(term.batch.mask.sum()) for term in terms)
-    losses.look()
+    losses.collect()
     history.steps = len(history.losses)
     if not history.dev or config.keep == "last":
         history.best_step = history.steps
     elif history.best_step < history.steps:
-        optimizer.state.clear()  # its memory is for what is read now
+        optimizer.state.clear()  # frees memory for the weights that are loaded now
         checkpoints.load_best(net)
     net.eval()
     return history
@@ -165,7 +192,7 @@ def fit(
 
 @dataclass(frozen=True)
 class Evaluations:
-    """What is scored after which steps: dev rows, whose best weights stay, and the points of a curve."""
+    """Evaluations during training: dev rows, which choose the weights to keep, and the points of a curve."""
 
     dev_score: Callable[[], float] | None
     probe: MidTrainingEvaluation | None
@@ -173,7 +200,7 @@ class Evaluations:
     steps: int
 
     def __call__(self, done: int, net: Net, history: History, checkpoints: Checkpoints) -> None:
-        """Score what is due after so many steps, unless the history has it."""
+        """Run the evaluations that are due after `done` steps and not in the history."""
         if self.probe and done in self.probe.steps and done not in (point["step"] for point in history.curve):
             history.curve.append({"step": done, "scores": self.probe.scores()})
         due = done and (done % self.config.steps_per_eval(self.steps) == 0 or done == self.steps)
@@ -183,22 +210,28 @@ class Evaluations:
             if is_best and self.config.keep == "best" and done < self.steps:  # the last weights need no file
                 checkpoints.keep_best(net)
 
-    def is_hopeless(self, history: History) -> bool:
-        """Whether so many evaluations brought nothing better that the phase ends."""
+    def is_out_of_patience(self, history: History) -> bool:
+        """Return whether training stops early, after `patience` evaluations without an improvement."""
         patience = self.config.patience
         return bool(patience) and sum(at > history.best_step for at, _ in history.dev) >= (patience or 0)
 
 
 @dataclass
 class Losses:
-    """The losses of the steps since the last look, still on the device."""
+    """Losses of the steps since the last check, still on the device."""
 
     history: History
     machine: Device
     pending: list[torch.Tensor] = field(default_factory=list)
 
-    def look(self) -> float | None:
-        """Move them into the history and return their mean, None where there are none; raises NonFiniteLoss."""
+    def collect(self) -> float | None:
+        """Move the losses into the history and return their mean.
+
+        Returns:
+            None if there are no losses.
+        Raises:
+            NonFiniteLoss: a loss is infinite or NaN.
+        """
         found = check_losses(self.pending, self.history, self.machine)
         self.history.losses.extend(found)
         self.pending.clear()
@@ -207,7 +240,7 @@ class Losses:
 
 
 def _start(checkpoints: Checkpoints, net: Net, optimizer: torch.optim.Optimizer) -> tuple[int, History]:
-    """Restore the newest checkpoint, if there is one; returns the first step to train and the history so far."""
+    """Restore the newest checkpoint, if any; return the first step to train and the history."""
     if saved := checkpoints.latest():
         checkpoints.restore(saved, net, optimizer)
         return saved.step, History.of(saved.values)
@@ -216,60 +249,60 @@ def _start(checkpoints: Checkpoints, net: Net, optimizer: torch.optim.Optimizer)
 
 
 class Cadence:
-    """Decides after which steps the loop looks around: every 25 steps or 2 seconds, whichever comes first.
+    """Schedule of the loop's checks: every 25 steps or 2 seconds, whichever comes first.
 
-    The first worker's clock decides for all, once a look, so that no step waits for an agreement.
+    The first worker's clock decides for all workers once per check, so that the other steps need no communication.
     """
 
     def __init__(self, first: int, comm: ProcessGroup) -> None:
-        self.comm, self.at, self.next, self.looked = comm, first, first + 1, time.monotonic()
+        self.comm, self.at, self.next, self.checked = comm, first, first + 1, time.monotonic()
 
     def is_due(self, done: int) -> bool:
-        """Whether to look after so many steps; plans the next look if so."""
+        """Return whether a check is due after `done` steps; if so, schedule the next one."""
         if done != self.next:
             return False
-        seconds = (time.monotonic() - self.looked) / (done - self.at)
+        seconds = (time.monotonic() - self.checked) / (done - self.at)
         steps = max(1, min(CHECK_EVERY, int(CHECK_EVERY_S / max(seconds, 1e-9))))
-        self.at, self.next, self.looked = done, done + self.comm.from_first(steps), time.monotonic()
+        self.at, self.next, self.checked = done, done + self.comm.from_first(steps), time.monotonic()
         return True
 
 
 def begin_step(
     net: Net, optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int, steps: int, machine: Device
 ) -> None:
-    """Training mode, the step's own dropout on this worker, whatever was drawn before it, and its learning rate."""
+    """Set training mode, the random seed of dropout and the learning rate of a step.
+
+    The seed is a function of config, step and worker alone, so that dropout does not depend on earlier draws.
+    """
     net.train()
     torch.manual_seed(int(generator(config.seed, "dropout", step, machine.comm.rank).integers(2**62)))
     for group in optimizer.param_groups:
         group["lr"] = rate_of(config, step, steps)
 
 
-def losses_of(
-    step: int,
-    data: Mapping[str, Encoded],
-    schedule: Schedule,
-    config: TrainingConfig,
-    tokenizer: Any,
-    special: np.ndarray,
-    aligned: Encoded | None,
-) -> list[Loss]:
-    """The global batches of a step and what is asked of them. Text is masked; nothing is changed or aligned there."""
-    task, items = schedule.at(step)
-    batch = collate(data[task], items, tokenizer.pad_token_id)
-    if format_of(data[task].kind).masked:
+def losses_of(step: int, data: PhaseData, config: TrainingConfig, tokenizer: Any, special: np.ndarray) -> list[Loss]:
+    """Return the loss terms of a step, with their global batches.
+
+    Raw text is masked; robust training and alignment do not apply to it.
+    """
+    task, items = data.schedule.at(step)
+    rows = data.rows[task]
+    batch = collate(rows, items, tokenizer.pad_token_id)
+    if format_of(rows.kind).masked:
         return [Loss(task, mask_batch(batch, special, tokenizer, generator(config.seed, "mask", step), config.mask))]
     found = [Loss(task, batch, changes=Changes(config.robust, config.seed, step) if config.robust else None)]
-    if aligned is not None and schedule.alignment_batches is not None and config.align:
-        pairs = collate(aligned, schedule.alignment_batches[step], tokenizer.pad_token_id)
+    if data.aligned is not None and data.schedule.alignment_batches is not None and config.align:
+        pairs = collate(data.aligned, data.schedule.alignment_batches[step], tokenizer.pad_token_id)
         found = found[: not config.align.alone] + [Loss(task, pairs, config.align.weight, aligns=True)]
     return found
 
 
 @dataclass(frozen=True)
 class Loss:
-    """One term of a step: a task's loss on a global batch, or with `aligns` the alignment of the vectors that it classifies.
+    """Loss term of a step: a task's loss on a global batch.
 
-    With `changes` the task's loss is that of changed inputs (`robust`).
+    With `aligns` it is the alignment of the vectors that the task classifies; with `changes` the inputs are perturbed
+    (`robust`).
     """
 
     task: str
@@ -279,7 +312,7 @@ class Loss:
     changes: Changes | None = None
 
     def parts(self, net: Net, machine: Device, tokens: int) -> Iterator[torch.Tensor]:
-        """This worker's part of the term, in pieces of at most so many padded tokens."""
+        """Yield this worker's part of the term in pieces of at most `tokens` padded tokens."""
         comm, device = machine.comm, machine.device
         noise = self.changes.noise(comm.rank, device) if self.changes else None
         for piece in self.batch.share(comm.rank, comm.world).pieces(tokens):
@@ -295,25 +328,28 @@ class Loss:
             yield loss
 
     def parameters(self, net: Net) -> Iterator[torch.nn.Parameter]:
-        """What it trains."""
+        """Return the parameters that the term trains."""
         return net.parameters_of_alignment(self.task) if self.aligns else net.parameters_of(self.task)
 
 
 @dataclass
 class TokenBudget:
-    """How many padded tokens go through the model at once; halved once in a phase, when the memory does not hold them."""
+    """Limit of padded tokens that go through the model at once.
+
+    It is halved at most once in a phase, when memory runs out.
+    """
 
     shape: Shape
     machine: Device
     halved: bool = False
 
     def tokens(self, length: int, *, text: bool) -> int:
-        """The number for rows of this length of a task, or for `text` of masked LM."""
+        """Return the limit for rows of this length; `text`: of masked LM."""
         frac = self.machine.tokens_frac / 2 if self.halved else self.machine.tokens_frac
         return self.shape.tokens_at_once(self.machine.device.type, length, frac, text=text)
 
     def halve(self) -> bool:
-        """True if there is less to hold now; False if that was tried already."""
+        """Halve the limit; return False if it was halved before."""
         halved, self.halved = self.halved, True
         return not halved
 
@@ -326,13 +362,17 @@ def train_step(
     machine: Device,
     budget: TokenBudget,
 ) -> torch.Tensor:
-    """One optimiser step on the sum of the losses; returns this worker's part of it, still on the device."""
+    """Take one optimiser step on the sum of the losses.
+
+    Returns:
+        this worker's part of the sum, still on the device.
+    """
     try:
         total = _gradients(net, losses, machine, budget)
     except Exception as error:
         if not is_out_of_memory(error) or not budget.halve():
             raise
-        error.__traceback__ = None  # its frames hold what is to be freed
+        error.__traceback__ = None  # its frames refer to the tensors that must be freed
         optimizer.zero_grad(set_to_none=True)
         if machine.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -348,8 +388,8 @@ def train_step(
 def clip_gradients(parameters: Sequence[torch.nn.Parameter], clip: float, table: torch.Tensor) -> None:
     """Scale the gradients to a global norm of at most `clip`.
 
-    The norm of the word embedding's is added up over its rows in double precision, so that rows without a gradient do not
-    change its last bit, whether they are there or not (`vocabulary`).
+    The norm of the word embedding's gradient is summed over its rows in double precision, so that rows without a gradient
+    do not change its last bit, whether the table contains them or not (`vocabulary`).
     """
     others = [p.grad for p in parameters if p.grad is not None and p is not table]
     norms = [torch.nn.utils.get_total_norm(others).double()] if others else []
@@ -359,7 +399,7 @@ def clip_gradients(parameters: Sequence[torch.nn.Parameter], clip: float, table:
 
 
 def _gradients(net: Net, losses: Sequence[Loss], machine: Device, budget: TokenBudget) -> torch.Tensor:
-    """Adds up the gradients of this worker's share of the batches, piece by piece; returns its part of the mean losses."""
+    """Accumulate the gradients of this worker's share of the batches; return its part of the mean losses."""
     total = torch.zeros((), device=machine.device)
     for term in losses:
         tokens = budget.tokens(term.batch.tokens.shape[1], text=format_of(net.specs[term.task].kind).masked)
@@ -370,7 +410,10 @@ def _gradients(net: Net, losses: Sequence[Loss], machine: Device, budget: TokenB
 
 
 def make_optimizer(net: Net, config: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
-    """The optimizer that the phase names, fused where there is such; no weight decay on vectors (biases and LayerNorm)."""
+    """Make the configured optimizer, fused where PyTorch has a fused one.
+
+    Vectors (biases and LayerNorm) have no weight decay.
+    """
     decayed = [p for p in net.parameters() if p.dim() > 1]
     plain = [p for p in net.parameters() if p.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -381,7 +424,7 @@ def make_optimizer(net: Net, config: TrainingConfig, device: torch.device) -> to
 
 
 def special_ids(tokenizer: Any) -> np.ndarray:
-    """bool [vocabulary], True for ids that masked LM never hides."""
+    """Mark the token ids that masked LM never hides: bool [vocabulary]."""
     special = np.zeros(len(tokenizer), dtype=bool)
     special[[i for i in tokenizer.all_special_ids if i < len(special)]] = True
     return special
@@ -390,7 +433,7 @@ def special_ids(tokenizer: Any) -> np.ndarray:
 def mask_batch(
     batch: Batch, special: np.ndarray, tokenizer: Any, rng: np.random.Generator, share: float = 0.15
 ) -> Batch:
-    """A masked-LM batch: corrupted tokens, and labels at the chosen positions only."""
+    """Make a masked-LM batch: corrupted tokens, and labels at the chosen positions only."""
     flat = batch.tokens[batch.mask]
     corrupted, chosen = mask_tokens(
         flat, special[flat], mask_id=tokenizer.mask_token_id, vocabulary=len(special), rng=rng, share=share
@@ -402,7 +445,7 @@ def mask_batch(
 
 
 def check_losses(pending: list[torch.Tensor], history: History, machine: Device) -> list[float]:
-    """The global loss of each pending step; raises NonFiniteLoss at the first that is not finite."""
+    """Return the global loss of each pending step; raise NonFiniteLoss at the first that is not finite."""
     if not pending:
         return []
     losses = [float(x) for x in machine.comm.sum_number(torch.stack(pending)).tolist()]

@@ -32,8 +32,8 @@ _AROUND = string.punctuation + "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab
 
 
 def synonyms_of(source: Source, path: str = "") -> Synonyms:
-    """The synonyms of a file, or for "" those of the source; raises BadInput where there are none, and as `read`."""
-    return read(path) if path else found_in(source)
+    """The synonyms of a file, or for "" those of the source; raises BadInput where there are none, and as `read_synonyms`."""
+    return read_synonyms(path) if path else found_in(source)
 
 
 def found_in(source: Source) -> Synonyms:
@@ -69,7 +69,7 @@ def _exchanged(rows: Iterable[Labelled]) -> Iterator[tuple[str, str]]:
                 yield a, b
 
 
-def read(path: str) -> Synonyms:
+def read_synonyms(path: str) -> Synonyms:
     """The synonyms of a file in UTF-8.
 
     A line holds a word and then its synonyms, with tabs or spaces between; a file `*.json` one object of word -> list of
