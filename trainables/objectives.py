@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import PurePath
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from trainables.errors import BadInput, check_number, check_path, unknown
 
@@ -105,7 +105,6 @@ _BOUNDS: Mapping[str, Mapping[str, float]] = {
     "weight": {"at_least": 0, "at_most": 1},
     "copies": {"at_least": 0},
 }
-Objective = TypeVar("Objective", Align, Robust)
 
 
 def to_dict(objective: Align | Robust) -> dict[str, Any]:
@@ -116,37 +115,6 @@ def to_dict(objective: Align | Robust) -> dict[str, Any]:
     published = {f.name: f.default for f in fields(objective)}
     values = {k: v for k, v in asdict(objective).items() if v != published[k]}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
-def from_dict(kind: type[Objective], name: str, values: Any) -> Objective:
-    """Make the objective of a TOML or JSON table `name`.
-
-    Raises:
-        BadInput: a key is unknown, missing or mistyped.
-    """
-    if not isinstance(values, Mapping):
-        raise BadInput(f"recipe key {name!r} must be a table, not {values!r}")
-    known = {f.name: f for f in fields(kind)}
-    made = dict(values)
-    for key, value in values.items():
-        if key not in known:
-            raise unknown(f"key of {name}", key, known)
-        if key == "languages":
-            if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-                raise BadInput(f"{name}.languages must be a list of names, not {value!r}")
-            made[key] = tuple(value)
-        elif str(known[key].type) in ("float", "int"):
-            check_number(f"{name}.{key}", value)
-            if known[key].type == "int" and value != int(value):
-                raise BadInput(f"{name}.{key} must be a whole number, not {value!r}")
-        elif not isinstance(value, str):
-            raise BadInput(f"{name}.{key} must be a string, not {value!r}")
-    needed = "languages" if kind is Align else "method"
-    if needed not in made:
-        raise BadInput(f"{name} has no {needed!r}")
-    make: Any = kind
-    found: Objective = make(**made)
-    return found
 
 
 def objective_titles(align: Align | None, robust: Robust | None) -> list[str]:

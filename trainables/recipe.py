@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from trainables.errors import BadInput, check_number, unknown
 from trainables.objectives import Align, Robust, objective_titles
-from trainables.objectives import from_dict as objective_of
 from trainables.objectives import to_dict as objective_to_dict
 from trainables.profiles import NO_LIMIT, PROFILES, Profile
+from trainables.read_dataclass import read_dataclass
 
 MlmRatio = float | Literal["by_size"]
 Pooling = Literal["mean", "cls"]
@@ -152,36 +152,7 @@ class Recipe:
         Raises:
             BadInput: a key is unknown, missing or mistyped.
         """
-        known = {f.name: f for f in fields(Recipe)}
-        for key in values:
-            if key not in known:
-                raise unknown("recipe key", key, known)
-        for key in ("encoder", "profile", "targets"):
-            if key not in values:
-                raise BadInput(f"recipe has no {key!r}")
-        made: dict[str, Any] = {}
-        for key, value in values.items():
-            if key == "align":
-                made[key] = objective_of(Align, key, value)
-            elif key == "robust":
-                made[key] = objective_of(Robust, key, value)
-            elif key in ("targets", "intermediate", "train_languages"):
-                if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-                    raise BadInput(f"recipe key {key!r} must be a list of names, not {value!r}")
-                made[key] = tuple(value)
-            elif key in ("encoder", "profile", *CHOICES) and not isinstance(value, str):
-                raise BadInput(f"recipe key {key!r} must be a string, not {value!r}")
-            elif key in ("scale", "epochs", "lr") or (key == "mlm_ratio" and not isinstance(value, str)):
-                check_number(key, value)
-                made[key] = float(value)
-            elif key in ("mixing_limit", "steps", "layer", "curve"):
-                check_number(key, value)
-                if value != int(value):
-                    raise BadInput(f"{key} must be a whole number, not {value!r}")
-                made[key] = int(value)
-            else:
-                made[key] = value
-        return Recipe(**made)
+        return read_dataclass(Recipe, values, "recipe")
 
 
 def canonical(value: Any) -> str:

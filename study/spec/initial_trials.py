@@ -5,7 +5,8 @@ from __future__ import annotations
 from search_spaces import space
 from search_spaces.space import FixedSuggest, SpaceContext, Value
 from study.spec.study_spec import ResolvedSpec
-from trainables.objectives import Align, Robust, from_dict
+from trainables.objectives import Align, Robust
+from trainables.read_dataclass import read_dataclass
 from trainables.recipe import Recipe, baseline_of
 
 Row = tuple[Recipe, dict[str, Value]]
@@ -22,8 +23,13 @@ def context_of(settings: ResolvedSpec) -> SpaceContext:
         scale=settings.scale,
         reading=settings.reading,
         labelled=settings.labelled,
-        align=tuple(from_dict(Align, "align", values) for values in settings.objectives.get("align", ())),
-        robust=tuple(from_dict(Robust, "robust", values) for values in settings.objectives.get("robust", ())),
+        align=tuple(
+            read_dataclass(Align, values, "align", inside="recipe") for values in settings.objectives.get("align", ())
+        ),
+        robust=tuple(
+            read_dataclass(Robust, values, "robust", inside="recipe")
+            for values in settings.objectives.get("robust", ())
+        ),
     )
 
 
