@@ -33,7 +33,7 @@ HUB = Path(__file__).resolve().parents[1].parent / "shared" / "hub"
 pytestmark = pytest.mark.skipif(not HUB.is_dir(), reason=f"no mirror of real data at {HUB}")
 
 TARGETS = ("xnli", "udpos", "panx", "xquad", "tatoeba")
-# Where each target's rows lie in the folder: one config a language, and the split that is scored.
+# Where each target's rows are in the folder: one config a language, and the split that is scored.
 FILES = {
     "xnli": "facebook/xnli/*/test.parquet",
     "udpos": "local/udpos/udpos.*/test.parquet",

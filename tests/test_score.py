@@ -24,7 +24,7 @@ def answers(**golds: str | list[str]) -> str:
     return squad_text("t", [(key, "?", " ".join(each), [(0, text) for text in each]) for key, each in texts.items()])
 
 
-# Two languages of every task; what each file should score stands in EXPECTED.
+# Two languages of every task; the expected scores of each file are in EXPECTED.
 LABELS: Files = {
     "xnli/test-en.tsv": "entailment\nneutral\ncontradiction\nneutral\n",
     "xnli/test-de.tsv": "entailment\nneutral\ncontradiction\nneutral",

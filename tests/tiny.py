@@ -8,7 +8,7 @@ SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3, as in XLM-R
 
 
 def tiny_tokenizer(words: list[str]) -> Any:
-    """Make a fast tokenizer with XLM-R's special tokens that knows `words`.
+    """Make a fast tokenizer of `words` with XLM-R's special tokens.
 
     Each of the words is one piece ("▁word"); other text is split into the single characters of `words` and "▁", a run
     of characters that occur in none of them into one <unk>. Zero-width characters vanish. <mask> is the last id.

@@ -148,7 +148,7 @@ class Profile:
         return self.origins.get(part) or self.origins.get(part.partition(".")[0]) or self.name
 
 
-def based_on(base: Profile, *, name: str, cite: str, origins: Mapping[str, str], **own: Any) -> Profile:
+def _based_on(base: Profile, *, name: str, cite: str, origins: Mapping[str, str], **own: Any) -> Profile:
     """Make a profile of its own numbers and of `base`'s for the others.
 
     Numbers from `base` keep their origins.
@@ -247,7 +247,7 @@ _XTREME_CHOICE = TaskHyperparameters(
 _XTREME_OWN = TaskHyperparameters(
     batch=32, accumulation=16, epochs=5, max_length=128, phase=_XTREME, origin="Stepstone, as xtreme's PAWS-X"
 )
-XTREME = based_on(
+XTREME = _based_on(
     PHANG2020,
     name="xtreme",
     cite="Hu et al. 2020, XTREME: the scripts of google-research/xtreme for XLM-R large",
@@ -278,7 +278,7 @@ XTREME = based_on(
 
 # jiant's guide to XTREME, which describes no intermediate phase.
 _JIANT_CLASSIFY = TaskHyperparameters(batch=32, accumulation=8, epochs=5, max_length=256)
-JIANT = based_on(
+JIANT = _based_on(
     PHANG2020,
     name="jiant",
     cite="Phang et al. 2020, jiant 2: its guide to XTREME",
@@ -304,7 +304,7 @@ JIANT = based_on(
 # it states only lr, batch and epochs.
 _MTDNN_CODE, _MTDNN_OPEN = "mt-dnn's code (not stated in mtdnn)", "Stepstone (not stated in mtdnn)"
 _MTDNN_TARGET = Phase(lr=5e-6, patience=None, dev_examples=None, keep="last")
-MTDNN = based_on(
+MTDNN = _based_on(
     PHANG2020,
     name="mtdnn",
     cite="MT-DNN-MultiLingual: multi-task pre-finetuning of XLM-R for zero-shot transfer of intents and slots",
@@ -349,7 +349,7 @@ _XERO = Phase(
     keep="last",
 )
 _XERO_INTENTS = TaskHyperparameters(batch=10, accumulation=5, epochs=10, max_length=70, phase=_XERO)
-XEROALIGN = based_on(
+XEROALIGN = _based_on(
     XTREME,
     name="xeroalign",
     cite="Gritta and Iacobacci 2021, XeroAlign: Zero-Shot Cross-lingual Transformer Alignment, and its published scripts",
@@ -397,7 +397,7 @@ SMALL = Profile(
 _ROBUST = TaskHyperparameters(
     batch=32, accumulation=4, epochs=1, max_length=128, phase=replace(_XTREME, eval_every=1000)
 )
-ROBUST = based_on(
+ROBUST = _based_on(
     XTREME,
     name="robust",
     cite="Huang et al. 2021, Improving Zero-Shot Cross-Lingual Transfer Learning via Robust Training: its scripts",

@@ -146,12 +146,12 @@ def ccg(language: Language, split: str, n: int) -> list[Row]:
     rows = []
     for item in items("ccg", split, n, 0.15, 0.15):
         tokens = item.say(language).tokens
-        tags = [CCG_TAGS.index(ccg_tag(t.pos, t.role)) for t in tokens]
+        tags = [CCG_TAGS.index(_ccg_tag(t.pos, t.role)) for t in tokens]
         rows.append({"tokens": [t.text for t in tokens], "tags": tags})
     return rows
 
 
-def ccg_tag(pos: str, role: str) -> str:
+def _ccg_tag(pos: str, role: str) -> str:
     """Return the finer tag of a word: part of speech and role."""
     outside = "END" if pos == "PUNCT" else "EVENT"
     return f"{pos}-{outside if role == 'none' else _CCG_ROLE.get(role, role.upper())}"

@@ -40,7 +40,7 @@ def paths_of(paths: Iterable[str], config: str, split: str, *, alone: bool) -> l
     return []
 
 
-def class_labels(schema: pa.Schema, where: str) -> dict[str, tuple[str, ...]]:
+def _class_labels(schema: pa.Schema, where: str) -> dict[str, tuple[str, ...]]:
     """Read ClassLabel names per column from a schema.
 
     The label is that of the column or of its elements, as `datasets` reads it.
@@ -71,7 +71,7 @@ def read_parquet(files: Sequence[Path]) -> tuple[pa.Table, dict[str, tuple[str, 
     tables, names = [], []
     for file in files:
         tables.append(read_table(file))
-        names.append(class_labels(tables[-1].schema, str(file)))
+        names.append(_class_labels(tables[-1].schema, str(file)))
         if names[-1] != names[0] or tables[-1].schema.names != tables[0].schema.names:
             raise DataError(f"{file} has other columns or label names than {files[0]}")
     try:

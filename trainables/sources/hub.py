@@ -49,7 +49,7 @@ Look = Callable[[str, str | None], Repo]  # (repository id, revision) -> its com
 Fetch = Callable[[Repo, str], Path]  # (commit, path in it) -> local file; raises Unreachable, Missing
 
 
-class Found(NamedTuple):
+class _Found(NamedTuple):
     """Where the rows of one split are."""
 
     place: Place
@@ -66,10 +66,10 @@ class HubTables:
     spec = "hub"
 
     def __init__(self, look: Look | None = None, fetch: Fetch | None = None) -> None:
-        self._look = look or look_up
+        self._look = look or _look_up
         self._fetch = fetch or download
         self._repos: dict[tuple[str, str | None], Repo] = {}
-        self._found: dict[tuple[str, str, str], Found] = {}
+        self._found: dict[tuple[str, str, str], _Found] = {}
 
     def languages(self, d: Dataset, table: str) -> tuple[str, ...]:
         """List the languages that the catalogue declares, without a request."""
@@ -131,7 +131,7 @@ class HubTables:
                 f"hub: {d.name}: cannot get {', '.join(paths)} of {repo.id}@{repo.commit[:12]}: {error}"
             ) from None
 
-    def _find(self, d: Dataset, language: str, table: str) -> Found:
+    def _find(self, d: Dataset, language: str, table: str) -> _Found:
         """Find the first place and revision that hold every part of a split.
 
         The paths of its files are in order.
@@ -157,7 +157,7 @@ class HubTables:
             config, alone = place.configs[language], len(set(place.configs.values())) == 1
             parts = [paths_of(repo.files, config, part, alone=alone) for part in place.parts(language, table)]
             if all(parts):
-                self._found[key] = Found(place, repo, [path for part in parts for path in part[: d.max_files]])
+                self._found[key] = _Found(place, repo, [path for part in parts for path in part[: d.max_files]])
                 return self._found[key]
             reasons.append(
                 f"{where} ({repo.commit[:12]}): no complete Parquet files of config {config!r}, "
@@ -178,7 +178,7 @@ def _candidates(d: Dataset, language: str, table: str) -> Iterator[tuple[Place, 
                 yield place, revision
 
 
-def look_up(id: str, revision: str | None) -> Repo:
+def _look_up(id: str, revision: str | None) -> Repo:
     """Request a commit's files, hashes and card from the hub.
 
     Falls back to the hub's cache when the hub does not answer.

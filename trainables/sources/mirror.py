@@ -30,7 +30,7 @@ LAYOUT = "<owner>/<dataset>/<config>/<split>.parquet, for instance facebook/xnli
 
 
 @dataclass(frozen=True)
-class Held:
+class _Held:
     """The files of one table."""
 
     files: list[Path]
@@ -49,17 +49,17 @@ class MirrorTables:
         self.spec = f"mirror:{self.root}"
         listed, self._ignored = _standins(self.root)
         self._listings: dict[str, list[str]] = {}
-        self._held: dict[tuple[str, str, str], Held] = {}
+        self._held: dict[tuple[str, str, str], _Held] = {}
         for key, files in listed.items():
-            self._held[key] = Held([files], "stand-in")
+            self._held[key] = _Held([files], "stand-in")
         for key, found in originals.find(self.root).items():
-            self._held[key] = Held(found, "original")
+            self._held[key] = _Held(found, "original")
         for d in DATASETS.values():
             for language, table in (
                 (language, table) for s in SPLITS for table in d.tables(s) for language in d.configs
             ):
                 if official := self._official(d, language, table):
-                    self._held[d.name, language, table] = Held(official, "hub")
+                    self._held[d.name, language, table] = _Held(official, "hub")
         for held in self._held.values():
             for leads in held.files:
                 if not leads.resolve().is_relative_to(self.root):

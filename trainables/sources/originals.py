@@ -26,7 +26,7 @@ Parsed = tuple[pa.Table, RowLabels]
 _RELEASED = {"train": ("train",), "validation": ("dev", "valid", "validation", "eval"), "test": ("test",)}
 
 
-class Original(NamedTuple):
+class _Original(NamedTuple):
     """How one dataset's files are found in its folder, and parsed."""
 
     files: Callable[[Path, str, str], Sequence[Path]]  # (folder, language, table) -> files; none if incomplete
@@ -317,15 +317,15 @@ def _table(rows: Sequence[Sequence[str]], *columns: str) -> pa.Table:
 
 
 ORIGINALS = {
-    "ccg": Original(_ccg_files, _ccg),
-    "multiatis": Original(_atis_files, _atis),
-    "mtod": Original(_mtod_files, _dialogue),
-    "xsid": Original(_xsid_files, _dialogue),
-    "xsid_parallel": Original(_projected_files, _projected, folder="xsid"),
-    "udpos_fused": Original(_ud_files, _ud),
-    "udpos_r": Original(_ud_files, _ud),
-    "bucc2018": Original(_bucc_files, _bucc),
-    "mewslix": Original(_mewslix_files, _mewslix, shared="target_"),
-    "lareqa": Original(_lareqa_files, _lareqa),
-    "translations": Original(_translated_files, _translations),
+    "ccg": _Original(_ccg_files, _ccg),
+    "multiatis": _Original(_atis_files, _atis),
+    "mtod": _Original(_mtod_files, _dialogue),
+    "xsid": _Original(_xsid_files, _dialogue),
+    "xsid_parallel": _Original(_projected_files, _projected, folder="xsid"),
+    "udpos_fused": _Original(_ud_files, _ud),
+    "udpos_r": _Original(_ud_files, _ud),
+    "bucc2018": _Original(_bucc_files, _bucc),
+    "mewslix": _Original(_mewslix_files, _mewslix, shared="target_"),
+    "lareqa": _Original(_lareqa_files, _lareqa),
+    "translations": _Original(_translated_files, _translations),
 }
