@@ -46,11 +46,11 @@ def main() -> None:
     store = Store(home)
     started = time.time()
 
-    def watch(step: int, steps: int, loss: float, tokens: int) -> None:
+    def on_progress(step: int, steps: int, loss: float, tokens: int) -> None:
         if step and step % 250 == 0:
             print(f"step {step}/{steps}  loss {loss:.3f}  {time.time() - started:.0f} s", flush=True)
 
-    context = Context(source, home / "encoded", Device(torch.device("cpu"), ProcessGroup()), watch)
+    context = Context(source, home / "encoded", Device(torch.device("cpu"), ProcessGroup()), on_progress)
     if not store.has(node.address):
         execute_stage(node, store, context, home / "pretrain.log")
     out = home / "work" / "pocket-scores"

@@ -18,12 +18,12 @@ from study.spec.initial_trials import initial_trials
 from tests.builders import resolved
 from trainables import pocket
 from trainables.configs import StageConfig
-from trainables.context import Watch
 from trainables.recipe import Recipe
 from trainables.sources import Source
 from trainables.sources.pocket import PocketTables
 from trainables.sources.tables import TableSource
 from trainables.training.checkpoint import Checkpoints
+from trainables.training.loop import ProgressCallback
 
 LANGUAGES = ("en", "de", "sw")
 ROWS = {"train": 200, "validation": 60, "test": 60}
@@ -84,7 +84,7 @@ def run_stage(
     init: Path | None,
     out: Path,
     source: Source,
-    watch: Watch = lambda *_: None,
+    on_progress: ProgressCallback = lambda *_: None,
     checkpoints: Checkpoints | None = None,
     synonyms: str = "",
 ) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def run_stage(
 
     out.mkdir(parents=True, exist_ok=True)
     machine = Device(torch.device("cpu"), ProcessGroup())
-    return run(config, init, out, Context(source, out.parent / "encoded", machine, watch, checkpoints, synonyms))
+    return run(config, init, out, Context(source, out.parent / "encoded", machine, on_progress, checkpoints, synonyms))
 
 
 def quiet() -> None:

@@ -146,7 +146,7 @@ def test_without_a_shared_id_nothing_can_be_aligned(tokenizer: Any, tmp_path: Pa
             return table
         return table.set_column(0, "id", pa.array([f"x{i}" for i in range(table.num_rows)]))
 
-    with pytest.raises(DataError, match="massive/de/train: none of its 200 ids stands in the English rows"):
+    with pytest.raises(DataError, match="massive/de/train: none of its 200 ids occurs in the English rows"):
         pairs_of(replace(FIT, languages=("de",)), data_of(small_source(renamed), tokenizer, tmp_path))
 
 

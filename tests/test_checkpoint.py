@@ -52,7 +52,7 @@ def interrupted(config: StageConfig, init: Path | None, out: Path, source: Sourc
     left = sorted(kills)
     begun = []
 
-    def watch(step: int, steps: int, loss: float, tokens: int) -> None:
+    def on_progress(step: int, steps: int, loss: float, tokens: int) -> None:
         if loss != loss:  # the call at the start
             begun.append(step)
         elif left and step >= left[0]:
@@ -63,7 +63,7 @@ def interrupted(config: StageConfig, init: Path | None, out: Path, source: Sourc
         folder = out / str(attempt)
         checkpoints = Checkpoints(out / "checkpoints", ProcessGroup(), every=0.0)
         try:
-            run_stage(config, init, folder, source, watch, checkpoints)
+            run_stage(config, init, folder, source, on_progress, checkpoints)
             break
         except Killed:
             pass

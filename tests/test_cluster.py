@@ -41,7 +41,7 @@ def test_trials_run_on_gpus_where_there_are_some(
 
 
 def test_more_workers_than_fit_are_refused() -> None:
-    with pytest.raises(BadInput, match="--workers 3 needs 3 GPUs, and the cluster has 2"):
+    with pytest.raises(BadInput, match="--workers 3 needs 3 GPUs, but the cluster has 2"):
         capacity({"CPU": 64.0, "GPU": 2.0}, 3)
 
 

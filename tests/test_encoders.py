@@ -364,7 +364,7 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(
         resolve(str(tmp_path))
     (tmp_path / "spiece.model").write_bytes(b"pieces")
     monkeypatch.setattr("trainables.modeling.encoders.find_spec", lambda name: None)
-    with pytest.raises(BadInput, match="no tokenizer.json but spiece.model, which takes `pip install sentencepiece"):
+    with pytest.raises(BadInput, match="no tokenizer.json but spiece.model, which needs `pip install sentencepiece"):
         resolve(str(tmp_path))
     family_tokenizer("mt5").save_pretrained(tmp_path)
     assert resolve(str(tmp_path)) is not None

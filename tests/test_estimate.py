@@ -82,10 +82,10 @@ def test_steps_are_those_that_the_stages_train(
             continue
         seen: list[int] = []
 
-        def watch(step: int, steps: int, *_: Any, seen: list[int] = seen) -> None:
+        def on_progress(step: int, steps: int, *_: Any, seen: list[int] = seen) -> None:
             seen.append(steps)
 
-        run_stage(node.config, nano, tmp_path / node.address, source, watch)
+        run_stage(node.config, nano, tmp_path / node.address, source, on_progress)
         for speed in (SPEED, None):  # with a limit on dev rows, and without
             assert {cost_of([plan], [node], source, speed, 1).train_steps} == set(seen), node.label
 

@@ -38,7 +38,7 @@ class Ended:
     def __init__(self, source: Source, home: Path) -> None:
         planner = Planner(source, resolve("pocket"))
         self.said: list[str] = []
-        self.hopeless: list[str] = []
+        self.aborted: list[str] = []
         self.full: list[bool] = []
         self.record = Record(home, "s")
         self.record.folder.mkdir(parents=True)
@@ -47,7 +47,7 @@ class Ended:
             return SimpleNamespace(plan=planner.plan(recipe, 1))
 
         callbacks = MonitorCallbacks(
-            say=self.said.append, full=lambda: self.full.append(True), hopeless=self.hopeless.append
+            say=self.said.append, disk_full=lambda: self.full.append(True), abort=self.aborted.append
         )
         self.monitor = TrialMonitor(
             record=self.record, store=Store(home), job_of=job, budget=9, concurrent=2, callbacks=callbacks
@@ -74,21 +74,21 @@ def ended(source: Source, tmp_path: Path) -> Ended:
 
 def test_a_baseline_that_fails_ends_the_launch(ended: Ended) -> None:
     ended.trial(0.0, TrialFailure("DataError", "mlqa/ru/test row 3: no answer", ""))
-    assert ended.hopeless == ["DataError: mlqa/ru/test row 3: no answer"]
+    assert ended.aborted == ["DataError: mlqa/ru/test row 3: no answer"]
 
 
 def test_one_reason_from_trial_after_trial_ends_the_launch(ended: Ended) -> None:
     for n in range(MAX_ALIKE - 1):
         ended.trial(1.0 + n, TrialFailure("OutOfMemory", f"tried to allocate {n} bytes", ""))
-    assert not ended.hopeless
+    assert not ended.aborted
     ended.trial(9.0, TrialFailure("OutOfMemory", "tried to allocate 77 bytes", ""))
-    assert ended.hopeless == ["OutOfMemory: tried to allocate 77 bytes"]
+    assert ended.aborted == ["OutOfMemory: tried to allocate 77 bytes"]
 
 
 def test_other_reasons_and_trials_that_end_well_begin_a_new_count(ended: Ended) -> None:
     for epochs, reason in enumerate(["a", "a", "b", "a", "a", "", "a"], 1):
         ended.trial(float(epochs), TrialFailure("", reason, "") if reason else None)
-    assert not ended.hopeless
+    assert not ended.aborted
 
 
 def test_a_trial_that_stops_or_finds_no_room_is_no_failure(ended: Ended) -> None:
@@ -97,14 +97,14 @@ def test_a_trial_that_stops_or_finds_no_room_is_no_failure(ended: Ended) -> None
     stopped, full = ended.record.trials().values()
     assert (stopped.status, stopped.reason) == ("stopped", "stopped cleanly before target xnli")
     assert (full.status, full.reason, full.traceback) == ("stopped", "DiskFull: stage 12 needs 9 bytes", "Trace")
-    assert ended.full == [True] and not ended.hopeless
+    assert ended.full == [True] and not ended.aborted
 
 
 def test_a_process_that_is_lost_leaves_what_tune_says_of_it(ended: Ended) -> None:
     config = ended.monitor.start(BASE, {})
     ended.monitor.ended(SimpleNamespace(config=config, last_result=None, num_failures=1), "Trace\nActorDied: gone\n")
     (trial,) = ended.record.trials().values()
-    assert (trial.status, trial.reason) == ("failed", "ActorDied: gone") and ended.hopeless == ["ActorDied: gone"]
+    assert (trial.status, trial.reason) == ("failed", "ActorDied: gone") and ended.aborted == ["ActorDied: gone"]
 
 
 def test_less_memory_is_fewer_tokens_and_fewer_trials_beside_it() -> None:

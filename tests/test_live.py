@@ -73,9 +73,9 @@ def test_rates_and_the_time_left_come_from_what_was_timed(tmp_path: Path, plan: 
     assert (begun.label, begun.stage, begun.stages) == ("pretrain", 1, len(plan.nodes))
     assert (begun.step, begun.steps, begun.tokens_per_s, begun.left_s) == (0, 0, None, None)
     hands.now += 30  # loading and encoding, not part of the rate
-    told.watch(0, 400, float("nan"), 0)
+    told.on_progress(0, 400, float("nan"), 0)
     hands.now += 10
-    told.watch(100, 400, 2.5, 50_000)
+    told.on_progress(100, 400, 2.5, 50_000)
     assert told.state().tokens_per_s == 5000
     assert told.state().left_s is None, "the stages to come were never timed"
     labels = [node.label for node in plan.nodes]
@@ -89,9 +89,9 @@ def test_rates_and_the_time_left_come_from_what_was_timed(tmp_path: Path, plan: 
     assert told.state().left_s == (20 - 5) + 2 * 20, "before its first step a stage takes what it took before"
     hands.now += 100
     assert told.state().left_s == 2 * 20
-    told.watch(0, 4, float("nan"), 0)
+    told.on_progress(0, 4, float("nan"), 0)
     hands.now += 6
-    told.watch(2, 4, float("nan"), 0)
+    told.on_progress(2, 4, float("nan"), 0)
     hands.now += 1
     assert told.state().left_s == (6 - 1) + 2 * 20 and told.state().tokens_per_s is None
 
@@ -102,7 +102,7 @@ def test_the_file_is_fresh_while_the_trial_runs_and_gone_afterwards(
     monkeypatch.setattr(beat, "EVERY_S", 0.01)
     with suppress(ZeroDivisionError), Heartbeat(file_of(tmp_path, "a"), plan.nodes, tmp_path / "log") as told:
         told.enter(plan.nodes[2])
-        told.watch(25, 100, 1.0, 999)
+        told.on_progress(25, 100, 1.0, 999)
         found = wait_for(lambda: [s for s in states(tmp_path).values() if s.step])
         assert (found[0].label, found[0].step, found[0].steps) == (plan.nodes[2].label, 25, 100)
         later = wait_for(lambda: [s for s in states(tmp_path).values() if s.updated > found[0].updated])
@@ -334,14 +334,14 @@ def test_a_trial_tells_its_stages_as_it_goes(tmp_path: Path, monkeypatch: pytest
     Every heartbeat state is recorded at once instead of at intervals.
     """
     heard: list[State] = []
-    watch = Heartbeat.watch
+    on_progress = Heartbeat.on_progress
 
-    def hear(self: Heartbeat, *look: Any) -> None:
-        watch(self, *look)
+    def record_progress(self: Heartbeat, *look: Any) -> None:
+        on_progress(self, *look)
         assert self.path == tmp_path / "progress" / f"{RECIPE.address}.json"
         heard.append(self.state())
 
-    monkeypatch.setattr(Heartbeat, "watch", hear)
+    monkeypatch.setattr(Heartbeat, "on_progress", record_progress)
     monkeypatch.setattr("trainables.sources.open_source", lambda spec: small_source())
     plan = Planner(small_source(), None).plan(RECIPE, 1)
     job = TrialJob(plan, str(tmp_path), "pocket", str(tmp_path / "log"), "english_dev", workers=1, gpu=False, cpus=1)

@@ -142,7 +142,7 @@ def test_losses_with_progress_between_them_are_not_in_a_row() -> None:
 
 def test_a_node_that_never_comes_ends_the_wait() -> None:
     attempts = Attempts([no_place() for _ in range(10**4)], room=False)
-    with pytest.raises(WorkersLost, match="nodes have no room for the workers, and none came in 600 s"):
+    with pytest.raises(WorkersLost, match="cluster is too small for the workers, and no node was added in 600 s"):
         attempts.run()
     assert attempts.now == NODE_WAIT_S
 
@@ -150,7 +150,7 @@ def test_a_node_that_never_comes_ends_the_wait() -> None:
 def test_places_that_others_hold_are_waited_for_longer() -> None:
     assert Attempts([no_place() for _ in range(60)]).run() == 0  # an hour; not one loss
     attempts = Attempts([no_place() for _ in range(10**4)])
-    with pytest.raises(WorkersLost, match="others held all places"):
+    with pytest.raises(WorkersLost, match="all resources of the cluster were in use"):
         attempts.run()
     assert attempts.now == BUSY_WAIT_S
 

@@ -76,7 +76,7 @@ def test_memory_bounds_how_many_trials_run_at_once() -> None:
     assert capacity(resources, 1, int(3e9)) == (False, 3)
     assert capacity(resources, 2, int(3e9)) == (False, 1)
     assert capacity({"CPU": 9.0}, 1, int(3e9)) == (False, 8), "a cluster that does not say"
-    with pytest.raises(BadInput, match=r"needs about 12.0 GB of memory, and there are 10.0 GB for trials"):
+    with pytest.raises(BadInput, match=r"needs about 12.0 GB of memory, but 10.0 GB are available for trials"):
         capacity(resources, 1, int(12e9))
 
 

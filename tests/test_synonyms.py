@@ -100,7 +100,7 @@ def test_lines_of_a_file(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("w.txt", b"car automobile\nb\xff x\n", "line 2: not UTF-8"),
-        ("w.txt", b"car auto\x00mobile\n", "line 1: holds control characters"),
+        ("w.txt", b"car auto\x00mobile\n", "line 1: contains control characters"),
         ("w.txt", b"\n\ncar 0.1 -2e-3 0.5\n", "line 3: numbers follow 'car'; these are word vectors"),
         ("w.json", b'{"a": ["b"],\n "c": ', "line 2: not JSON"),
         ("w.json", b"[1]", "must be an object"),
@@ -267,6 +267,6 @@ def test_a_source_without_synonyms_has_the_other_rows_unless_they_were_asked_for
     asked = space("robust_training")
     found = objectives_of(StudySpec(), asked, ("xnli",), without)
     assert [arm["method"] for arm in found["robust"]] == ["adversarial", "random"]
-    assert "skipping the synonyms row: no synonyms are found" in capsys.readouterr().err
+    assert "skipping the synonyms row: no synonyms found" in capsys.readouterr().err
     found = objectives_of(StudySpec(robust=("synonyms",)), asked, ("xnli",), without)
     assert [arm["method"] for arm in found["robust"]] == ["synonyms"]  # the plan will refuse it

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.sources import Source
 from trainables.training.checkpoint import Checkpoints
-from trainables.training.loop import Device
-
-# Progress callback (step, total steps, mean loss since the last call, tokens so far), called at step 0 and then during the
-# stage. A step is one of the optimiser in training, and a language in evaluation, where the loss is nan and tokens are 0.
-Watch = Callable[[int, int, float, int], None]
+from trainables.training.loop import Device, ProgressCallback
 
 
 @dataclass(frozen=True)
@@ -23,7 +18,7 @@ class Context:
         source: source of rows.
         cache: folder of encoded rows.
         machine: device and process group.
-        watch: progress callback.
+        on_progress: progress callback.
         checkpoints: state of an unfinished training; None = not saved, an interrupted stage starts again.
         synonyms: file of synonyms; "" = found in the source.
     """
@@ -31,7 +26,7 @@ class Context:
     source: Source
     cache: Path
     machine: Device
-    watch: Watch
+    on_progress: ProgressCallback
     checkpoints: Checkpoints | None = None
     synonyms: str = ""
 

@@ -222,7 +222,7 @@ def _fit(
         tokenizer=data.tokenizer,
         machine=context.machine,
         checkpoints=context.checkpoints or Checkpoints(None, context.machine.comm),
-        on_progress=context.watch,
+        on_progress=context.on_progress,
         dev_score=_dev_score(net, dev, data, context) if dev else None,
         probe=probe,
     )

@@ -1,7 +1,7 @@
-"""What uses the space of a home, what in it nobody owns any more, and how a stage loses its weights.
+"""Disk usage of a home: sizes, leftovers, and removal of weights.
 
-A stage without weights is no stage: its folder leaves by one rename. Its description and history stay in `kept/`, where
-`Store.info` finds them, so that reports keep their curves.
+A finished stage always has its weights: to free them, its whole folder leaves the store by one rename. Its description and
+history stay in `kept/`, where `Store.info` finds them, so that reports keep their curves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from trainables.configs import Intermediate, Pretrain, Target
 from trainables.errors import BadInput
 
 WEIGHTS = (Pretrain.kind, Intermediate.kind, Target.kind)  # kinds of stages that others start from
-# What has no heartbeat of its own is of a dead process when it was not touched for this long.
+# Files without a heartbeat of their own belong to a killed process if nothing touched them for this long.
 LEFT_S = 600.0
 LOCK = "launch.lock"
 UNITS = {"": 1, "B": 1} | {
@@ -35,8 +35,8 @@ UNITS = {"": 1, "B": 1} | {
     for power, prefix in enumerate("KMGTP", 1)
     for suffix, base in (("", 1000), ("B", 1000), ("iB", 1024))
 }
-FORGOTTEN_S = 30 * 24 * 3600.0  # a checkpoint that no resume has wanted for so long
-FOLDERS = {  # folder of a home -> what it is in the table
+FORGOTTEN_S = 30 * 24 * 3600.0  # age of a checkpoint that no resume is likely to need
+FOLDERS = {  # folder of a home -> its line in the table
     "encoded": "encoded rows (a cache)",
     "studies": "studies",
     "checkpoints": "checkpoints of stages under way",
@@ -55,7 +55,7 @@ FOLDERS = {  # folder of a home -> what it is in the table
 
 @dataclass(frozen=True)
 class Use:
-    """One line of the table: how many of what, and their bytes together."""
+    """Line of the table: number of items of one kind, and their total size."""
 
     what: str
     count: int
@@ -64,7 +64,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Item:
-    """Something that can be freed; `used` is the last known use, in seconds of the file system's clock."""
+    """Item that can be freed; `used` is its last known use, in seconds of the file system's clock."""
 
     kind: Literal["leftover", "encoded", "weights"]
     path: Path
@@ -75,7 +75,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Stage:
-    """A finished stage in the store: its kind, what it started from, all its bytes and those of its weights."""
+    """Finished stage in the store.
+
+    Attributes:
+        parent: the stage that it started from.
+        bytes, weights: size of all its files, and of its weights.
+        made: modification time of DONE, in seconds of the file system's clock.
+    """
 
     address: str
     kind: str
@@ -87,13 +93,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Disk:
-    """A home as it was when it was first looked at."""
+    """Snapshot of a home, taken when its properties are first read."""
 
     home: Path
 
     @cached_property
     def now(self) -> float:
-        """The time by the file system's clock, which may be another machine's."""
+        """Time of the file system's clock, which may be another machine's."""
         try:
             with tempfile.NamedTemporaryFile(dir=self.home, prefix=".clock-") as file:
                 return os.stat(file.name).st_mtime
@@ -102,7 +108,7 @@ class Disk:
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
-        """Address -> stage. What has no DONE, or no description that can be read, is none."""
+        """Finished stages by id; folders without DONE or a readable description are left out."""
         found, store = {}, Store(self.home)
         for folder in (self.home / "stages").glob("??/*"):
             with suppress(OSError, ValueError, KeyError):
@@ -114,20 +120,20 @@ class Disk:
 
     @cached_property
     def leases(self) -> dict[str, float]:
-        """Address -> seconds since the heart of whoever makes the stage beat last."""
+        """Age of the last heartbeat of each lease, in seconds, by stage id."""
         return {p.name: self.now - touched for p, touched in _touched(self.home / "leases") if ".stale" not in p.name}
 
     def is_live(self, address: str) -> bool:
-        """Whether somebody makes the stage now."""
+        """Return whether a process is computing the stage."""
         return self.leases.get(address, LEASE_S) < LEASE_S
 
     @cached_property
     def is_busy(self) -> bool:
-        """Whether anything runs in this home."""
+        """Whether a stage or trial is running in this home."""
         return any(map(self.is_live, self.leases)) or any(states(self.home / "studies" / n) for n in studies(self.home))
 
     def uses(self) -> list[Use]:
-        """What uses the space: every byte of the home once, the largest first."""
+        """List what uses the space, the largest first; each byte of the home counts once."""
         counts: dict[str, list[int]] = {}
         for stage in self.stages.values():
             counts.setdefault(f"stages: {stage.kind}", []).append(stage.bytes)
@@ -142,7 +148,10 @@ class Disk:
         return sorted(found, key=lambda use: -use.bytes)
 
     def weights(self) -> list[Item]:
-        """The stages that hold weights, the least recently used first: a stage is used when another that starts from it ends."""
+        """List the stages with weights, the least recently used first.
+
+        A stage is used when another stage that starts from it ends.
+        """
         used = {address: stage.made for address, stage in self.stages.items()}
         for stage in self.stages.values():
             if stage.parent in used:
@@ -152,12 +161,12 @@ class Disk:
         return sorted(found, key=lambda item: (item.used, item.address))
 
     def encoded(self) -> list[Item]:
-        """The cache of encoded rows, the oldest first."""
+        """List the cached files of encoded rows, the oldest first."""
         found = [Item("encoded", p, size_of(p), t) for p, t in _touched(self.home / "encoded") if p.suffix == ".npz"]
         return sorted(found, key=lambda item: item.used)
 
     def leftovers(self) -> list[Item]:
-        """What processes that were killed left behind, and stages that were found damaged."""
+        """List the files of killed processes, and damaged stages."""
         found: list[tuple[Path, float]] = []
         for path, touched in _touched(self.home / "work"):
             if not self.is_live(path.name.rpartition("-")[0]) and self.now - touched > LEASE_S:
@@ -174,7 +183,7 @@ class Disk:
         return [Item("leftover", path, size_of(path), touched) for path, touched in found]
 
     def free(self, item: Item) -> bool:
-        """Removes it, for ever; False when it is in use or gone, or the system does not let it go."""
+        """Remove an item permanently; return False if it is in use, gone or not removable."""
         try:
             if item.kind == "weights":
                 return _free_stage(self.home, item)
@@ -193,7 +202,10 @@ class Disk:
 
 @contextmanager
 def scratch(home: Path) -> Iterator[str]:
-    """A folder for Ray's own files, removed with the launch that made it. A lock in it says that the launch is alive."""
+    """Make a folder for Ray's files, and remove it at the end of the launch.
+
+    A lock file in it marks the launch as alive.
+    """
     (home / "ray").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home / "ray") as folder, open(Path(folder, LOCK), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -201,7 +213,7 @@ def scratch(home: Path) -> Iterator[str]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; links are not followed."""
+    """Compute the size of a file, or of all files below a folder; links are not followed."""
     total = 0 if path.is_dir() else _lstat(path)
     for folder, _, names in os.walk(path):
         total += sum(_lstat(Path(folder, name)) for name in names)
@@ -209,7 +221,11 @@ def size_of(path: Path) -> int:
 
 
 def parse_size(text: str) -> int:
-    """Bytes of `500MB`, `1.5GB` (powers of 1000) or `1TiB` (of 1024); BadInput for anything else, and for none."""
+    """Parse a size such as `500MB`, `1.5GB` (powers of 1000) or `1TiB` (of 1024).
+
+    Raises:
+        BadInput: the text has another form, or the size is 0.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
     units = {unit.lower(): factor for unit, factor in UNITS.items()}
     if not match or match[2].lower() not in units or not float(match[1]):
@@ -218,12 +234,12 @@ def parse_size(text: str) -> int:
 
 
 def small_files(folder: Path) -> list[Path]:
-    """What stays of a stage that loses its weights."""
+    """List the files of a stage that are kept when its weights are freed."""
     return [p for p in folder.iterdir() if p.is_file() and p.suffix != ".safetensors" and p.name != "DONE"]
 
 
 def _touched(folder: Path) -> Iterator[tuple[Path, float]]:
-    """What lies in a folder, with the latest change of anything below it."""
+    """Yield the entries of a folder, with the latest modification time of any file below each."""
     for path in sorted(folder.glob("*")):
         with suppress(OSError):
             times = [path.lstat().st_mtime]
@@ -233,7 +249,7 @@ def _touched(folder: Path) -> Iterator[tuple[Path, float]]:
 
 
 def _is_held(lock: Path) -> bool:
-    """Whether a living process holds the lock; one that is not there is held by nobody."""
+    """Return whether a live process holds the lock; False if there is no such file."""
     with suppress(FileNotFoundError), open(lock) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -249,8 +265,8 @@ def _lstat(path: Path) -> int:
 
 
 def _free_stage(home: Path, item: Item) -> bool:
-    """The stage leaves the store by one rename, and what is small is brought from there to `kept/`."""
-    if Disk(home).is_live(item.address):  # looked at again: the first look may be minutes old
+    """Move the stage out of the store by one rename, and its small files to `kept/`."""
+    if Disk(home).is_live(item.address):  # checked again: the item's snapshot may be minutes old
         return False
     aside = home / "trash" / f"{item.address}-{secrets.token_hex(4)}"
     aside.parent.mkdir(exist_ok=True)
@@ -260,10 +276,13 @@ def _free_stage(home: Path, item: Item) -> bool:
 
 
 def _empty(home: Path, aside: Path) -> None:
-    """Keeps what is small and removes the rest; moves, since a full disk takes no copies. Goes on where another was killed."""
+    """Move the small files to `kept/` and remove the rest.
+
+    Files are moved, since a full disk leaves no room for copies. The function continues what a killed process began.
+    """
     to = Store(home).kept(aside.name.rpartition("-")[0])
     to.mkdir(parents=True, exist_ok=True)
-    for path in sorted(small_files(aside), key=lambda p: p.name == "stage.json"):  # last: it says that all are there
+    for path in sorted(small_files(aside), key=lambda p: p.name == "stage.json"):  # last: it marks the rest as complete
         os.replace(path, to / path.name)
     shutil.rmtree(aside)
 
@@ -272,7 +291,7 @@ def _free_lease(lease: Path) -> bool:
     aside = lease.with_name(f"{lease.name}.stale-{secrets.token_hex(4)}")
     before = lease.stat().st_mtime
     os.rename(lease, aside)
-    if aside.stat().st_mtime != before:  # somebody took it in this moment: it is theirs
+    if aside.stat().st_mtime != before:  # another process has just taken the lease
         os.rename(aside, lease)
         return False
     aside.unlink()

@@ -1,4 +1,4 @@
-"""One launch: Ray runs the trials that are missing, the record notes how each ended, and the report is written."""
+"""Driver of a launch: run the missing trials on Ray, record their ends, write the report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MLFLOW_PATIENCE_S, STOPPED_PATIENCE_S = 60.0, 3.0
 
 @dataclass
 class StudyDriver:
-    """What one launch or resume of a study works with."""
+    """Driver of one launch or resume of a study."""
 
     home: Path
     record: Record
@@ -69,24 +69,27 @@ class StudyDriver:
         self.setting = context_of(self.settings)
 
     def plan(self, recipe: Recipe) -> Plan:
-        """The recipe's plan, made once."""
+        """Return the plan of a recipe, cached."""
         if recipe.address not in self.plans:
             self.plans[recipe.address] = self.planner.plan(recipe, self.settings.seeds)
         return self.plans[recipe.address]
 
     def rows(self) -> list[tuple[Recipe, dict[str, Value]]]:
-        """The published rows, or the one recipe of a file; the baseline first."""
+        """Return the published rows, or the recipe of a file; the baseline first."""
         return initial_trials(self.settings)
 
     def finished(self) -> dict[str, Trial]:
-        """The record's trials that need not run: ended, and if complete, with every score still in the store."""
+        """Return the recorded trials that need not run again.
+
+        They are pruned, or complete with every score still in the store.
+        """
         ended = {a: t for a, t in self.record.trials().items() if t.status in ("complete", "pruned")}
         return {
             a: t for a, t in ended.items() if t.status == "pruned" or not missing(self.plan(t.recipe), self.store.has)
         }
 
     def todo(self) -> tuple[list[tuple[Recipe, dict[str, Value]]], int]:
-        """Rows to run first, and how many trials to run in all."""
+        """Return the rows to run first, and the number of trials to run."""
         known = self.finished()
         rows = [(recipe, params) for recipe, params in self.rows() if recipe.address not in known]
         if self.settings.grid:
@@ -96,7 +99,10 @@ class StudyDriver:
         return rows[:budget], budget
 
     def run(self) -> Report:
-        """Runs what is missing and returns the report; interrupted at any point, a later launch goes on."""
+        """Run the missing trials and return the report.
+
+        After an interruption at any point a later launch continues.
+        """
         from study.tracking.mlflow import Writer, default_uri
 
         uri = self.mlflow_uri or default_uri(self.home)
@@ -109,28 +115,28 @@ class StudyDriver:
         else:
             self.say(self.cost().text())
             writer = Writer(uri, self.record, self.store)
-            with redirect_stdout(sys.stderr):  # where Ray prints warnings of its own; --json is one object
+            with redirect_stdout(sys.stderr):  # keeps Ray's warnings out of --json, which is one object
                 try:
                     self._run_trials(log, writer)
                 except KeyboardInterrupt:
                     if not self.record.exists:  # Ray was still starting: there is no study yet
                         raise
-                    self.say("stopped at once")
+                    self.say("stopped immediately")
                 finally:  # workers that were stopped leave their files
                     stop_file(log).unlink(missing_ok=True)
                     for address in self.plans:
                         remove_state(self.record.folder, address)
-            trouble = writer.close(STOPPED_PATIENCE_S if STOP.requested else MLFLOW_PATIENCE_S)
-            if trouble:
+            problem = writer.close(STOPPED_PATIENCE_S if STOP.requested else MLFLOW_PATIENCE_S)
+            if problem:
                 self.say(
-                    f"MLflow is behind ({trouble}); `python -m study.sync {self.record.name}` brings it up to date"
+                    f"MLflow is behind ({problem}); `python -m study.sync {self.record.name}` brings it up to date"
                 )
         self._count(log)
         report = write_report(self.record, self.store)
         if not STOP.requested:  # there is little time, and a resume writes it anyway
             report = self._mlflow(uri, report)
         if report.num_unfinished or STOP.requested:
-            self.say(f"stopped before the end; `python -m study.resume {self.record.name}` goes on from here")
+            self.say(f"stopped before the end; `python -m study.resume {self.record.name}` continues")
         if not self.quiet:
             print_report(report, self.console)
             self.say(f"\nreport  {self.record.folder / 'report' / 'index.html'}")
@@ -139,9 +145,9 @@ class StudyDriver:
         return report
 
     def check(self, *, read: bool = True) -> None:
-        """Raise BadInput for whatever is known to be wrong before anything is started.
+        """Raise BadInput for errors that are known before the start.
 
-        Rows are read once per home; without `read` only what needs no download is looked at.
+        Rows are read once per home; without `read` only checks that need no download are made.
         """
         if not self.address:
             capacity(this_machine(), self.workers, self.need)
@@ -150,7 +156,10 @@ class StudyDriver:
             check_rows(self.planner.source, plans, self.home, self.say, read=read)
 
     def cost(self) -> Cost:
-        """What the rows that are known before the search take, by a short measurement where they run on this machine."""
+        """Estimate the cost of the rows that are known before the search.
+
+        If they run on this machine, its speed is measured briefly.
+        """
         plans = [self.plan(recipe) for recipe, _ in self.todo()[0]]
         lacking = [node for plan in plans for node in missing(plan, self.store.has)]
         gpu, concurrent = (True, 1) if self.address else capacity(this_machine(), self.workers, self.need)
@@ -158,14 +167,14 @@ class StudyDriver:
         return cost_of(plans, lacking, self.planner.source, speed, concurrent)
 
     def _run_trials(self, log: Path, writer: Writer) -> None:
-        """Start Ray, and run trials until none is left, whatever Ray and Tune raise meanwhile."""
+        """Start Ray, and run trials until none is left, despite errors of Ray and Tune."""
         with STOP.deferred(), start_ray(self.address) as resources, scratch(self.home) as folder:
-            STOP.listen()  # Ray has put handlers of its own in place
+            STOP.listen()  # Ray has installed handlers of its own
             if STOP.requested:
                 self.open_record()
                 return
             restart_trials_killed_for_memory()
-            for name in ("ray.tune", "ray.train"):  # what fails is said by us, in a line
+            for name in ("ray.tune", "ray.train"):  # failures are printed by the monitor, in a line
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             gpu, concurrent = capacity(resources, self.workers, self.need)
             self.open_record()  # from here on nothing is bad input
@@ -188,7 +197,7 @@ class StudyDriver:
                         self._tune(monitor, log, f"{folder}/{attempt}")
                         break
                     except Exception as error:
-                        if monitor.done == ended:  # no trial was even started: a fault of ours
+                        if monitor.done == ended:  # no trial ended since the last attempt: not an infrastructure error
                             raise
                         lines = str(error).strip().splitlines() or [""]
                         self.say(f"Ray Tune ended early ({type(error).__name__}: {sanitize(lines[0])})")
@@ -202,7 +211,7 @@ class StudyDriver:
             self.record.note_standins(standins(self.planner.source, self.settings))
 
     def _tune(self, monitor: TrialMonitor, log: Path, folder: str) -> None:
-        """Lets Tune run the trials that are left."""
+        """Run the remaining trials with Tune."""
         from ray import tune
 
         from study.execution.trial import tune_trial
@@ -213,8 +222,8 @@ class StudyDriver:
             searcher.left = 0
             self.say(why)
 
-        monitor.callbacks.full = partial(stop, "the disk is full: no trial is started any more, and running ones stop")
-        monitor.callbacks.hopeless = lambda reason: stop(
+        monitor.callbacks.disk_full = partial(stop, "the disk is full: no more trials start, and running ones stop")
+        monitor.callbacks.abort = lambda reason: stop(
             f"stopping, since the other trials would fail as well: {sanitize(reason)}"
         )
         rows, budget = self.todo()
@@ -246,7 +255,7 @@ class StudyDriver:
                 storage_path=folder,
                 verbose=0,
                 callbacks=[monitor.tune_callback()],
-                # Of the trials' own processes: what their workers lose is `study.execution.worker_failures`'s.
+                # For losses of the trials' own processes; `study.execution.worker_failures` handles those of their workers.
                 failure_config=tune.FailureConfig(max_failures=MAX_LOST),
             ),
         )
@@ -258,7 +267,7 @@ class StudyDriver:
 
     @cached_property
     def need(self) -> int:
-        """Bytes of memory that one worker of a trial is estimated to need; 0 where the encoder's sizes are not known."""
+        """Estimated bytes of memory of one worker of a trial; 0 if the encoder's sizes are not known."""
         import torch
 
         shape = shape_of(self.settings.encoder, self.planner.weights)
@@ -267,7 +276,7 @@ class StudyDriver:
         return shape.trial_bytes("cuda" if gpu else "cpu", text=text) if shape else 0
 
     def _num_rungs(self) -> int:
-        """How many targets have rows that choosing may look at."""
+        """Count the targets that have rows for selection."""
         if self.settings.selection != "english_dev":
             return len(self.settings.targets)
         return sum(bool(selection_rows(self.planner.source, dataset(t))[0]) for t in self.settings.targets)
@@ -289,11 +298,11 @@ class StudyDriver:
         )
 
     def _known(self) -> dict[str, Candidate]:
-        """Return the trials that need not run, with what Optuna is told of them."""
+        """Return the trials that need not run, as selection candidates for Optuna."""
         return {a: candidate(t, self.store, self.settings.selection) for a, t in self.finished().items()}
 
     def _count(self, log: Path) -> None:
-        """Records how many stages this launch ran and how many it found finished."""
+        """Record the number of stages that this launch ran, and that it reused."""
         ran = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         needed = {
             n.address
@@ -311,17 +320,18 @@ class StudyDriver:
         )
 
     def _mlflow(self, uri: str, report: Report) -> Report:
-        """Bring MLflow up to date; returns the report with the runs that it has."""
+        """Bring MLflow up to date; return the report with its run ids."""
         from study.tracking.mlflow import sync
 
         try:
             sync(uri, self.record, self.store, report, self.record.folder / "report")
         except Exception as error:  # the view may be unreachable; the study is complete without it
-            self.say(f"MLflow is behind ({type(error).__name__}); `python -m study.sync {self.record.name}` mends it")
+            command = f"python -m study.sync {self.record.name}"
+            self.say(f"MLflow is behind ({type(error).__name__}); `{command}` brings it up to date")
         return report.with_runs(self.record.mlflow_runs())
 
     def say(self, text: str) -> None:
-        """Prints a line as it is: names and paths are not markup."""
+        """Print a line literally: names and paths are not markup."""
         self.console.print(sanitize(text), soft_wrap=True, markup=False)
 
 
@@ -333,12 +343,15 @@ def standins(source: Source, spec: ResolvedSpec) -> list[str]:
 
 
 def exit_status(report: Report) -> int:
-    """1 where trials are left to run, the baseline failed so that nothing can be compared, or every trial failed; else 0."""
+    """Return 1 if trials are left to run, the baseline failed or every trial failed; else 0.
+
+    Without the baseline there are no gains to compute.
+    """
     no_answer = report.trials["failed"] and (report.baseline_status == "failed" or not report.trials["complete"])
     return 1 if report.num_unfinished or no_answer or STOP.requested else 0
 
 
 def _length(recipe: Recipe) -> tuple[bool, int, bool]:
-    """A key that puts the baseline first and then what trains longest: mixtures, objectives, and masked LM."""
+    """Return a sort key: the baseline first, then the longest training (mixtures, objectives, masked LM)."""
     passes = len(recipe.train_languages) + 2 * bool(recipe.align) + (recipe.robust.steps + 1 if recipe.robust else 0)
     return not recipe.is_baseline, -len(recipe.intermediate) - passes, not recipe.mlm_ratio

@@ -1,4 +1,4 @@
-"""Stop a launch cleanly: Ctrl-C, SIGTERM as schedulers send before they take a machine, and a terminal that goes away."""
+"""Clean stop of a launch on Ctrl-C, SIGTERM (sent by schedulers before preemption) and SIGHUP (closed terminal)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-GRACE_S = 15.0  # seconds that workers have to get to the end of a step and write; whoever still runs then is ended
+GRACE_S = 15.0  # seconds for workers to finish a step and write their state; processes that still run then are ended
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """Whether this process was asked to stop, from the call of `listen` on.
+    """Stop request of this process, by signals that arrive after `listen`.
 
-    Outside of `deferred` a signal raises KeyboardInterrupt at once, as Ctrl-C does. Inside of it the first one is noted, and
-    the second, or the end of the grace period, raises KeyboardInterrupt.
+    Outside of `deferred` a signal raises KeyboardInterrupt at once, as Ctrl-C does. Inside of it the first signal sets
+    `requested`; the second, or the end of the grace period, raises KeyboardInterrupt.
     """
 
     def __init__(self) -> None:
@@ -25,13 +25,13 @@ class StopRequest:
         self._then: Callable[[], None] | None = None
 
     def listen(self) -> None:
-        """Handle the signals from now on, whatever the parent process ignores: a shell's `&` ignores Ctrl-C.
+        """Install the signal handlers, even for signals that the parent process ignores.
 
-        Only a hang-up stays ignored where it is, since that is what nohup is for. Called again after libraries that install
-        handlers of their own.
+        A shell's `&` makes its processes ignore Ctrl-C. Only SIGHUP stays ignored if it was, since that is the purpose of
+        nohup. Call this again after libraries that install handlers of their own.
         """
         if threading.current_thread() is not threading.main_thread():
-            return  # where Python hears no signals
+            return  # Python handles signals in the main thread only
         for number in SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
@@ -39,7 +39,7 @@ class StopRequest:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """While the block runs, the first signal is only noted; the grace period that it begins outlasts the block."""
+        """Let the first signal in the block only set `requested`; its grace period may outlast the block."""
         before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
         self.requested, self._deferred = False, True
         self.listen()
@@ -53,7 +53,7 @@ class StopRequest:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Leave the handlers of signals after the block as they were before it, and no grace period that still runs."""
+        """Restore the signal handlers after the block, and end a grace period that still runs."""
         before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
         try:
             yield
@@ -64,11 +64,11 @@ class StopRequest:
                     signal.signal(number, handler)
 
     def end(self) -> None:
-        """End the grace period: what is left to do is to exit."""
+        """End the grace period, when the process is about to exit."""
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def call(self, then: Callable[[], None]) -> None:
-        """Have `then` called when a stop is asked for, at once if it was already."""
+        """Call `then` when a stop is requested, or now if it was already."""
         self._then = then
         if self.requested:
             then()

@@ -1,4 +1,4 @@
-"""What a person sees of running trials: a table that stays up to date in a terminal, a line a minute elsewhere."""
+"""Display of running trials: a live table in a terminal, a line per minute elsewhere."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ REFRESH_PER_S = 2
 
 
 class View(NamedTuple):
-    """What is shown: where the study is in one line, and each running trial's name and state, or a word in its place."""
+    """Content of the display: a summary line, and each running trial's name with its state or a word for it."""
 
     summary: str
     trials: Sequence[tuple[str, State | str]]
 
 
 def table(trials: Sequence[tuple[str, State | str]]) -> Table:
-    """One row per running trial, never more than one line high; "-" is what cannot be known yet."""
+    """Format running trials as a table, one line per trial; "-" marks values that are not known yet."""
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for header in ("running", "stage"):
         made.add_column(header, overflow="ellipsis")
@@ -41,7 +41,7 @@ def table(trials: Sequence[tuple[str, State | str]]) -> Table:
 
 
 def line(view: View) -> str:
-    """The same in one line."""
+    """Format a view as one line."""
     parts = []
     for name, state in view.trials:
         stage, step, *_ = _cells(state)
@@ -50,7 +50,7 @@ def line(view: View) -> str:
 
 
 def clock(seconds: float | None) -> str:
-    """Seconds as 0:41 or 1:02:03; "-" for None."""
+    """Format seconds as 0:41 or 1:02:03; "-" for None."""
     if seconds is None:
         return "-"
     minutes, rest = divmod(round(seconds), 60)
@@ -60,19 +60,19 @@ def clock(seconds: float | None) -> str:
 
 @contextmanager
 def live_display(
-    console: Console, look: Callable[[], View], *, plain: bool = False, every_s: float = LINE_EVERY_S
+    console: Console, view: Callable[[], View], *, plain: bool = False, every_s: float = LINE_EVERY_S
 ) -> Iterator[None]:
-    """Shows what `look` returns while the block runs.
+    """Display the current view while the block runs.
 
-    A terminal gets a table below the lines that are printed meanwhile; it is gone when the block ends. A file or a pipe,
-    and a terminal with `plain`, gets a line every `every_s` seconds.
+    A terminal shows a table below the lines that are printed meanwhile, and removes it when the block ends. A file or a pipe,
+    and a terminal with `plain`, receives a line every `every_s` seconds.
     """
-    # A terminal by its own word: rich takes a file for one where FORCE_COLOR is set.
+    # `isatty`, since rich treats a file as a terminal if FORCE_COLOR is set.
     if console.is_interactive and console.file.isatty() and not plain:
-        own = sys.stderr.isatty()  # what others print then goes above the table; a file keeps what is sent to it
+        own = sys.stderr.isatty()  # then other output appears above the table; redirected output stays in its file
         with Live(
             console=console,
-            get_renderable=lambda: _render(look()),
+            get_renderable=lambda: _render(view()),
             refresh_per_second=REFRESH_PER_S,
             transient=True,
             redirect_stdout=own,
@@ -84,7 +84,7 @@ def live_display(
 
     def write() -> None:
         while not stop.wait(every_s):
-            console.print(line(look()), soft_wrap=True, markup=False)
+            console.print(line(view()), soft_wrap=True, markup=False)
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
@@ -113,5 +113,5 @@ def _cells(state: State | str) -> tuple[str, str, str, str]:
 
 
 def _short(text: str) -> Text:
-    """Text as it is, cut where there is no room for it: no markup, no second line."""
+    """Make one line of literal text, without markup, which is cut to the available width."""
     return Text(escape_control_characters(text.replace("\n", " ")), no_wrap=True, overflow="ellipsis")

@@ -1,4 +1,4 @@
-"""Follows the trials of a launch in the driver: the record, MLflow, and what a person sees of it."""
+"""Monitor of a launch's trials in the driver: record, MLflow and display."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ray import tune
 
 Params = dict[str, Value]
-MAX_ALIKE = 3  # so many failures in a row for one reason are no accident
+MAX_ALIKE = 3  # consecutive failures for one reason that end a launch
 
 
 @dataclass(kw_only=True)
@@ -36,28 +36,28 @@ class MonitorCallbacks:
     """Functions that a monitor calls.
 
     Attributes:
-        put: hands the present state of a trial to the writer of MLflow.
+        put: sends the current state of a trial to the MLflow writer.
         say: prints a line.
         after: called when a trial has ended and is recorded.
-        full: called when a trial found no room on the disk: the others would train only to find the same.
-        hopeless: called with the reason when the other trials would fail as well.
+        disk_full: called when a trial failed because the disk is full, as the other trials would.
+        abort: called with the reason when the other trials would fail as well.
     """
 
     put: Callable[[Trial], None] = lambda trial: None
     say: Callable[[str], None] = lambda text: None
     after: Callable[[], None] = lambda: None
-    full: Callable[[], None] = lambda: None
-    hopeless: Callable[[str], None] = lambda reason: None
+    disk_full: Callable[[], None] = lambda: None
+    abort: Callable[[str], None] = lambda reason: None
 
 
 class TrialMonitor:
     """Monitor of the trials in the driver: record, MLflow and a line per event.
 
     Args:
-        job_of: what a recipe's workers need, its plan among it.
-        budget: how many trials there will be.
-        concurrent: how many run at once.
-        callbacks: may be changed as long as the monitor lives.
+        job_of: returns the job of a recipe's workers, which contains its plan.
+        budget: number of trials.
+        concurrent: number of trials at once.
+        callbacks: may be changed at any time.
     """
 
     def __init__(
@@ -72,25 +72,25 @@ class TrialMonitor:
     ) -> None:
         self.record, self.store, self.job_of = record, store, job_of
         self.budget, self.concurrent, self.callbacks, self.done = budget, concurrent, callbacks, 0
-        self.alike: list[str] = []  # reasons of the failures since a trial ended well, if they are all the same
+        self.alike: list[str] = []  # reasons of the failures since the last success, as long as they are the same
         self.killed = killed_for_memory()
         self.running: dict[str, str] = {}  # address -> name
-        self.seen: set[str] = set()  # trials whose workers have begun
-        self.took: list[float] = []  # seconds of the trials that ended well
+        self.seen: set[str] = set()  # trials whose workers have started
+        self.took: list[float] = []  # seconds of the trials that succeeded or were pruned
         self.started: dict[str, float] = {}
         self.params: dict[str, Params] = {}
         self.recipes: dict[str, Recipe] = {}
         self.retries: dict[str, int] = {}
 
     def start(self, recipe: Recipe, params: Params) -> dict[str, Any]:
-        """The Tune config of a new trial, which is recorded as running."""
+        """Record a new trial as running, and return its Tune config."""
         self.started[recipe.address], self.params[recipe.address] = time.time(), params
         self.recipes[recipe.address] = recipe
         self._note(recipe, "running")
         return {"recipe": recipe.to_dict(), "job": self.job_of(recipe)}
 
     def tune_callback(self) -> tune.Callback:
-        """The Tune callback that calls `ended`."""
+        """Make the Tune callback that calls `ended`."""
         from ray import tune
 
         class Callback(tune.Callback):
@@ -111,24 +111,27 @@ class TrialMonitor:
         return Callback(self.ended)
 
     def restart(self, trial: Any) -> None:
-        """Say that a trial lost its process and starts again; with less memory, if that is what it was killed for."""
+        """Report that a trial lost its process and restarts.
+
+        If it was killed for lack of memory, it restarts with less at once and asks Ray for more.
+        """
         job: TrialJob = trial.config["job"]
         name, error = self.running[job.plan.recipe.address], Path(trial.error_file or os.devnull)
         killed, self.killed = self.killed, killed_for_memory()
         if is_short_of_memory(error.read_text() if error.exists() else "") or self.killed > killed:
             job = trial.config["job"] = with_less_memory(job, largest_memory())
             trial.update_resources(own_share(job))
-            how = f"killed for want of memory: it starts again with {job.tokens_frac:.0%} of the tokens at once"
+            how = f"killed for lack of memory: it restarts with {job.tokens_frac:.0%} of the tokens at once"
             how += f" and asks for {job.memory / 1e9:.1f} GB"
         else:
-            how = "lost its process: it starts again"
+            how = "lost its process: it restarts"
         self.callbacks.say(f"{name}  {how}, from its last checkpoint")
 
     def ended(self, trial: Any, error: str) -> None:
-        """Records how a trial ended."""
+        """Record the end of a trial."""
         recipe = Recipe.from_dict(trial.config["recipe"])
         result: Mapping[str, Any] = trial.last_result or {}
-        # Those that the trial's process lived to count, and those that it died of itself.
+        # Losses that the trial's process counted, and losses of that process itself.
         self.retries[recipe.address] = int(result.get("retries", 0)) + trial.num_failures - bool(error)
         failure: TrialFailure | None = result.get("failed")
         if failure is None and (error or "score" not in result):
@@ -141,26 +144,29 @@ class TrialMonitor:
             self._note(recipe, "stopped", failure.reason)
         elif failure.kind == DISK_FULL:
             self._note(recipe, "stopped", failure.reason, failure.traceback)
-            self.callbacks.full()
+            self.callbacks.disk_full()
         else:
             self._note(recipe, "failed", failure.reason, failure.traceback)
             self._failed(recipe, failure.reason)
 
     def _failed(self, recipe: Recipe, reason: str) -> None:
-        """End the launch where the baseline fails, without which nothing is compared, or trial after trial for one reason."""
+        """Abort the launch if the baseline failed, or `MAX_ALIKE` trials in a row for one reason.
+
+        Without the baseline there are no gains to compute.
+        """
         kind = re.sub(r"\d+", "0", reason)
         self.alike = [*self.alike, kind] if self.alike[-1:] in ([], [kind]) else [kind]
         if recipe.is_baseline or len(self.alike) == MAX_ALIKE:
-            self.callbacks.hopeless(reason)
+            self.callbacks.abort(reason)
 
     def stop_rest(self) -> None:
-        """Records the trials that the end of the launch cut short."""
+        """Record as stopped the trials that still run when the launch ends."""
         for recipe in [self.recipes[address] for address in self.running]:
             self._note(recipe, "stopped", "the launch ended before the trial did")
 
     def view(self) -> View:
-        """Where the study and its running trials are."""
-        running = dict(self.running)  # trials start and end while this is shown
+        """Return the progress of the study and its running trials."""
+        running = dict(self.running)  # a copy: other threads start and end trials meanwhile
         summary = f"{self.done} of {self.budget} trials ended, {len(running)} running, ETA {clock(self._left(running))}"
         found = states(self.record.folder)
         self.seen |= found.keys()
@@ -168,7 +174,11 @@ class TrialMonitor:
         return View(summary, [(name, found.get(address, words[address])) for address, name in running.items()])
 
     def _left(self, running: Mapping[str, str]) -> float | None:
-        """Seconds to the end of the study, as if every trial took the mean of those before it; None after none."""
+        """Estimate the seconds to the end of the study, assuming that every trial takes the mean of those that ended.
+
+        Returns:
+            None if no trial has ended.
+        """
         if not self.took:
             return None
         now = time.time()

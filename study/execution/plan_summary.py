@@ -1,4 +1,4 @@
-"""What a study would run: recipes, stages, steps, time, memory, and where each number comes from."""
+"""Summary of a planned study: recipes, stages, steps, time, memory, and the origin of each number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trainables.recipe import title
 
 
 class RecipeStages(NamedTuple):
-    """Stages of one recipe; those that an earlier recipe makes as well count as finished."""
+    """Stages of one recipe; stages shared with an earlier recipe count as finished."""
 
     name: str
     stages: int
@@ -32,11 +32,11 @@ class RecipeStages(NamedTuple):
 
 @dataclass(frozen=True)
 class PlanSummary:
-    """What a study would run on this machine or cluster.
+    """Summary of a study's plan on this machine or cluster.
 
     Attributes:
-        trial_bytes: memory that a trial is estimated to need; None where the encoder's sizes are not known.
-        numbers: every hyperparameter of the recipes, and where it comes from.
+        trial_bytes: estimated memory of a trial; None if the encoder's sizes are not known.
+        numbers: every hyperparameter of the recipes, with its origin.
     """
 
     study: str
@@ -47,11 +47,11 @@ class PlanSummary:
 
     @property
     def stages_to_run(self) -> int:
-        """Stages that are not finished."""
+        """Number of stages that are not finished."""
         return sum(recipe.to_train + recipe.to_score for recipe in self.recipes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Literals for --json."""
+        """Convert the summary to literals for --json."""
         return {
             "study": self.study,
             "recipes": len(self.recipes),
@@ -66,7 +66,7 @@ class PlanSummary:
 
 
 def summarize(driver: StudyDriver) -> PlanSummary:
-    """Plan a study without starting anything; raises BadInput for what is known to be wrong."""
+    """Plan a study without starting it; raise BadInput for known errors."""
     driver.check(read=False)
     seen: set[str] = set()
     recipes = []
@@ -83,7 +83,7 @@ def summarize(driver: StudyDriver) -> PlanSummary:
 
 
 def print_plan(summary: PlanSummary, console: Console) -> None:
-    """The numbers and their origins, recipes, stages, steps, time and memory, for a terminal."""
+    """Print numbers with their origins, recipes, stages, steps, time and memory."""
     origins = Table("stage", "numbers", "from", title="where each number comes from", box=SIMPLE_HEAD, pad_edge=False)
     for line in lines(summary.numbers):
         origins.add_row(*map(escape, line))

@@ -1,4 +1,4 @@
-"""Ray: the local cluster or an existing one, and how many trials fit on it."""
+"""Ray cluster, local or existing, and the number of trials that fit on it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from typing import Any
 from study.hardware import usable_cpus, usable_memory
 from trainables.errors import BadInput
 
-# Train looks after its workers every 2 s by default, which is most of the run time of a small trial.
+# Ray Train polls its workers every 2 s by default, which is most of the run time of a small trial.
 RAY_ENV = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "TOKENIZERS_PARALLELISM": "false",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # what Ctrl-C does is the launch's own affair (interrupt.py)
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the launch handles Ctrl-C itself (graceful_shutdown.py)
     "RAY_AIR_NEW_OUTPUT": "0",  # the other output prints boxes at any verbosity
     # Ray warns of a node on which four times as many processes were started; a trial alone has four.
     "RAY_worker_maximum_startup_concurrency": str(2 * usable_cpus()),
 }
-# Read when ray is imported: a Ray that may not form a cluster takes 127.0.0.1 as its address and listens nowhere else.
+# Read when ray is imported: a Ray that may not form a cluster uses the address 127.0.0.1 and listens only there.
 LOOPBACK_ONLY = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-# One logical CPU more than there are: the trials' drivers wait, and must not take a core from the workers.
+# One logical CPU more than there are: the trials' drivers only wait, and must not take a core from the workers.
 LOGICAL_CPUS = usable_cpus() + 1
-# What is left to Ray's own processes, to the launch and to MLflow (`benchmarks.memory`), and what Ray keeps of its objects,
-# which here are small.
+# Memory reserved for Ray's own processes, the launch and MLflow (`benchmarks.memory`), and for Ray's object store, whose
+# objects are small here.
 RESERVED_BYTES, OBJECT_STORE_BYTES = 1_500_000_000, 150_000_000
 
-# What a trial's own process asks for, which only waits: a place on Ray's head, whose loss no trial survives anyway.
+# Resources of a trial's own process, which only waits. It runs on Ray's head node, whose loss no trial survives anyway.
 DRIVER_SHARE = {"node:__internal_head__": 0.001}
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("stepstone", "study", "trainables", "search_spaces", "dashboards")
@@ -40,9 +40,9 @@ PACKAGES = ("stepstone", "study", "trainables", "search_spaces", "dashboards")
 
 @contextmanager
 def start_ray(address: str | None) -> Iterator[dict[str, float]]:
-    """Joins the cluster at `address`, or starts one on this machine that listens on 127.0.0.1 only.
+    """Join the cluster at `address`, or start one on this machine that listens on 127.0.0.1 only.
 
-    Yields the cluster's resources. A Ray that runs in this process already is used and left running.
+    It yields the cluster's resources. If Ray already runs in this process, it is used and left running.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in RAY_ENV.items()})
     if not address:
@@ -50,7 +50,7 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
     import ray
     from ray._private import worker
 
-    # Ray's nodes tell of every process that they lose, in a page of text; we say it in a line (`Progress.restart`).
+    # Ray's nodes print a page of text for each lost process; `TrialMonitor.restart` prints one line instead.
     worker.print_to_stdstream = lambda *data, **how: None  # type: ignore[assignment]
     if ray.is_initialized():
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -73,9 +73,9 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
         )
         try:
             local()
-        except SystemExit:  # Ray's own answer to SIGTERM while its processes start
+        except SystemExit:  # Ray raises it on SIGTERM while its processes start
             raise KeyboardInterrupt from None
-        except Exception:  # on a busy machine Ray's processes may miss the deadline that they give each other
+        except Exception:  # on a busy machine Ray's processes may miss their start-up deadline
             ray.shutdown()
             local()
     try:
@@ -85,7 +85,7 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
 
 
 def _runtime_env() -> dict[str, Any]:
-    """What a cluster's workers are given: this process's packages, whatever their nodes have, and the settings above."""
+    """Configure a cluster's workers: this process's packages, whatever their nodes have, and `RAY_ENV`."""
     packages = [str(ROOT / name) for name in PACKAGES]
     return {
         "env_vars": {name: os.environ[name] for name in RAY_ENV},
@@ -95,35 +95,39 @@ def _runtime_env() -> dict[str, Any]:
 
 
 def capacity(resources: Mapping[str, float], workers: int, need: int = 0) -> tuple[bool, int]:
-    """Whether trials train on GPUs, and how many fit at once; BadInput when not even one does.
+    """Return whether trials train on GPUs, and how many fit at once.
 
-    One CPU of the cluster is left to the drivers of the trials, which wait and ask for none. `need`: bytes of memory of one
-    worker; 0 where that is not known.
+    One CPU of the cluster is left to the drivers of the trials, which wait and request none.
+
+    Args:
+        need: bytes of memory of one worker; 0 if not known.
+    Raises:
+        BadInput: not even one trial fits.
     """
     gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
     have, kind = (gpus, "GPUs") if gpus else (cpus - 1, "CPUs")
     if workers > have:
-        raise BadInput(f"--workers {workers} needs {workers} {kind}, and the cluster has {have}")
+        raise BadInput(f"--workers {workers} needs {workers} {kind}, but the cluster has {have}")
     at_once, memory = have // workers, resources.get("memory")
     if need and memory is not None:
         if memory < workers * need:
             raise BadInput(
-                f"a trial needs about {workers * need / 1e9:.1f} GB of memory, and there are {memory / 1e9:.1f} GB for "
-                "trials: free some, or take a smaller --encoder"
+                f"a trial needs about {workers * need / 1e9:.1f} GB of memory, but {memory / 1e9:.1f} GB are available for "
+                "trials: free memory, or choose a smaller --encoder"
             )
         at_once = min(at_once, int(memory // (workers * need)))
     return bool(gpus), at_once
 
 
 def this_machine() -> dict[str, float]:
-    """The resources that a cluster started here will have."""
+    """Return the resources of a cluster started on this machine."""
     import torch
 
     return {"CPU": LOGICAL_CPUS, "GPU": torch.cuda.device_count(), "memory": trial_memory()}
 
 
 def trial_memory() -> int:
-    """Bytes of this machine that trials may take."""
+    """Return the bytes of memory of this machine that trials may use."""
     return max(1, usable_memory() - RESERVED_BYTES)
 
 

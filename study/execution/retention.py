@@ -1,7 +1,8 @@
-"""Which weights the studies of a home need, and how room is made: by `study.gc`, or after each trial of a study.
+"""Retention of weights: which ones the studies of a home need, and removal of the others.
 
-Metrics, per-example scores, predictions, histories and the record always stay. So do the weights below the best recipes of
-each study, and those that its unfinished trials start from.
+`study.gc` removes them, and with `--max-bytes` so does a launch after each trial. Metrics, per-example scores, predictions,
+histories and the record always stay. So do the weights below the best recipes of each study, and those that its unfinished
+trials start from.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ BEST, UNFINISHED, STARTS = "of the best recipes", "for trials that are not finis
 
 @dataclass
 class RetentionSet:
-    """What the studies of a home need.
+    """Stages that the studies of a home need.
 
     Attributes:
-        reasons: address of a stage whose weights stay -> why.
+        reasons: id of a stage whose weights stay -> why.
         owned: study -> stages that belong to it.
-        notes: studies that cannot be planned now, and why. Whatever they may need stays.
+        notes: studies that cannot be planned now, and why. All stages that they may need stay.
     """
 
     reasons: dict[str, str] = field(default_factory=dict)
@@ -44,7 +45,14 @@ class RetentionSet:
 
 @dataclass(frozen=True)
 class GcResult:
-    """What a collection found and did: bytes of the home before, what was (or would be) freed, and what had to stay."""
+    """Result of a collection.
+
+    Attributes:
+        uses: disk usage of the home before.
+        items: items that were freed, or would be (with `dry_run`).
+        kept: weights that stay, by reason.
+        notes: studies that could not be planned.
+    """
 
     uses: list[Use]
     items: list[Item]
@@ -54,21 +62,21 @@ class GcResult:
 
     @property
     def before(self) -> int:
-        """Bytes of the home."""
+        """Size of the home before, in bytes."""
         return sum(use.bytes for use in self.uses)
 
     @property
     def after(self) -> int:
-        """Bytes of the home without what was freed."""
+        """Size of the home after, in bytes."""
         return self.before - sum(item.bytes for item in self.items)
 
     @property
     def is_met(self) -> bool:
-        """Whether the home is within its budget, where it has one."""
+        """Whether the home is within its limit, if there is one."""
         return self.max_bytes is None or self.after <= self.max_bytes
 
     def to_dict(self) -> dict[str, Any]:
-        """Literals for --json."""
+        """Convert the result to literals for --json."""
         return {
             "bytes": self.before,
             "bytes_after": self.after,
@@ -84,25 +92,28 @@ class GcResult:
 
 
 class RetentionPolicy:
-    """Finds which weights the studies of a home need; holds on to the sources it opened, for one who asks often."""
+    """Rules for the weights that the studies of a home need; opened sources are cached."""
 
     def __init__(self, home: Path, keep_best: int = 1) -> None:
         self.home, self.keep_best, self.store = home, keep_best, Store(home)
         self.planners: dict[str, tuple[ResolvedSpec, Planner]] = {}
 
     def needs(self, disk: Disk) -> RetentionSet:
-        """What all studies of the home need, by the record and the stages as they are on disk."""
+        """Compute what all studies of the home need, from their records and the stages on disk."""
         found = RetentionSet()
         for name in studies(self.home):
             try:
                 self._add(found, Record(self.home, name), disk)
-            except Exception as error:  # of any kind: a study that is not understood loses nothing
+            except Exception as error:  # of any kind: a study that cannot be read loses nothing
                 found.reasons |= {a: found.reasons.get(a, UNFINISHED) for a in found.owned.get(name, ())}
                 found.notes.append(f"study {name!r} cannot be planned ({' '.join(str(error).split())})")
         return found
 
     def _add(self, found: RetentionSet, record: Record, disk: Disk) -> None:
-        """Adds one study; what is known without its source comes first, so that it holds where the source is gone."""
+        """Add one study.
+
+        Needs that are known without its source come first, so that they hold if the source is not available.
+        """
         settings, trials = record.settings, record.trials()
         owned = found.owned.setdefault(record.name, set())
         present: Collection[str] = disk.stages.keys()
@@ -130,7 +141,7 @@ class RetentionPolicy:
             plan = planner.plan(recipe, settings.seeds)
             own = {node.address for node in plan.nodes}
             owned |= own
-            # One that runs may have its scores already and turn out to be the best: it keeps all that it has made.
+            # A running trial may have its scores already and become the best: all its stages stay.
             started = own if recipe.address in running else {n.parent for n in missing(plan, present.__contains__)}
             found.reasons |= {a: found.reasons.get(a, UNFINISHED) for a in started}
 
@@ -142,7 +153,7 @@ class RetentionPolicy:
         return known[1]
 
     def _below(self, trial: Trial) -> set[str]:
-        """The stages that its evaluations started from, as far down as there are descriptions."""
+        """Return the ancestors of the trial's evaluations, as far as their descriptions exist."""
         found: set[str] = set()
         waiting = [a for seeds in (*trial.evaluations.values(), *trial.sweeps.values()) for a in seeds]
         while waiting:
@@ -156,7 +167,10 @@ class RetentionPolicy:
 
 
 def _is_whole(trial: Trial, settings: ResolvedSpec, present: Collection[str]) -> bool:
-    """Whether the store has every evaluation, so that nothing below them is needed; sweeps too, where they are asked for."""
+    """Return whether the store has every evaluation, and every sweep if requested.
+
+    Then no stage below them is needed.
+    """
     if set(trial.evaluations) != set(settings.targets) or (settings.sweep_layers and not trial.sweeps):
         return False
     return all(a in present for seeds in (*trial.evaluations.values(), *trial.sweeps.values()) for a in seeds)
@@ -164,23 +178,24 @@ def _is_whole(trial: Trial, settings: ResolvedSpec, present: Collection[str]) ->
 
 def collect(
     home: Path,
-    keeper: RetentionPolicy,
+    policy: RetentionPolicy,
     *,
     names: Sequence[str] | None = None,
     max_bytes: int | None = None,
     dry_run: bool = False,
 ) -> GcResult:
-    """Frees what nobody needs; with `max_bytes` only until the home is within them.
+    """Free unreferenced weights, leftovers and the cache of encoded rows.
 
     Args:
-        keeper: says what stays.
-        names: free only weights that belong to these studies (default: of all, and of none).
-        max_bytes: without it leftovers, then weights, then the cache; with it leftovers, cache, and weights by last use.
-        dry_run: finds the same and frees nothing.
+        policy: decides what stays.
+        names: free only weights that belong to these studies (default: to any study or none).
+        max_bytes: stop when the home is within this size. Without it the order is leftovers, weights, cache; with it
+            leftovers, cache, weights by last use.
+        dry_run: find the same items without freeing them.
     """
-    keeper.needs(Disk(home))  # opens the sources, which may take long: what follows is one quick look
+    policy.needs(Disk(home))  # opens the sources, which may take long, so that the snapshot below is short
     disk = Disk(home)
-    weights, uses, needs = disk.weights(), disk.uses(), keeper.needs(disk)
+    weights, uses, needs = disk.weights(), disk.uses(), policy.needs(disk)
     may_go = set().union(*needs.owned.values()) if needs.notes else disk.stages.keys()
     if names is not None:
         may_go = set().union(*(needs.owned.get(name, ()) for name in names))
@@ -202,7 +217,7 @@ def collect(
 
 
 def _kept(weights: Iterable[Item], needs: RetentionSet, free: Collection[Item]) -> list[Use]:
-    """Why the other weights stay."""
+    """Group the other weights by the reason why they stay."""
     found: dict[str, list[int]] = {}
     for item in weights:
         other = "within the budget or in use" if item in free else "not asked for, or their study cannot be planned"
@@ -211,18 +226,21 @@ def _kept(weights: Iterable[Item], needs: RetentionSet, free: Collection[Item]) 
 
 
 class Budget:
-    """Keeps a home within `max_bytes` while a study runs; does nothing without them. Called when a trial has ended."""
+    """Size limit of a home while a study runs; called after each trial. None = no limit."""
 
     def __init__(self, home: Path, max_bytes: int | None, say: Callable[[str], None]) -> None:
         self.home, self.max_bytes, self.say = home, max_bytes, say
-        self.keeper, self.warned = RetentionPolicy(home), False
+        self.policy, self.warned = RetentionPolicy(home), False
 
     def __call__(self) -> None:
-        """Frees what must go; says what went, and once when that was not enough. Nothing that goes wrong here stops a study."""
+        """Free space if the home is over its limit, and print what was freed.
+
+        A limit that cannot be met is printed once. Errors are printed and never stop a study.
+        """
         if self.max_bytes is None or size_of(self.home) <= self.max_bytes:
             return
         try:
-            done = collect(self.home, self.keeper, max_bytes=self.max_bytes)
+            done = collect(self.home, self.policy, max_bytes=self.max_bytes)
         except Exception as error:
             self.say(f"the home is over --max-bytes, and nothing could be freed: {type(error).__name__}: {error}")
             return
@@ -234,7 +252,7 @@ class Budget:
 
 
 def over(done: GcResult) -> str:
-    """Why the budget cannot be met."""
+    """Explain why the limit cannot be met."""
     stays = ", ".join(f"{decimal(use.bytes)} of weights {use.what}" for use in done.kept) or "no weights"
     return (
         f"{decimal(done.after)} are over the budget of {decimal(done.max_bytes or 0)}, and the rest is needed: "

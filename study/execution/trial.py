@@ -1,4 +1,4 @@
-"""One trial: a Tune function that fits one Ray Train trainer, whose workers run the missing stages in order."""
+"""One trial: a Tune function with one Ray Train trainer, whose workers run the missing stages in order."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from trainables.context import Context
     from trainables.sources import Source
 
-Progress = dict[str, Any]  # what a trial reports to Tune
+Progress = dict[str, Any]  # a trial's report to Tune
 Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """All that a trial's workers need; everything in it is a literal or a frozen value."""
+    """Arguments of a trial's workers: literals and frozen values only."""
 
     plan: Plan
     home: str
@@ -57,15 +57,16 @@ class TrialJob:
     cpus: int
     checkpoint_every: float = 60.0  # seconds
     store: str = ""  # URL of finished stages, beside the home
-    memory: int = 0  # bytes that one worker is estimated to need
+    memory: int = 0  # estimated bytes of one worker
     tokens_frac: float = 1.0  # share of the usual tokens that go through the model at once
-    datasets: tuple[Dataset, ...] = ()  # those that the catalogue of this version does not have
+    datasets: tuple[Dataset, ...] = ()  # datasets that are registered at run time
 
 
 def with_less_memory(job: TrialJob, most: float) -> TrialJob:
-    """The job of a trial that was killed for want of memory: half the tokens at once, and fewer trials beside it.
+    """Return the job of a trial that was killed for lack of memory: half the tokens at once, more memory.
 
-    It asks Ray for twice the memory, and after a second time for all that a node has (`most`, bytes; 0 if not known).
+    It requests twice the memory from Ray, so that fewer trials run beside it, and after a second time all that a node has
+    (`most`, bytes; 0 if not known).
     """
     asked = most if job.tokens_frac < 1 else 2 * job.memory
     return replace(
@@ -74,17 +75,20 @@ def with_less_memory(job: TrialJob, most: float) -> TrialJob:
 
 
 def stop_file(log: Path) -> Path:
-    """While it is there, the workers of the launch with this log write their state and stop."""
+    """Return the path of the stop file; while it exists, the launch's workers save their state and stop."""
     return log.with_suffix(".stop")
 
 
 def runs_in_process(workers: int, gpu: bool) -> bool:
-    """One worker on a CPU needs no group: it is the trial's own process, which starts sooner and takes less memory."""
+    """Return whether the trial's own process is the worker: one worker on a CPU.
+
+    It starts sooner and takes less memory than a group of one.
+    """
     return workers == 1 and not gpu
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """The function that every Ray Train worker of a trial runs."""
+    """Run a trial's stages in a Ray Train worker."""
     import ray.train
     from ray.train.torch import get_device
 
@@ -92,7 +96,7 @@ def train_worker(config: dict[str, Any]) -> None:
         report = partial(_report_with, ray.train.report, config["retries"])
         run_stages(config["job"], report, str(get_device()))
     except Exception as error:
-        error.add_note(redact(traceback.format_exc()))  # Train hands the exception over, but not its traceback
+        error.add_note(redact(traceback.format_exc()))  # Train passes the exception on, but not its traceback
         raise
 
 
@@ -101,7 +105,10 @@ def _report_with(report: Report, retries: int, values: Progress) -> None:
 
 
 def run_stages(job: TrialJob, report: Report, device_name: str = "cpu") -> None:
-    """Runs what the plan lacks and reports after every target; all workers call this with the same job."""
+    """Run the plan's missing stages, and report after every target.
+
+    All workers call this with the same job.
+    """
     import torch
 
     from trainables.context import Context
@@ -123,23 +130,23 @@ def run_stages(job: TrialJob, report: Report, device_name: str = "cpu") -> None:
     machine = Device(device, ProcessGroup(), stop, job.tokens_frac)
     home = Path(job.home)
     store = Store(home, job.store)
-    # The first worker alone looks, and copies from a URL what the stages start from: a network file system remembers for
-    # a while on each machine what it did not find.
+    # Only the first worker checks the store, and copies the parents of stages from a URL: a network file system caches on
+    # each machine for a while that a file was not found.
     lacking = machine.comm.from_first(missing(job.plan, store.fetch) if machine.comm.is_first else None)
     needed, log = {node.address for node in lacking}, Path(job.log)
     shows = machine.comm.is_first and bool(lacking)
-    beat = Heartbeat(file_of(log.parent, job.plan.recipe.address), lacking, log) if shows else None
-    watch = beat.watch if beat else lambda *_: None
+    heartbeat = Heartbeat(file_of(log.parent, job.plan.recipe.address), lacking, log) if shows else None
+    on_progress = heartbeat.on_progress if heartbeat else lambda *_: None
     robust = job.plan.recipe.robust
     synonyms = robust.synonyms if robust else ""
-    context = Context(open_source(job.source), home / "encoded", machine, watch, synonyms=synonyms)
+    context = Context(open_source(job.source), home / "encoded", machine, on_progress, synonyms=synonyms)
     done = 0
     ends = {addresses[-1] for addresses in job.plan.evaluations().values()}
-    with beat or nullcontext():
+    with heartbeat or nullcontext():
         for node in job.plan.nodes:
             if node.address in needed:
-                if beat:
-                    beat.enter(node)
+                if heartbeat:
+                    heartbeat.enter(node)
                 if machine.comm.from_first(stop()):
                     raise Stopped(f"stopped cleanly before {node.label}")
                 checkpoints = Checkpoints(home / "checkpoints" / node.address, machine.comm, job.checkpoint_every, stop)
@@ -151,7 +158,10 @@ def run_stages(job: TrialJob, report: Report, device_name: str = "cpu") -> None:
 
 
 def execute_stage(node: Node, store: Store, context: Context, log: Path) -> None:
-    """Makes one stage, unless another trial finishes it first; the first worker claims and publishes."""
+    """Compute one stage, unless another trial finishes it first.
+
+    The first worker claims and publishes it.
+    """
     from trainables.modeling import memory
     from trainables.stages import run
 
@@ -180,17 +190,17 @@ def execute_stage(node: Node, store: Store, context: Context, log: Path) -> None
                     context.checkpoints.clear()
                 shared = {"label": node.label, "seconds": info["seconds"]}
                 _log(log, {"address": node.address, "kind": node.config.kind, "steps": summary["steps"], **shared})
-        comm.from_first(None)  # the others wait until the stage is visible
+        comm.from_first(None)  # a barrier: the other workers wait until the stage is visible
 
 
 def _origins(node: Node, source: Source) -> dict[str, str]:
-    """Where each part of the stage's rows came from: repository, commit and files, or the mirror's file."""
+    """Return the origin of each part of the stage's rows: repository, commit and files, or the mirror's file."""
     parts = [key.split("/") for key in all_data(node.config)]
     return {"/".join((d, language, split)): source.origin(dataset(d), language, split) for d, language, split in parts}
 
 
 def _start_of(node: Node, store: Store, check: bool) -> Path | None:
-    """The folder whose weights a stage starts from; None for pretraining."""
+    """Return the folder of the weights that a stage starts from; None for pretraining."""
     if node.weights:
         return node.weights.folder()
     if not node.parent:
@@ -201,16 +211,17 @@ def _start_of(node: Node, store: Store, check: bool) -> Path | None:
 
 
 def _progress(plan: Plan, targets_done: int, store: Store, selection: str) -> Progress:
-    """What a trial reports: `score`, the mean over the targets that count, and `rung`, how many of those there are."""
+    """Make a trial's report: `score`, the mean over the targets used for selection, and `rung`, their number."""
     scores = scores_of(dict(list(plan.evaluations().items())[:targets_done]), store, selection)
     return {"targets_done": targets_done, "rung": len(scores), "score": float(np.mean(scores)) if scores else 0.0}
 
 
 def tune_trial(config: dict[str, Any], *, storage: str) -> None:
-    """The Tune trainable: runs the stages on a group of Ray Train workers, or itself where there is one without a GPU.
+    """Run a trial as a Tune trainable.
 
-    A failure is reported as data, so that its reason and traceback reach the record; Tune goes on with the next trial. Lost
-    workers and nodes are no failure until `worker_failures` says so: what was finished stays, and the rest starts again.
+    The stages run on a group of Ray Train workers, or in this process if it is one worker without a GPU. A failure is
+    reported as data, so that its reason and traceback reach the record, and Tune continues with the next trial. Lost workers
+    and nodes are no failure within the limits of `worker_failures`: finished stages stay, and the rest is retried.
     """
     from ray import tune
 
@@ -232,30 +243,33 @@ def tune_trial(config: dict[str, Any], *, storage: str) -> None:
             run_stages(job, tune.report)
         else:
             retry_on_worker_loss(fit, lambda: len(missing(job.plan, has)), lambda: _has_room(job))
-    except Exception as error:  # whatever it was becomes the trial's recorded reason; nothing is decided here
+    except Exception as error:  # any error becomes the trial's recorded reason; nothing is decided here
         failed = {"failed": explain(error), "retries": retries}
         tune.report({**failed, "targets_done": 0, "rung": 0, "score": float("nan")})
 
 
 def largest_memory() -> float:
-    """Bytes of memory for trials of the node that has most; 0 where Ray does not say."""
+    """Return the largest memory that a node has for trials, in bytes; 0 if not known."""
     return max((float(node.get("memory", 0)) for node in _nodes()), default=0.0)
 
 
 def _nodes() -> list[dict[str, float]]:
-    """The resources of every node that is alive."""
+    """Return the resources of every live node."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _trainer(job: TrialJob, storage: str, lost: int) -> TorchTrainer:
-    """The trainer of one attempt; its name is new each time, because Train takes up the state of a run of the same name."""
+    """Make the trainer of one attempt.
+
+    Its name is new each time, because Train resumes a run of the same name.
+    """
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
-    # Train's own answer to a loss is off: it cannot tell a lost worker from a broken row, and waits for a node for ever.
+    # Train's own retries are off: they do not distinguish a lost worker from a bad row, and wait for a node without end.
     once = ray.train.FailureConfig(
         max_failures=0,
         controller_failure_limit=0,  # type: ignore[call-arg]  # the types are of Train's first version
@@ -278,20 +292,20 @@ def _trainer(job: TrialJob, storage: str, lost: int) -> TorchTrainer:
 
 
 def resources_of(job: TrialJob) -> dict[str, float]:
-    """What one worker asks Ray for."""
+    """Return the resources that one worker requests from Ray."""
     asked: dict[str, float] = {"CPU": job.cpus, "GPU": 1} if job.gpu else {"CPU": job.cpus}
     return asked | ({"memory": job.memory} if job.memory else {})
 
 
 def own_share(job: TrialJob) -> PlacementGroupFactory:
-    """What the trial's own process asks Ray for: where a group of workers does the work, it only waits."""
+    """Return the resources of the trial's own process, which only waits if there is a group of workers."""
     from ray import tune
 
     return tune.PlacementGroupFactory([resources_of(job) if runs_in_process(job.workers, job.gpu) else DRIVER_SHARE])
 
 
 def _has_room(job: TrialJob) -> bool:
-    """Whether the nodes that are alive could hold the trial's workers, were they idle."""
+    """Return whether the live nodes could hold the trial's workers if idle."""
     places = (min(int(node.get(name, 0) // share) for name, share in resources_of(job).items()) for node in _nodes())
     return sum(places) >= job.workers
 
@@ -309,14 +323,14 @@ def _machine(context: Context) -> dict[str, str | int]:
 
 
 def _log(path: Path, values: dict[str, object]) -> None:
-    """One line per stage run; a line is short enough to be appended whole by concurrent writers."""
+    """Append one line to the log of stages; it is short enough to be atomic with concurrent writers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
         file.write(json.dumps(values) + "\n")
 
 
 def _quiet() -> None:
-    """Workers print nothing of their own: progress bars in many workers flood the driver's terminal."""
+    """Silence transformers: progress bars of many workers would flood the driver's terminal."""
     import transformers
 
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]

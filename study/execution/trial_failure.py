@@ -18,7 +18,7 @@ class TrialFailure:
     """Failure that a trial reports to the driver.
 
     Attributes:
-        kind: name of the exception's class, STOPPED, DISK_FULL or OUT_OF_MEMORY; "" where only a message is known.
+        kind: name of the exception's class, STOPPED, DISK_FULL or OUT_OF_MEMORY; "" if only a message is known.
     """
 
     kind: str
@@ -27,16 +27,16 @@ class TrialFailure:
 
     @property
     def reason(self) -> str:
-        """One line for the record; stopping is no error, and needs no kind."""
+        """One line for the record; without a kind for a stop, which is no error."""
         return f"{self.kind}: {self.message}" if self.kind not in ("", STOPPED) else self.message
 
 
 def explain(error: BaseException) -> TrialFailure:
-    """Describe an exception; of several workers' the one that the others failed of, and a worker's own if it is wrapped."""
+    """Describe an exception, or the root cause of a group of workers or of a wrapped error."""
     inner: BaseException = error
     failures = getattr(error, "worker_failures", None)
     if failures:
-        # The workers that waited for the broken one fail too, of a lost connection.
+        # Workers that waited for the broken one fail too, with a lost connection.
         inner = min(failures.values(), key=lambda failure: any(words in str(failure) for words in PEER_LOST))
     while isinstance(cause := getattr(inner, "cause", None), BaseException):
         inner = cause
@@ -53,6 +53,6 @@ def _kind(error: BaseException) -> str:
 
 
 def failure_of_process(error: str) -> TrialFailure:
-    """Describe the end of a trial's process that reported nothing itself, from what Tune says of it."""
+    """Describe the loss of a trial's process that reported nothing, from Tune's error text."""
     lines = error.strip().splitlines()
     return TrialFailure("", lines[-1] if lines else "no result", error)

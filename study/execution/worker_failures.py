@@ -1,7 +1,7 @@
-"""Workers and nodes that go away under a trial: what counts as lost, how often it starts again, how long it waits.
+"""Lost workers and nodes of a trial: classification, retries and maximum waits.
 
-Ray Train knows only "a worker failed", and by itself asks for a place again without end. So every attempt here is a `fit`
-without retries of Train's own, and this module decides about the next one.
+Ray Train reports only "a worker failed", and by default requests resources without end. So every attempt here is a `fit`
+without Train's own retries, and this module decides about the next one.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trainables.training.distributed import ProcessGroup
 
-# So many losses in a row, without a stage finished between them, are no accident.
+# Maximum losses in a row, without a stage finished between them.
 MAX_LOST = 5
-# For so long a trial waits for nodes while those that there are could not hold its workers.
+# Maximum wait for nodes when the cluster is too small.
 NODE_WAIT_S = 600.0
-# For so long it waits for places that others hold: other trials of the study, or other users of the cluster.
+# Maximum wait for resources that are in use by other trials of the study or other users of the cluster.
 BUSY_WAIT_S = 24 * 3600.0
-# A worker that waits for another one's part of a sum, or for encoded rows, gives up after this.
+# Timeout of a collective: a sum over workers, or the wait for encoded rows.
 GROUP_WAIT_S = 1800
-# While the first worker waits for a stage that another trial makes, which may take days, the others hear of it this often.
+# Interval of broadcasts while the first worker waits for a stage that another trial computes, which may take days. It must be
+# below GROUP_WAIT_S, or the other workers' collective would time out.
 BROADCAST_EVERY_S = 60.0
 
-# What the survivors of a lost worker say. A worker that broke by itself leaves its peers the same words.
+# Messages of the workers whose peer was lost. Those whose peer raised an exception have the same messages.
 PEER_LOST = ("Connection closed by peer", "Connection reset", "gloo", "NCCL")
-# Kinds of error, by the names of their classes: most are private to Ray, and all of them stand in for a process that is gone.
+# Names of error classes, most of which are private to Ray; each of them means that a process is gone.
 GONE = {
     "RayActorError",
     "OutOfMemoryError",  # Ray's memory monitor killed it
@@ -45,24 +46,24 @@ OWN = ("trainables", "study", "search_spaces")
 
 
 class WorkersLost(RuntimeError):
-    """A trial lost its workers too often, or no node came to run them; the message says which, and how long it waited."""
+    """Too many losses of workers, or no node for them in time; the message has the cause and the wait."""
 
 
 def is_lost(error: BaseException) -> bool:
-    """True where nothing failed but processes, nodes or the wires between them: the same work may well succeed elsewhere.
+    """Return whether the error is an infrastructure failure (process, node or network) and can be retried.
 
-    One worker with an exception of its own is enough for False, whatever its peers say of a lost connection.
+    One worker with an exception of its own is enough for False, even if its peers report a lost connection.
     """
     return all(_gone(part) for part in _parts(error))
 
 
 def has_no_place(error: BaseException) -> bool:
-    """True where the workers did not start, because the cluster had no room for them in time."""
+    """Return whether the workers did not start because the cluster had no resources for them in time."""
     return any(type(part).__name__ == NO_PLACE for part in _parts(error))
 
 
 def is_short_of_memory(text: str) -> bool:
-    """Whether Ray says of a lost process that its memory monitor has killed it."""
+    """Return whether an error text of Ray reports a process killed by its memory monitor."""
     return "low on memory" in text or "OutOfMemoryError" in text or "memory pressure" in text
 
 
@@ -88,21 +89,22 @@ def retry_on_worker_loss(
     has_room: Callable[[], bool],
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Calls `fit` until it returns, again after every loss of workers; returns how often that was.
+    """Call `fit` until it returns, retrying after each loss of workers; return the number of losses.
 
     Args:
-        fit: one attempt; is told how many losses came before it.
-        left: how many stages are not finished; a loss after which it is smaller than ever starts a new count.
-        has_room: whether the nodes that are alive could hold the workers, were they idle.
-        clock: seconds that never go back.
+        fit: one attempt; its argument is the number of losses before it.
+        left: returns the number of unfinished stages; the count of losses in a row restarts when it decreases.
+        has_room: returns whether the live nodes could hold the workers if idle.
+        clock: monotonic time in seconds.
     Raises:
-        WorkersLost: after `MAX_LOST` losses in a row, `NODE_WAIT_S` without room, or `BUSY_WAIT_S` without a place.
-        Exception: whatever else `fit` raises, at once.
+        WorkersLost: after `MAX_LOST` losses in a row, `NODE_WAIT_S` on a cluster that is too small, or `BUSY_WAIT_S` on one
+            that is in use.
+        Exception: any other error of `fit`, at once.
     """
     lost = in_a_row = 0
     least = left()
-    asked: float | None = None  # since when we wait for a place
-    short: float | None = None  # since when there has been no room
+    asked: float | None = None  # start of the wait for resources
+    short: float | None = None  # start of the time in which the cluster is too small
     while True:
         began = clock()
         try:
@@ -129,10 +131,10 @@ def retry_on_worker_loss(
 def _check_wait(now: float, asked: float, short: float | None, error: Exception) -> None:
     if short is not None and now - short >= NODE_WAIT_S:
         raise WorkersLost(
-            f"the cluster's nodes have no room for the workers, and none came in {now - short:.0f} s"
+            f"the cluster is too small for the workers, and no node was added in {now - short:.0f} s"
         ) from error
     if now - asked >= BUSY_WAIT_S:
-        raise WorkersLost(f"others held all places of the cluster for {now - asked:.0f} s") from error
+        raise WorkersLost(f"all resources of the cluster were in use for {now - asked:.0f} s") from error
 
 
 def _line(error: BaseException) -> str:
@@ -143,10 +145,10 @@ def _line(error: BaseException) -> str:
 
 
 def wait_and_broadcast(comm: ProcessGroup, wait: Callable[[], str]) -> str:
-    """What `wait` returns on the first worker, on every worker.
+    """Run `wait` on the first worker, and return its result on every worker.
 
-    It may take as long as another trial needs for a stage. A collective that nobody answers may not: the first worker waits
-    in a thread, and says to the others from time to time that it still does.
+    It may take as long as another trial needs for a stage, which is more than the timeout of a collective. So the first
+    worker waits in a thread, and broadcasts at intervals that it still waits.
     """
     if not comm.on:
         return wait()

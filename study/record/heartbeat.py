@@ -97,7 +97,7 @@ class Heartbeat:
         self.known = mean_seconds(self.log)
         self.look, self.entered, self.number = None, self.clock(), self.nodes.index(node)
 
-    def watch(self, step: int, steps: int, loss: float, tokens: int) -> None:
+    def on_progress(self, step: int, steps: int, loss: float, tokens: int) -> None:
         """Note a stage's progress."""
         now = self.clock()
         first = self.look.first if self.look and step else now

@@ -1,7 +1,7 @@
-"""Optuna proposes recipes to Ray Tune through ask and tell; equal recipes are one trial.
+"""Search algorithm and schedulers for Ray Tune, with Optuna's ask-and-tell interface.
 
-Ray's own OptunaSearch leaves a trial RUNNING for ever after a NaN, calls stopped trials complete and asks for duplicates,
-so this searcher keeps to what the record needs: stopped = PRUNED, failed = FAIL, a recipe is asked for once.
+Ray's own OptunaSearch leaves a trial RUNNING for ever after a NaN, reports stopped trials as complete and proposes
+duplicates. This searcher follows the record instead: stopped = PRUNED, failed = FAIL, equal recipes are one trial.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from search_spaces.space import Domain, Log, Suggest, Value
 from study.results.selection import Candidate, is_zero_shot, may_be_chosen
 from trainables.recipe import Recipe
 
-# So many proposals in a row that were tried before mean that the space is exhausted.
+# Maximum repeated proposals in a row; after them the space counts as exhausted.
 MAX_REPEATS = 200
 SEARCH_SEED = 0
 
@@ -33,7 +33,7 @@ FAILED: End = (TrialState.FAIL, None)
 
 
 class OptunaSuggest:
-    """Suggestions of one Optuna trial."""
+    """Suggestions from an Optuna trial."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self.trial = trial
@@ -47,7 +47,10 @@ class OptunaSuggest:
 
 
 def open_optuna(folder: Path, name: str) -> optuna.Study:
-    """The study's Optuna view in `optuna.journal`; trials that a dead driver left RUNNING or WAITING are told FAIL."""
+    """Open the study's Optuna view in `optuna.journal`.
+
+    Trials that a killed driver left RUNNING or WAITING become FAIL.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
     study = optuna.create_study(
@@ -58,23 +61,23 @@ def open_optuna(folder: Path, name: str) -> optuna.Study:
         sampler=optuna.samplers.TPESampler(seed=SEARCH_SEED),
     )
     for _ in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        study.ask()  # takes what was enqueued and not asked for, or it would stand in for the next row
+        study.ask()  # consumes an enqueued trial, which would otherwise replace the next row
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
     return study
 
 
 class RecipeSearcher(Searcher):  # type: ignore[misc]
-    """Hands recipes to Tune: the given rows first, then, in a search, what Optuna proposes.
+    """Searcher that suggests the given rows first, then, in a search, Optuna's proposals.
 
-    Optuna is told the scores of recipes that may be chosen; others run, and are failures to it.
+    Optuna receives the scores of recipes that may be chosen; all others run, and are recorded as FAIL in it.
 
     Args:
         propose: makes a recipe of the space from suggestions.
         given: (recipe, parameters) to run first; parameters may be empty for a recipe from a file.
-        budget: trials to start in this run, the given ones included.
-        known: by address recipes that need not run again, with the value that Optuna is told.
-        start: makes the Tune config of a new trial; called once per trial, when it is handed out.
+        budget: number of trials to start in this run, including the given ones.
+        known: recipe hash -> result of a recipe that need not run again.
+        start: makes the Tune config of a new trial; called once per trial, when Tune receives it.
     """
 
     def __init__(
@@ -94,14 +97,14 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         self.seen = set(known)
         self.ends: dict[str, End] = {}  # of the trials of this launch
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        told = {t.user_attrs.get("recipe") for t in ended}
-        # Where the journal, or only an end in it, was lost, the record has it.
+        known_to_optuna = {t.user_attrs.get("recipe") for t in ended}
+        # Restore from the record what the journal lacks, if it was deleted or the driver was killed before writing to it.
         for trial in (candidate.trial for candidate in known.values()):
-            if trial.address not in told and trial.params:
+            if trial.address not in known_to_optuna and trial.params:
                 self._tell(self._ask(trial.params)[0], self._end(trial.address))
 
     def suggest(self, trial_id: str) -> Any:
-        """The next recipe that is not known yet, as a Tune config; FINISHED when there is none."""
+        """Return the Tune config of the next new recipe; FINISHED if there is none."""
         if self.left <= 0:
             return str(Searcher.FINISHED)
         if self.given:
@@ -111,7 +114,7 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
             asked, recipe = self._ask(None)
             if recipe.address not in self.seen:
                 return self._hand_out(trial_id, asked, recipe, dict(asked.params))
-            # A repeat is told what is known of it, or the sampler would learn nothing and ask for it again and again.
+            # Without the known result of a repeat the sampler would learn nothing and propose it again.
             self._tell(asked, self._end(recipe.address))
         logging.getLogger(__name__).warning("no new recipe in %d proposals: the space is exhausted", MAX_REPEATS)
         return str(Searcher.FINISHED)
@@ -131,7 +134,7 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         return asked, recipe
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Stores the score after each target as an intermediate value."""
+        """Report the score after each target to Optuna as an intermediate value."""
         score = result.get("score")
         if trial_id in self.running and score is not None and math.isfinite(score):
             asked, _ = self.running[trial_id]
@@ -139,7 +142,7 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
                 asked.report(score, step=int(result["targets_done"]))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells Optuna how a trial ended."""
+        """Report the end of a trial to Optuna."""
         if trial_id not in self.running:
             return
         asked, recipe = self.running.pop(trial_id)
@@ -158,15 +161,15 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
             end = (TrialState.PRUNED, None)
         self.ends[recipe.address] = end
         if asked is not None:
-            self._tell(asked, FAILED if self._is_told(recipe) else end)
+            self._tell(asked, FAILED if self._is_known_to_optuna(recipe) else end)
 
-    def _is_told(self, recipe: Recipe) -> bool:
-        """Whether Optuna knows the end of this recipe's trial already, from another launch of the same study."""
+    def _is_known_to_optuna(self, recipe: Recipe) -> bool:
+        """Return whether Optuna has the result of this recipe, from another launch of the same study."""
         ended = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         return any(trial.user_attrs.get("recipe") == recipe.address for trial in ended)
 
     def _end(self, address: str) -> End:
-        """How a recipe ended, in this launch or in the record; FAILED while it runs."""
+        """Return the end of a recipe in this launch or in the record; FAILED while it runs."""
         known = self.known.get(address)
         if known is None:
             return self.ends.get(address, FAILED)
@@ -179,11 +182,11 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
 
     # Tune snapshots its searcher; the study's record is the state here, so there is nothing to save.
     def save(self, checkpoint_path: str) -> None:
-        """Writes an empty file, which Tune expects."""
+        """Write an empty file, which Tune expects."""
         Path(checkpoint_path).write_text("{}")
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore."""
+        """Do nothing: there is no state to restore."""
 
     def __getstate__(self) -> dict[str, object]:
         return {}
@@ -193,16 +196,19 @@ Restart = Callable[[Any], None]
 
 
 class _Restarting:
-    """Hears of trials that lost their process, before Tune queues them again.
+    """Scheduler mixin that reports trials with a lost process before Tune queues them again.
 
     Args:
-        restart: called with each of them; it may change what the trial asks for.
+        restart: called with each of them; it may change the resources that the trial requests.
     """
 
     restart: Restart
 
     def on_trial_error(self, controller: object, trial: Any) -> None:
-        """Tune marks a trial that it starts again as ERROR meanwhile, and one that ended for good only after this."""
+        """Call `restart` for a trial that Tune restarts.
+
+        Tune marks it as ERROR meanwhile, and a trial that ended for good only after this call.
+        """
         if trial.status == trial.ERROR:
             self.restart(trial)
 
@@ -212,7 +218,7 @@ class _Restarting:
 
 
 class EveryTrial(_Restarting, FIFOScheduler):  # type: ignore[misc]
-    """Runs all trials to their end, in the order they come."""
+    """Scheduler that runs all trials to their end, first come, first served."""
 
     def __init__(self, restart: Restart) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -220,9 +226,9 @@ class EveryTrial(_Restarting, FIFOScheduler):  # type: ignore[misc]
 
 
 class TargetHalving(_Restarting, AsyncHyperBandScheduler):  # type: ignore[misc]
-    """Successive halving whose rungs are the targets in order of cost, as far as they have rows to choose by.
+    """Successive halving with targets as rungs.
 
-    The baseline always runs to its end.
+    Rungs are the targets in order of cost that have rows for selection. The baseline always runs to its end.
     """
 
     def __init__(self, num_rungs: int, restart: Restart) -> None:
@@ -232,7 +238,7 @@ class TargetHalving(_Restarting, AsyncHyperBandScheduler):  # type: ignore[misc]
         self.restart = restart
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Stops the lower half at each rung; a trial at its last rung ends by itself, and counts as complete."""
+        """Stop the lower half at each rung; a trial at its last rung ends by itself, as complete."""
         exempt = "failed" in result or Recipe.from_dict(trial.config["recipe"]).is_baseline
         if exempt or result["rung"] == 0 or result["rung"] >= self._max_t:
             return str(TrialScheduler.CONTINUE)

@@ -1,6 +1,7 @@
-"""MLflow as a view of the record: one experiment a study, one run a trial, found again by the recipe's address.
+"""MLflow as a view of the record: one experiment per study, one run per trial.
 
-Nothing here decides anything: with the server down a study goes on, and `study.sync` writes what is missing.
+Runs are found by the recipe's hash. No decision depends on MLflow: if its server is down the study continues, and
+`study.sync` writes what is missing.
 """
 
 from __future__ import annotations
@@ -38,12 +39,15 @@ Point = tuple[str, float, int]  # metric, value, step
 
 
 def default_uri(home: Path) -> str:
-    """The SQLite store inside the home; absolute, since workers and servers have other working directories."""
+    """Return the URI of the SQLite store inside the home.
+
+    It is absolute, since workers and servers have other working directories.
+    """
     return f"sqlite:///{home / 'mlflow.db'}"
 
 
 class MlflowView:
-    """Writes one study's trials to MLflow; every method may be called again without doubling anything."""
+    """Writer of one study's trials to MLflow; all methods are idempotent."""
 
     def __init__(self, uri: str, record: Record, store: Store) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -62,11 +66,11 @@ class MlflowView:
             location = (record.home / "mlartifacts" / record.name).as_uri() if local else None
             self.experiment = self.client.create_experiment(record.name, location, {KIND: "custom_model_development"})
         self.runs: dict[str, str] = {}
-        self.failed: set[str] = set()  # runs that say why an earlier attempt failed
-        for run in sorted(self._all_runs(), key=lambda run: str(run.info.run_id)):  # all who look keep the same one
+        self.failed: set[str] = set()  # runs that have the reason of an earlier failure
+        for run in sorted(self._all_runs(), key=lambda run: str(run.info.run_id)):  # all launches keep the same one
             for tag in {ADDRESS, REPORT} & run.data.tags.keys():
                 if self.runs.setdefault(run.data.tags[tag], run.info.run_id) != run.info.run_id:
-                    # MLflow's client asks again where no answer came, though a server that died may have made the run.
+                    # MLflow's client repeats an unanswered request, although a server that died may have made the run.
                     self.client.delete_run(run.info.run_id)
             if "reason" in run.data.tags:
                 self.failed.add(run.info.run_id)
@@ -81,7 +85,10 @@ class MlflowView:
                 return
 
     def write_trial(self, trial: Trial, gains: Mapping[str, float] | None = None) -> str:
-        """The run of a trial: params, tags, metrics of every language, curves, artifacts, and its status."""
+        """Write the run of a trial, and return its id.
+
+        It has params, tags, metrics of every language, curves, artifacts and a status.
+        """
         ended_ms = int(1000 * trial.at)
         run_id = self._run(trial.address, ADDRESS, trial.name, ended_ms - int(1000 * trial.seconds))
         settings = self.record.settings
@@ -115,13 +122,13 @@ class MlflowView:
         return run_id
 
     def _reading(self, trial: Trial) -> Mapping[str, int | str]:
-        """Layer, pooling and direction that the trial's retrieval scores were read with; {} where it has none."""
+        """Return layer, pooling and direction of the trial's retrieval scores; {} if it has none."""
         finished = [addresses[0] for addresses in trial.evaluations.values() if addresses]
         found = [self.store.metrics(a).retrieval for a in finished if self.store.has(a)]
         return next((about for about in found if about), {})
 
     def write_report(self, folder: Path, headline: str) -> None:
-        """The run that holds the report's files; it stands first by its name."""
+        """Write the run with the report's files."""
         run_id = self._run("report", REPORT, "report", None)
         self.client.set_experiment_tag(self.experiment, NOTE, headline)
         self._log(run_id, [], {}, {NOTE: headline, "study": self.record.name, "status": "complete"}, 0)
@@ -143,8 +150,8 @@ class MlflowView:
     ) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        # The trial's own time: MLflow keeps a metric once per (key, step, time, value), so writing again adds nothing,
-        # and what a later trial of the same recipe found counts as the latest.
+        # The trial's own time: MLflow keeps a metric once per (key, step, time, value), so repeated writes add nothing, and
+        # the values of a later trial of the same recipe count as the latest.
         metrics = iter([Metric(key, float(value), time_ms, int(step)) for key, value, step in points])
         self.client.log_batch(
             run_id,
@@ -156,7 +163,7 @@ class MlflowView:
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """The keys and values of nested tables, as "align.weight"."""
+    """Yield the keys and values of nested tables, with keys such as "align.weight"."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{before}{key}.")
@@ -165,7 +172,10 @@ def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
 
 
 def scores(trial: Trial, store: Store) -> Iterator[tuple[str, float]]:
-    """(`target/language/metric`, mean over seeds) of all finished targets, then `target/mean` and `average`."""
+    """Yield (metric, mean over seeds) of all finished targets.
+
+    Metrics are `target/language/metric`, `target/mean` and, with all targets finished, `average`.
+    """
     means = []
     for target, addresses in trial.evaluations.items():
         if not addresses or not all(store.has(a) for a in addresses):
@@ -180,7 +190,10 @@ def scores(trial: Trial, store: Store) -> Iterator[tuple[str, float]]:
 
 
 def curve_points(trial: Trial, store: Store) -> Iterator[Point]:
-    """(`train/stage/loss` or `train/stage/dev`, value, step) of the first seed, and what `epochs.points` gives by epoch."""
+    """Yield the points of learning curves.
+
+    They are `train/stage/loss` and `train/stage/dev` of the first seed, and those of `learning_curves.points` by epoch.
+    """
     for label, curve in curves(trial, store).items():
         name = label.replace(" ", "/")
         yield from ((f"train/{name}/loss", loss, step) for step, loss in zip(curve.step, curve.loss, strict=True))
@@ -189,7 +202,7 @@ def curve_points(trial: Trial, store: Store) -> Iterator[Point]:
 
 
 class Writer:
-    """The one thread that talks to MLflow, so that a slow or absent server never holds up a trial."""
+    """Background thread that writes to MLflow, so that a slow or absent server never delays a trial."""
 
     def __init__(self, uri: str, record: Record, store: Store) -> None:
         self.queue: queue.SimpleQueue[Trial | None] = queue.SimpleQueue()
@@ -198,11 +211,11 @@ class Writer:
         self.thread.start()
 
     def put(self, trial: Trial) -> None:
-        """Queues the present state of a trial."""
+        """Queue the current state of a trial."""
         self.queue.put(trial)
 
     def close(self, timeout_s: float) -> str | None:
-        """Waits until everything is written; returns what went wrong, if anything did."""
+        """Wait until everything is written; return the error message, if any."""
         self.queue.put(None)
         self.thread.join(timeout_s)
         return "MLflow did not answer in time" if self.thread.is_alive() else self.error
@@ -213,23 +226,23 @@ class Writer:
             try:
                 view = view or MlflowView(uri, record, store)
                 view.write_trial(trial)
-            except Exception as error:  # a view may fail in any way; the study goes on and says so at its end
+            except Exception as error:  # a view may fail in any way; the study continues and reports it at its end
                 said = sanitize(str(error)).splitlines()  # a server's address may hold a password
                 self.error = f"{type(error).__name__}: {said[0] if said else ''}"
 
 
 def gains_of(row: ReportRow) -> dict[str, float]:
-    """Return `target/gain`, `gain`, and `selection`, what the row is chosen by, as far as the report has them."""
+    """Return `target/gain`, `gain` and the selection score `selection`, if the report has them."""
     found = {f"{target}/gain": cell.gain for target, cell in row.targets.items()}
     found |= {"gain": row.gain, "selection": row.selection}
     return {key: value for key, value in found.items() if value is not None}
 
 
 def sync(uri: str, record: Record, store: Store, report: Report, folder: Path) -> dict[str, str]:
-    """Brings MLflow up to date with the record, writes the report's files with their run ids, and uploads them.
+    """Update MLflow from the record, and upload the report's files with their run ids.
 
     Returns:
-        recipe address -> run id, also kept in the study's `mlflow.json` for later reports.
+        recipe hash -> run id, also stored in the study's `mlflow.json` for later reports.
     """
     view = MlflowView(uri, record, store)
     rows = {row.address: row for row in report.matrix}

@@ -1,4 +1,4 @@
-"""A split as flat arrays of token ids, which are cached as files."""
+"""Encoded splits: flat arrays of token ids, which are cached as files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ NOT_SCORED = -100  # the label that torch's cross-entropy ignores
 
 @dataclass(frozen=True)
 class Encoded:
-    """All rows of a split, one after another, special tokens included. Batches consist of *items*.
+    """All rows of a split in sequence, special tokens included. Batches consist of *items*.
 
-    kind: that of the format that made the rows, which defines `labels` and `extra`.
-    tokens: int32 [T]; row r is tokens[starts[r]:starts[r + 1]], with starts int64 [R + 1].
-    labels: by item, or by token [T] with -100 = not scored; empty where the format has none.
-    rows_per_item: rows i*c .. i*c + c - 1 belong to item i; only choices have more than one.
-    example: int32 [items], the index of the example that an item belongs to, never descending.
-    extra: what else the format's predictions need, by item or by token.
-    second: int32 [R], the place in its row where segment 1 begins, the row's length where there is no second text; None
-        where the tokenizer has no segments.
+    Attributes:
+        kind: kind of the rows' format, which defines `labels` and `extra`.
+        tokens: int32 [T]; row r is tokens[starts[r]:starts[r + 1]], with starts int64 [R + 1].
+        labels: by item, or by token [T] with -100 = not scored; empty if the format has none.
+        rows_per_item: rows i*c .. i*c + c - 1 belong to item i; only multiple choice has more than one.
+        example: int32 [items], the index of the example that an item belongs to, never descending.
+        extra: other arrays for the format's predictions, by item or by token.
+        second: int32 [R], the position in its row where segment 1 begins, or the row's length without a second text; None if
+            the tokenizer has no segments.
     """
 
     kind: str
@@ -46,7 +47,7 @@ class Encoded:
         arrays |= {f"extra.{name}": values for name, values in self.extra.items()}
         arrays |= {} if self.second is None else {"second": self.second}
         sizes = np.array([self.rows_per_item, self.num_examples])
-        with open(path, "wb") as file:  # given a name instead, numpy would append a suffix of its own
+        with open(path, "wb") as file:  # to a name numpy would append a suffix of its own
             np.savez(file, kind=np.array(self.kind), sizes=sizes, **cast("dict[str, Any]", arrays))
 
     @classmethod

@@ -1,7 +1,7 @@
-"""Tools for formats: pieces of texts, special tokens around them, arrays that grow row by row.
+"""Building blocks for formats: pieces of texts, special tokens around them, arrays that grow row by row.
 
-The tokenizer only turns text into pieces; specials, cuts and windows are set here and in the formats, so that every fast
-tokenizer frames, cuts and counts the same way. The second text of a pair is segment 1 where the tokenizer has segments.
+The tokenizer only splits text into pieces; special tokens, truncation and windows are applied here and in the formats, so that
+they are the same for every fast tokenizer. The second text of a pair is segment 1 if the tokenizer has segments.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ BLOCK = 4096  # examples tokenised at once: large enough for the tokenizer's thr
 
 @dataclass(frozen=True, kw_only=True)
 class Framing:
-    """Options of encoding: rows have at most `max_length` tokens, specials included.
+    """Options of encoding.
 
     Attributes:
+        max_length: maximum tokens of a row, special tokens included.
         doc_stride: tokens between the starts of two windows over a context (as in BERT, not their overlap).
-        max_query: tokens that a question keeps.
-        labels: names in the order of their ids, for examples that hold label names.
-        bare_prefix: what happens to a first piece that is a word boundary and nothing else.
+        max_query: maximum tokens of a question.
+        labels: names in the order of their ids, for examples with label names.
+        bare_prefix: treatment of a first piece that is only a word boundary.
     """
 
     tokenizer: Tokenizer
@@ -46,7 +47,7 @@ class Framing:
 
     @cached_property
     def layout(self) -> Layout:
-        """The tokenizer's special tokens around one text, and between two."""
+        """Special tokens of the tokenizer around one text, and between two."""
         return Layout.of(self.tokenizer)
 
     def check_length(self, kind: str, specials: int, reserved: int = 1) -> None:
@@ -60,7 +61,10 @@ class Framing:
 
 
 class Rows:
-    """Flat arrays that grow row by row; machine integers, since a corpus as Python lists would not fit in memory."""
+    """Flat arrays that grow row by row.
+
+    They are machine integers, since a corpus as Python lists would not fit in memory.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -72,7 +76,7 @@ class Rows:
         self._add(row, len(row), example)
 
     def pair(self, first: Sequence[int], second: Sequence[int], example: int | None) -> None:
-        """Add a row of two texts; give `example` where the row begins an item."""
+        """Add a row of two texts; `example` is given if the row begins an item."""
         row = self.layout.pair(first, second)
         self._add(row, len(row) - len(second) - len(self.layout.suffix), example)
 
@@ -99,7 +103,7 @@ class Rows:
 
 
 def encode_sentences(kind: str, examples: Sequence[Labelled | Rated], labels: np.ndarray, framing: Framing) -> Encoded:
-    """Encode one row for each text or pair; the longer text of a pair loses its tail."""
+    """Encode one row for each text or pair; the longer text of a pair is truncated at its end."""
     layout = framing.layout
     framing.check_length(kind, layout.pair_specials)
     rows = Rows(layout)
@@ -123,7 +127,7 @@ def all_of(cls: type[E], examples: Sequence[Example]) -> Sequence[E]:
 
 
 def in_blocks(examples: Sequence[E]) -> Iterator[tuple[int, Sequence[E]]]:
-    """Split examples into (index of the first, examples) for one call of the tokenizer each."""
+    """Yield blocks of examples, as (index of the first, examples), for one call of the tokenizer each."""
     for start in range(0, len(examples), BLOCK):
         yield start, examples[start : start + BLOCK]
 
@@ -163,7 +167,7 @@ def pieces_with_offsets(
 
 
 def unknown_piece(tokenizer: Tokenizer) -> int:
-    """Return the id that replaces a word without pieces; BadInput where the tokenizer has none."""
+    """Return the id that replaces a word without pieces; BadInput if the tokenizer has none."""
     if tokenizer.unk_token_id is None:
-        raise BadInput("this tokenizer has no unknown token to stand for a word that it cannot split into pieces")
+        raise BadInput("this tokenizer has no unknown token for a word that it cannot split into pieces")
     return int(tokenizer.unk_token_id)

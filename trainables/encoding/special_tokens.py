@@ -1,4 +1,4 @@
-"""The special tokens and segments around texts, measured from what a tokenizer itself does with one text and with two."""
+"""Special tokens and segments around texts, inferred from a tokenizer's output for one text and for two."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ SENTINELS = ("<extra_id_0>", "\u2581<extra_id_0>")  # T5's name of the token, an
 
 @dataclass(frozen=True)
 class Layout:
-    """The special tokens around one sequence (prefix, suffix) and between two (middle).
+    """Special tokens around one sequence (prefix, suffix) and between two (middle).
 
-    segments: the second text and the specials after it are segment 1, all before it segment 0, as BERT has it; else
-        there is one segment only.
+    Attributes:
+        segments: whether the second text and the special tokens after it are segment 1, and all before segment 0, as in BERT;
+            else there is one segment only.
     """
 
     prefix: tuple[int, ...]
@@ -28,15 +29,14 @@ class Layout:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> Layout:
-        """Measured from the tokenizer's own framing.
+        """Infer the layout from the tokenizer's own output.
 
-        Heads read the first position. A tokenizer that puts no special token there, such as T5's (`A </s>`), gets one in
-        front of its own framing: `<extra_id_0> A </s>`. This is the sentinel that stands for the first gap of every
-        pretraining text (Xue et al. 2021): it is in the vocabulary, its state was trained to gather what is around it,
-        and no text holds it.
+        Heads use the first position. If a tokenizer has no special token there, such as T5's (`A </s>`), one is added:
+        `<extra_id_0> A </s>`. This is the sentinel of the first gap of every pretraining text (Xue et al. 2021): it is in the
+        vocabulary, its state was trained to collect its context, and no text contains it.
 
         Raises:
-            BadInput: pairs and single texts are framed differently, or there is no token to put in front.
+            BadInput: pairs and single texts have different special tokens, or there is no token to add.
         """
         probe = tokenizer("a", "a", return_token_type_ids=True)
         ids, sides = probe["input_ids"], probe.sequence_ids(0)
@@ -69,7 +69,7 @@ class Layout:
 
 
 def _has_segments(types: Sequence[int], second: int) -> bool:
-    """Whether a pair's segment ids turn from 0 to 1 where the second text begins; BadInput for any other change."""
+    """Return whether a pair's segment ids change from 0 to 1 at the second text; BadInput for any other change."""
     if not any(types):
         return False
     if list(types) == [0] * second + [1] * (len(types) - second):
@@ -78,11 +78,15 @@ def _has_segments(types: Sequence[int], second: int) -> bool:
 
 
 def _sentence_token(tokenizer: Tokenizer) -> int:
-    """The sentinel's id, of the vocabulary that was pretrained before one that was added to it; BadInput without one."""
+    """Return the sentinel's id, from the pretrained vocabulary if possible, else from added tokens.
+
+    Raises:
+        BadInput: there is none.
+    """
     for vocabulary in (tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False), tokenizer.get_vocab()):
         for name in SENTINELS:
             if name in vocabulary:
                 return int(vocabulary[name])
     raise BadInput(
-        f"the tokenizer puts no token before a text, for the sentence to be read from, and has no {SENTINELS[0]}"
+        f"the tokenizer has no special token before a text, which sentence vectors need, and no {SENTINELS[0]}"
     )

@@ -1,4 +1,4 @@
-"""Where texts are cut to fit: pairs, and windows over a long context."""
+"""Truncation of pairs, and windows over a long context."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 
 
 def window_starts(num_tokens: int, cap: int, stride: int) -> list[int]:
-    """First token of each window of at most `cap` tokens; one window for an empty context too.
+    """Return the first token of each window of at most `cap` tokens; an empty context has one window.
 
-    A stride larger than a window is cut to the window, so that no token falls between two.
+    A stride larger than a window is reduced to the window, so that no token is between two.
     """
     beyond = max(0, num_tokens - cap)
     step = min(stride, cap)
     return [i * step for i in range(1 + -(-beyond // step))]
 
 
-@lru_cache(maxsize=1024)  # questions about one context differ little in length, so the same sizes come back
+@lru_cache(maxsize=1024)  # questions about one context differ little in length, so the same sizes recur
 def best_window(num_tokens: int, cap: int, stride: int) -> np.ndarray:
-    """For each context token the window that shows most around it: BERT's maximum context (Devlin et al. 2019).
+    """Find the window of maximum context for each token: int32 [num_tokens] (Devlin et al. 2019).
 
     A window's score is the shorter of the token's left and right context plus 0.01 of the window's length; the first
-    of equals wins. Returns int32 [num_tokens].
+    of equals wins.
     """
     starts = np.array(window_starts(num_tokens, cap, stride))[:, None]
     lengths = np.minimum(cap, num_tokens - starts)
@@ -34,9 +34,9 @@ def best_window(num_tokens: int, cap: int, stride: int) -> np.ndarray:
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens each of two texts keeps when the longer one loses one at a time until both fit in `room`.
+    """Compute the tokens that each of two texts keeps if the longer one is shortened until both fit in `room`.
 
-    Of equals the second loses one.
+    It loses one token at a time; of equals the second loses one.
     """
     if first + second <= room:
         return first, second

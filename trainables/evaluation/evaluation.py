@@ -46,7 +46,7 @@ def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[
     else:
         net = load_net(init)
         net.to(context.machine.device)
-    context.watch(0, len(config.languages), math.nan, 0)
+    context.on_progress(0, len(config.languages), math.nan, 0)
     for number, (language, split) in enumerate(config.languages):
         if d.format.retrieves:
             rows = _Rows(reader, d, language)
@@ -54,7 +54,7 @@ def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[
         else:
             rows_of_language = SplitRows(d, language, split, config.cut)
             found[language] = score_rows(net, config.head, rows_of_language, data=data, context=context)
-        context.watch(number + 1, len(config.languages), math.nan, 0)
+        context.on_progress(number + 1, len(config.languages), math.nan, 0)
     selection = None
     name, split = config.selection
     if name:
@@ -86,13 +86,13 @@ def sweep(config: LayerSweep, init: Path, out: Path, context: Context) -> dict[s
     reader = _Reader.of(init, data, context, config.pooling, config.max_length)
     layers = range(reader.net.lm.config.num_hidden_layers + 1)
     found: dict[str, list[float]] = {}
-    context.watch(0, len(config.languages), math.nan, 0)
+    context.on_progress(0, len(config.languages), math.nan, 0)
     for number, (language, split) in enumerate(config.languages):
         pairs = cast("list[Bitext]", data.examples(d, language, split))
         source, target = (reader.vectors(side, layers) for side in sides(pairs))
         each = (with_metrics(d, score_retrieval(d, pairs, source[i], target[i], config.direction)) for i in layers)
         found[language] = [main_score(d, s.metrics) for s in each]
-        context.watch(number + 1, len(config.languages), math.nan, 0)
+        context.on_progress(number + 1, len(config.languages), math.nan, 0)
     if context.machine.comm.is_first:
         (out / "layers.json").write_text(json.dumps(found, indent=1))
     return {"steps": 0}

@@ -1,4 +1,4 @@
-"""Running a trained net over a whole split: sorted by length, as many rows at once as fit, spread over the workers."""
+"""Prediction over a whole split: sorted by length, in batches that fit the memory, spread over the workers."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Device)
 def embed(
     net: Net, encoded: Encoded, layers: Sequence[int], pad_id: int, machine: Device, pooling: Pooling = "mean"
 ) -> np.ndarray:
-    """Sentence vectors float32 [layers, items, width], from `hidden_states[layer]` of each of `layers`.
+    """Compute sentence vectors, float32 [layers, items, width], from `hidden_states[layer]` for each of `layers`.
 
-    `mean` is over all attended positions, special tokens included, as in Hu et al. 2020 (XTREME); `cls` is the first
-    position. Layers above the highest are not run; 0 is the output of the embedding layer. T5's last state alone has its
-    final layer norm applied; those below are the raw sums that its layers add to.
+    Pooling `mean` is over all attended positions, special tokens included, as in Hu et al. 2020 (XTREME); `cls` is the first
+    position. Layers above the highest are not run; 0 is the output of the embedding layer. T5 applies its final layer norm to
+    the last state only; lower states are the residual stream without a norm.
     """
     mine: list[tuple[np.ndarray, np.ndarray]] = []
     net.eval()
@@ -68,9 +68,10 @@ def embed(
 
 
 def retrieval_layer(num_layers: int) -> int:
-    """Which of `hidden_states` retrieval reads: 14 of 24 (Phang et al. 2020), 8 of 12, else two thirds of the way up.
+    """Return the layer of `hidden_states` for retrieval: 14 of 24, 8 of 12, else two thirds of the depth.
 
-    One rule by depth for every architecture: no paper states a layer for another than BERT and XLM-R.
+    14 of 24 is from Phang et al. 2020. The rule is the same for every architecture: no paper states a layer for others than
+    BERT and XLM-R.
     """
     return {24: 14, 12: 8}.get(num_layers, max(1, round(num_layers * 2 / 3)))
 
@@ -103,10 +104,10 @@ def _fill(out: np.ndarray, gathered: Sequence[Sequence[tuple[np.ndarray, np.ndar
 
 
 class _Taps:
-    """For the time of a `with` block, cuts the encoder's stack after the highest layer and keeps what layers give out.
+    """Context manager that truncates the encoder after the highest layer and keeps the layers' outputs.
 
-    `states[i]` is `hidden_states[i]` of the last forward pass. Hooks of our own, since those of transformers stay on the
-    layers that they met first, and so must not meet a stack that is cut.
+    `states[i]` is `hidden_states[i]` of the last forward pass. Own hooks, since those of transformers stay on the layers of
+    the first forward pass, which must not be those of a truncated stack.
     """
 
     def __init__(self, net: Net, highest: int) -> None:

@@ -1,4 +1,4 @@
-"""Scores per example from outputs, and metrics recomputed from those for any weighting of examples."""
+"""Scores of each example, and metrics computed from them for any weights of examples."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from trainables.metrics.samples import Table, in_percent
 
 @dataclass(frozen=True)
 class LanguageScores:
-    """Metrics in percent; "id" plus `columns(dataset)` for each example, in the order of the examples; predictions.
+    """Scores of a dataset in one language.
 
-    predictions: (id, prediction), as the dataset's format writes them.
+    Attributes:
+        metrics: in percent.
+        table: "id" and `columns(dataset)` for each example, in the order of the examples.
+        predictions: (id, prediction), in the form of the dataset's format.
     """
 
     metrics: dict[str, float]
@@ -29,7 +32,7 @@ class LanguageScores:
 
 
 def columns(d: Dataset) -> tuple[str, ...]:
-    """Name the values of each example that the metrics of a dataset are computed from."""
+    """Name the columns of per-example values that a dataset's metrics need."""
     return d.format.columns(d.metrics)
 
 
@@ -43,10 +46,11 @@ def score(
 ) -> LanguageScores:
     """Score the rows of one language.
 
-    outputs: as `evaluation.predict` makes them. labels: what their ids stand for, by default the dataset's own labels;
-    where labels meet by name the head's.
-
-    Raises DataError when there is nothing to score or when outputs, rows and examples do not belong together.
+    Args:
+        outputs: from `predict.predict`.
+        labels: label names by id, by default the dataset's own; the head's for formats that match labels by name.
+    Raises:
+        DataError: there is nothing to score, or the numbers of outputs, rows and examples do not match.
     """
     if not d.format.has_head:
         raise ValueError(f"{d.name}: {d.kind} has no outputs per example to score")
@@ -60,7 +64,7 @@ def score(
 
 
 def with_metrics(d: Dataset, found: ExampleScores) -> LanguageScores:
-    """Keep the columns that the dataset's metrics need, and compute these."""
+    """Keep the columns that the dataset's metrics need, and compute the metrics."""
     table = {"id": found.ids} | {column: found.values[column] for column in columns(d)}
     return LanguageScores(aggregate(d, table), table, found.predictions)
 
@@ -68,11 +72,15 @@ def with_metrics(d: Dataset, found: ExampleScores) -> LanguageScores:
 def aggregate(
     d: Dataset, table: Table, weights: np.ndarray | None = None, metrics: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Compute the metrics of a (re)weighted sample of examples, in percent; all of the dataset, or only `metrics`.
+    """Compute metrics of a (re)weighted sample of examples, in percent.
 
-    weights: [n], or [B, n] for B samples at once (say, how often a bootstrap drew each example); then every value is
-    an array [B]. A sample of nothing scores 0. Spearman and SQuAD 2.0's best thresholds make several arrays of the
-    shape of `weights`; all else is one product with them.
+    Spearman and SQuAD 2.0's best thresholds need several arrays of the shape of `weights`; all other metrics need one product
+    with them.
+
+    Args:
+        weights: [n], or [B, n] for B samples at once (for example how often a bootstrap drew each example); then every value
+            is an array [B]. An empty sample scores 0.
+        metrics: by default all of the dataset.
     """
     return in_percent(table, d.metrics if metrics is None else metrics, d.format.rules, weights, d.name)
 

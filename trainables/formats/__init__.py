@@ -1,4 +1,4 @@
-"""Look up formats by the kind that datasets, heads and encoded rows name. To add one, see docs/datasets.md."""
+"""Registry of formats by kind; docs/datasets.md explains how to add one."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ FORMATS: Mapping[str, Format] = _FORMATS
 
 
 def format_of(kind: str) -> Format:
-    """Find the format of a kind; BadInput with the nearest name if there is none."""
+    """Find the format of a kind; BadInput with the nearest match if there is none."""
     if kind not in _FORMATS:
         raise unknown("kind of dataset", kind, _FORMATS)
     return _FORMATS[kind]
 
 
 def register_format(own: Format) -> str:
-    """Add a format to those of this process; return its kind.
+    """Register a format in this process; return its kind.
 
     Raises:
         BadInput: it has the kind of a built-in format.
@@ -70,7 +70,7 @@ def encode(
     labels: Sequence[str] = (),
     bare_prefix: BarePrefix = "label",
 ) -> Encoded:
-    """Encode examples, in their order, as rows of at most `max_length` tokens.
+    """Encode examples in their order, as rows of at most `max_length` tokens.
 
     The options are those of `Framing`. Sentences for retrieval are encoded one side at a time: encode("text", side, ...).
 

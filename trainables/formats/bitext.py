@@ -1,4 +1,4 @@
-"""Sentence retrieval from translation pairs (Tatoeba): is the nearest sentence the translation?"""
+"""Sentence retrieval from translation pairs (Tatoeba), scored by whether the nearest sentence is the translation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainables.recipe import Direction
 
 
 class SentenceRetrieval(Format):
-    """Retrieval of translations; predictions are the number of the row that is found."""
+    """Retrieval of translations; predictions are numbers of the retrieved rows."""
 
     kind = "bitext"
     retrieves = True
@@ -45,10 +45,12 @@ def score_retrieval(
     target_vectors: np.ndarray,
     direction: Direction = "en_to_xx",
 ) -> ExampleScores:
-    """Score Tatoeba as in XTREME (Hu et al. 2020): is the nearest source of an English sentence its translation?
+    """Score Tatoeba as in XTREME (Hu et al. 2020): accuracy of the nearest source of each English sentence.
 
-    source_vectors (non-English) and target_vectors (English): float32 [n, dim], row i for examples[i]; nearest by
-    cosine, without a margin. direction "xx_to_en" asks for the nearest English sentence of each source.
+    Args:
+        source_vectors, target_vectors: non-English and English, float32 [n, dim], row i for examples[i]; nearest by cosine,
+            without a margin.
+        direction: "xx_to_en" retrieves the nearest English sentence of each source instead.
     """
     if not examples or not len(examples) == len(source_vectors) == len(target_vectors):
         raise DataError(

@@ -1,4 +1,4 @@
-"""Multiple choice: `<s> prompt </s></s> choice </s>` for each choice; the longer text loses its head."""
+"""Multiple choice: `<s> prompt </s></s> choice </s>` for each choice; the longer text is truncated at its start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class MultipleChoice(Format):
-    """A row for each choice, whose number is the same in all items; labels int64 [items]; logits [items, choices]."""
+    """A row for each choice, with a fixed number of choices; labels int64 [items]; logits [items, choices]."""
 
     kind = "choice"
     labels_declared = True

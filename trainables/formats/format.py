@@ -1,4 +1,4 @@
-"""The interface of formats: everything that depends on the kind of examples, from rows to scores."""
+"""Interface of formats: everything that depends on the kind of examples, from rows to scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Side = Literal["source", "target"]
 
 
 class DatasetSpec(Protocol):
-    """The fields of a `Dataset` that formats read when they score."""
+    """Fields of a `Dataset` that formats need for scoring."""
 
     @property
     def name(self) -> str: ...
@@ -34,7 +34,7 @@ class DatasetSpec(Protocol):
 
 
 class SentenceReader(Protocol):
-    """The rows of one dataset and language, and sentence vectors of its texts."""
+    """Rows of one dataset and language, and sentence vectors of its texts."""
 
     def examples(self, split: str) -> list[Example]: ...
     def pool(self, split: str, side: Side) -> list[Text]: ...
@@ -43,12 +43,12 @@ class SentenceReader(Protocol):
 
 @dataclass(frozen=True)
 class Targets:
-    """The labels that the loss of a padded batch compares with.
+    """Labels for the loss of a padded batch.
 
     Attributes:
         labels: [items, ...], or with `by_token` [rows, L], -100 where nothing is scored.
-        count: what the summed loss of the *global* batch is divided by (items, or scored tokens).
-        weights: float32 [rows, L], what each label counts; None = each counts 1.
+        count: divisor of the summed loss of the *global* batch (items, or scored tokens).
+        weights: float32 [rows, L], weight of each label; None = 1 each.
     """
 
     labels: np.ndarray
@@ -73,7 +73,7 @@ class ExampleScores:
 
 
 class Format(Protocol):
-    """One kind of input: its rows, its head and loss, its scores.
+    """Kind of input, with its rows, head, loss and scores.
 
     A format is a class that extends this one, with one instance in the registry (`trainables.formats`). Formats with a head
     define `encode`, `head`, `loss`, `columns` and `score`; retrieval formats define `columns` and `retrieve`.
@@ -122,17 +122,17 @@ class Format(Protocol):
         return not (self.masked or self.retrieves)
 
     def tables(self, split: str) -> tuple[str, ...]:
-        """Name the stored tables of a split, the one with the examples first."""
+        """List the names of a split's stored tables, the one with the examples first."""
         return (f"pairs_{split}", f"source_{split}", f"target_{split}") if self.pooled else (split,)
 
     def label_names(
         self, declared: Mapping[str, tuple[str, ...]], column: str, rows: Callable[[], list[Example]]
     ) -> tuple[str, ...]:
-        """List the label names that a file declares by column, else those that its rows use (with `labels_by_name`)."""
+        """List the label names that a file declares by column, else those of its rows (with `labels_by_name`)."""
         raise self._lacks("label names in its examples")
 
     def encode(self, examples: Sequence[Example], framing: Framing) -> Encoded:
-        """Encode examples, in their order; BadInput where no text fits in a row, DataError for bad examples."""
+        """Encode examples in their order; BadInput if no text fits in a row, DataError for bad examples."""
         raise ValueError(f"{self.kind} is encoded one side at a time, as text")
 
     def targets(self, encoded: Encoded, items: np.ndarray, places: np.ndarray, mask: np.ndarray) -> Targets:
@@ -140,7 +140,7 @@ class Format(Protocol):
         return Targets(encoded.labels[items], len(items))
 
     def head(self, labels: Sequence[str], width: int, dropout: float) -> nn.Module:
-        """Make the module from hidden states [B, L, width] to logits; `trainables.formats.heads` has parts."""
+        """Make the module from hidden states [B, L, width] to logits; see `trainables.formats.heads`."""
         raise self._lacks("a head")
 
     def loss(self, logits: Any, batch: Mapping[str, Tensor], rows_per_item: int) -> Tensor:
@@ -154,8 +154,8 @@ class Format(Protocol):
     def rename(
         self, outputs: np.ndarray, head: tuple[str, ...], own: tuple[str, ...]
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Convert outputs of a head with other labels to (outputs, label names) of the dataset (with `labels_closed`)."""
-        raise self._lacks("labels that are closed")
+        """Convert a head's outputs to (outputs, label names) of the dataset (with `labels_closed`)."""
+        raise self._lacks("closed set of labels")
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
         """Name the values of each example that these metrics of a dataset need."""
@@ -170,7 +170,7 @@ class Format(Protocol):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """Score the outputs for all rows of these examples; `names` are those of label ids."""
+        """Score the outputs for all rows of these examples; `names`: label names by id."""
         raise self._lacks("outputs per example to score")
 
     def retrieve(self, d: DatasetSpec, reader: SentenceReader, split: str, direction: Direction) -> ExampleScores:
@@ -182,11 +182,11 @@ class Format(Protocol):
 
 
 def targets_by_token(encoded: Encoded, places: np.ndarray, mask: np.ndarray) -> Targets:
-    """Collect the labels [rows, L] of rows whose labels are by token."""
+    """Collect the labels [rows, L] of rows with labels by token."""
     labels = np.where(mask, encoded.labels[places], NOT_SCORED)
     return Targets(labels, int((labels != NOT_SCORED).sum()), by_token=True)
 
 
 def named(ids: Sequence[int], names: Sequence[str]) -> list[str]:
-    """Return the names of label ids, or the ids as text without names."""
+    """Return the names of label ids; without names the ids as text."""
     return [names[i] for i in ids] if names else [str(i) for i in ids]

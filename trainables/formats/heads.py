@@ -1,4 +1,4 @@
-"""Heads and losses for formats. It imports torch, so formats import it inside functions."""
+"""Heads and losses for formats; since it imports torch, formats import it inside functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from trainables.encoding.encoded import NOT_SCORED
 
 
 class PooledHead(nn.Module):
-    """Dropout, dense, tanh, dropout, linear on the first token's state (`<s>`): classes, a number, or one score per choice."""
+    """Head on the first token's state (`<s>`): dropout, dense, tanh, dropout, linear.
+
+    Its outputs are classes, a number, or one score per choice.
+    """
 
     def __init__(self, width: int, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -18,16 +21,16 @@ class PooledHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def pooled(self, hidden: Tensor) -> Tensor:
-        """The sentence vectors [B, width] of hidden states [B, L, width], in (-1, 1)."""
+        """Compute sentence vectors [B, width] in (-1, 1) from hidden states [B, L, width]."""
         return torch.tanh(self.dense(self.dropout(hidden[:, 0])))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[B, L, width] -> [B, outputs]."""
+        """Compute logits: [B, L, width] -> [B, outputs]."""
         return self.out(self.dropout(self.pooled(hidden)))  # type: ignore[no-any-return]
 
 
 class TokenHead(nn.Module):
-    """Dropout and a linear layer on every position: tags, and start and end of a span."""
+    """Head on every position: dropout and a linear layer, for tags and for start and end of a span."""
 
     def __init__(self, width: int, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -35,12 +38,12 @@ class TokenHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """[B, L, width] -> [B, L, outputs]."""
+        """Compute logits: [B, L, width] -> [B, L, outputs]."""
         return self.out(self.dropout(hidden))  # type: ignore[no-any-return]
 
 
 class JointHead(nn.Module):
-    """Intent from the `<s>` state, slot tags from every position, on one encoder pass."""
+    """Joint head: intent from the `<s>` state, slot tags from every position."""
 
     def __init__(self, width: int, intents: int, tags: int, dropout: float) -> None:
         super().__init__()
@@ -48,17 +51,17 @@ class JointHead(nn.Module):
         self.tags = TokenHead(width, tags, dropout)
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, L, width] -> intents [B, I] and tags [B, L, T]."""
+        """Compute logits: [B, L, width] -> intents [B, I] and tags [B, L, T]."""
         return self.intent(hidden), self.tags(hidden)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Summed cross-entropy in float32, -100 ignored; 0 for an empty batch."""
+    """Compute the summed cross-entropy in float32, -100 ignored; 0 for an empty batch."""
     return nn.functional.cross_entropy(logits.float(), labels, reduction="sum", ignore_index=NOT_SCORED)
 
 
 def cross_entropy_by_token(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of every position, 0 where it is not scored: [B, L, outputs], [B, L] -> [B, L]."""
+    """Compute the cross-entropy of every position: [B, L, outputs], [B, L] -> [B, L], 0 if not scored."""
     return nn.functional.cross_entropy(
         logits.float().transpose(1, 2), labels, reduction="none", ignore_index=NOT_SCORED
     )

@@ -1,4 +1,4 @@
-"""Joint intent and slots of pre-split words: rows as in tagging, with the intent at an example's first token."""
+"""Joint intents and slots of pre-split words: rows as in tagging, with the intent at an example's first token."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class IntentsAndSlots(Format):
         return (*intents, "O", *(tag for tag in tags if tag != "O"))
 
     def encode(self, examples: Sequence[Example], framing: Framing) -> Encoded:
-        """Encode utterances; a name that `framing.labels` lacks is not scored, and with () nothing is."""
+        """Encode utterances; names that are not in `framing.labels` are not scored."""
         intents, tags = split_joint(framing.labels) if framing.labels else ((), ())
         intent_id = {name: i for i, name in enumerate(intents)}
         tag_id = {name: i for i, name in enumerate(tags)}
@@ -56,7 +56,7 @@ class IntentsAndSlots(Format):
         return encode_words(self.kind, tagged, framing)
 
     def targets(self, encoded: Encoded, items: np.ndarray, places: np.ndarray, mask: np.ndarray) -> Targets:
-        """Weigh each intent 1 / intents and each tag 1 / tags: the loss of a global batch is the sum of two means."""
+        """Weight each intent 1 / intents and each tag 1 / tags: the loss of a global batch is the sum of two means."""
         labels = targets_by_token(encoded, places, mask).labels
         scored = labels != NOT_SCORED
         intents, tags = max(1, scored[:, 0].sum()), max(1, scored[:, 1:].sum())
@@ -85,7 +85,7 @@ class IntentsAndSlots(Format):
         return torch.cat([intents.argmax(-1).unsqueeze(1), tags[:, 1:].argmax(-1)], 1)
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
-        """Name the columns: right intents, right utterances, counts of slots as predicted and as rebuilt valid BIO."""
+        """Name the columns: right intents, right utterances, counts of slots as predicted and as rebuilt BIO."""
         return ("intent_accuracy", "joint_accuracy", *COUNTS, *(f"rebuilt_{name}" for name in COUNTS))
 
     def score(
@@ -97,7 +97,7 @@ class IntentsAndSlots(Format):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """Score by name: a gold intent or tag that the head does not know is wrong."""
+        """Score by name: a gold intent or tag that is not a label of the head is wrong."""
         if "O" not in names:
             raise BadInput(f"{d.name}: scores of intents and slots need the names of both")
         utterances = all_of(Utterance, examples)
@@ -121,9 +121,9 @@ class IntentsAndSlots(Format):
 
 
 def predict_intents(examples: Sequence[Utterance], encoded: Encoded, outputs: np.ndarray) -> list[int | None]:
-    """Return the predicted intent id of each sentence, None for one without words.
+    """Return the predicted intent id of each sentence; None for one without words.
 
-    outputs: int [T], the predicted intent at the first token of each row; that of its first row counts.
+    outputs: int [T], the predicted intent at the first token of each row; the one of the sentence's first row counts.
     """
     indices, rows = np.unique(encoded.example, return_index=True)
     found = dict(zip(indices.tolist(), outputs[encoded.starts[rows]].tolist(), strict=True))

@@ -16,7 +16,7 @@ from trainables.metrics.samples import ACCURACY, COUNTS, OF_COUNTS, Values
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-POSITIVE = 1  # the class that a two-way classification's F1 is about
+POSITIVE = 1  # the positive class of a two-way classification's F1
 
 
 class Classification(Format):
@@ -48,7 +48,7 @@ class Classification(Format):
     def rename(
         self, outputs: np.ndarray, head: tuple[str, ...], own: tuple[str, ...]
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Keep the logits of the dataset's classes: one that only the head knows cannot be the answer."""
+        """Keep the logits of the dataset's classes; other classes of the head are never predicted."""
         return outputs[:, [head.index(name) for name in own]], own
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class Classification(Format):
 
 
 def class_columns(metrics: Sequence[str]) -> tuple[str, ...]:
-    """Name the columns of a classification: "correct", and counts of class 1 where a metric needs them."""
+    """Name the columns of a classification: "correct", and counts of class 1 if a metric needs them."""
     return (*(COUNTS if {"f1", "mcc"} & set(metrics) else ()), "correct")
 
 

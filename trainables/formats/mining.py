@@ -1,4 +1,4 @@
-"""Mining of translations from two pools (BUCC): gold pairs of ids, and the pairs whose margin passes a threshold."""
+"""Mining of translations from two pools (BUCC): pairs with a margin above a threshold, and gold pairs of ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainables.recipe import Direction
 
 
 class BitextMining(Format):
-    """A prediction is the target id of a source id, for each extracted pair; the threshold is found on dev pools."""
+    """Mining with a threshold from dev pools; predictions are (source id, target id) of extracted pairs."""
 
     kind = "mining"
     retrieves = True
@@ -45,8 +45,8 @@ def _mined(reader: SentenceReader, split: str) -> list[Candidate]:
 def score_mining(d: DatasetSpec, pairs: Sequence[Pair], extracted: Sequence[tuple[str, str]]) -> ExampleScores:
     """Score the set of extracted (source id, target id) pairs, as XTREME does for BUCC (Hu et al. 2020).
 
-    There is a row for each gold pair, so that any two systems can be compared row by row. Its "predicted" counts
-    the pair itself and its share of the wrong ones, which are dealt out by a hash of their source id.
+    There is a row for each gold pair, so that any two systems can be compared row by row. Its "predicted" counts the pair
+    itself and its share of the wrong pairs, which are distributed by a hash of their source id.
     """
     gold, found = list(dict.fromkeys((p.source, p.target) for p in pairs)), set(extracted)
     if not gold:

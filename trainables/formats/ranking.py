@@ -15,7 +15,7 @@ from trainables.metrics.formulas import average_precision, reciprocal_rank
 from trainables.metrics.mining import neighbours
 from trainables.recipe import Direction
 
-RANKED = 20  # candidates of a ranking that count
+RANKED = 20  # number of candidates of a ranking that are scored
 RANKINGS = {"map_at_20": average_precision, "mrr": reciprocal_rank}
 
 

@@ -1,4 +1,4 @@
-"""A number for a sentence or a pair, framed as in classification."""
+"""Regression: a number for a sentence or a pair, in rows as for classification."""
 
 from __future__ import annotations
 

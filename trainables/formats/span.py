@@ -1,4 +1,4 @@
-"""Extractive question answering: `<s> question </s></s> window of context </s>`, as many windows as the context needs."""
+"""Extractive question answering: `<s> question </s></s> window of context </s>`, one row per window."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ NULL = ("null_odds", "unanswerable", "span_f1", "span_exact_match")
 
 
 class ExtractiveAnswers(Format):
-    """Labels int64 [R, 2], first and last token of the answer in a row, (0, 0) where it is not in this window.
+    """Labels int64 [R, 2], first and last token of the answer in a row, (0, 0) if it is not in this window.
 
-    extra: "char_start", "char_end" int32 [T], the token's place in the context or -1 outside it, and "max_context" bool [T],
-    the token's best window is this one. Outputs are start and end logits float32 [T, 2]; predictions are answers.
+    extra: "char_start", "char_end" int32 [T], the token's characters in the context, -1 outside it; "max_context" bool [T],
+    whether this is the token's best window. Outputs are start and end logits float32 [T, 2]; predictions are answers.
     """
 
     kind = "span"
@@ -70,7 +70,7 @@ class ExtractiveAnswers(Format):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """Score answers cut from their contexts; MLQA compares them by the rules of the language."""
+        """Score answers extracted from their contexts; MLQA's rules depend on the language."""
         questions = all_of(Span, examples)
         spans, null_odds = predict_spans(questions, encoded, outputs)
         golds = [[text for _, text in e.answers] for e in questions]
@@ -136,7 +136,7 @@ def _encode(kind: str, examples: Sequence[Span], framing: Framing) -> Encoded:
 
 
 def _answer_tokens(example: Span, char_start: Sequence[int], char_end: Sequence[int]) -> tuple[int, int] | None:
-    """Find the first and last context token that the first answer touches, if any."""
+    """Find the first and last context token that overlap with the first answer, if any."""
     if not example.answers:
         return None
     start, text = example.answers[0]
@@ -146,16 +146,18 @@ def _answer_tokens(example: Span, char_start: Sequence[int], char_end: Sequence[
 
 
 def predict_spans(examples: Sequence[Span], encoded: Encoded, logits: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Find the best answer of each question, and by how much the null answer beats it.
+    """Find the best answer of each question, and the margin of the null answer over it.
 
-    The answer is cut from its context by character offsets; "" where no window has a valid span. In each window the 20
-    best starts meet the 20 best ends; a pair is valid when both lie in the context, the start is in the window that
-    shows most around it, and it is at most 30 tokens long. The best sum of start and end logit over all windows wins
-    (XTREME's decoding, Hu et al. 2020). The null score is the lowest over the windows of the sum at the first token,
-    `<s>` (Devlin et al. 2019).
+    The answer is extracted from its context by character offsets; "" if no window has a valid span. In each window the 20
+    best starts are combined with the 20 best ends; a pair is valid if both are in the context, the window is the start's
+    window of maximum context, and it is at most 30 tokens long. The best sum of start and end logit over all windows wins
+    (XTREME's decoding, Hu et al. 2020). The null score is the lowest over the windows of the sum at the first token, `<s>`
+    (Devlin et al. 2019).
 
-    logits: start and end [T, 2]. Returns the answers, and null score less best sum, float64 [examples] (infinite where
-    there is no valid span).
+    Args:
+        logits: start and end [T, 2].
+    Returns:
+        the answers, and null score minus best sum, float64 [examples] (infinite if there is no valid span).
     """
     char_start, char_end = encoded.extra["char_start"], encoded.extra["char_end"]
     in_context, max_context = char_start != NO_CHARACTER, encoded.extra["max_context"]

@@ -1,4 +1,4 @@
-"""Raw text, `<s> A </s>`, which loses its tail: for masked LM, and one side of retrieval."""
+"""Raw text, `<s> A </s>`, truncated at its end: for masked LM, and for one side of retrieval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainables.formats.format import Format, Targets
 
 
 class RawText(Format):
-    """No labels: those of masked LM are filled in when a batch is masked."""
+    """Raw text without labels: those of masked LM are filled in when a batch is masked."""
 
     kind = "text"
     masked = True

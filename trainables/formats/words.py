@@ -1,4 +1,4 @@
-"""Tags of pre-split words: `<s> pieces of words </s>`, as many rows as the sentence needs, cut between words."""
+"""Tags of pre-split words: `<s> pieces of words </s>`; long sentences are split into rows between words."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class Tagging(Format):
     def rename(
         self, outputs: np.ndarray, head: tuple[str, ...], own: tuple[str, ...]
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Number tags by the dataset's names first: a tag that only the head knows is wrong."""
+        """Renumber tags, the dataset's first; other tags of the head are wrong."""
         names = tuple(dict.fromkeys(own + head))
         return np.asarray(np.array([names.index(name) for name in head])[outputs]), names
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
-        """Name the columns: "correct" tags of "words", and counts of chunks where a metric needs them."""
+        """Name the columns: "correct" tags of "words", and counts of chunks if a metric needs them."""
         return (*(COUNTS if {"f1", "mcc"} & set(metrics) else ()), "correct", "words")
 
     def score(
@@ -102,7 +102,7 @@ class Tagged(Example):
 
 
 def encode_words(kind: str, examples: Sequence[Tagged], framing: Framing) -> Encoded:
-    """Encode words: a label and a word number at each first piece, the intent at an example's first token."""
+    """Encode words, with label and word number at each first piece, and the intent at an example's first token."""
     layout, tokenizer = framing.layout, framing.tokenizer
     framing.check_length(kind, layout.single_specials)
     room = framing.max_length - layout.single_specials
@@ -128,7 +128,7 @@ def encode_words(kind: str, examples: Sequence[Tagged], framing: Framing) -> Enc
             intent = example.intent
             for place, (word, tag) in enumerate(zip(example.words, example.tags, strict=True)):
                 pieces = known[word]
-                if not 0 < len(pieces) <= room:  # else the word, and with it its tag, would be lost
+                if not 0 < len(pieces) <= room:  # otherwise the word and its tag would be lost
                     pieces = [unknown_piece(tokenizer)]
                 if len(ids) + len(pieces) > room:
                     add(index, ids, tags, places, intent)
@@ -136,7 +136,7 @@ def encode_words(kind: str, examples: Sequence[Tagged], framing: Framing) -> Enc
                 ids += pieces
                 tags += [tag] + [NOT_SCORED] * (len(pieces) - 1)
                 places += [place] + [NO_WORD] * (len(pieces) - 1)
-            if ids:  # a sentence without words has nothing to score, and gets no row
+            if ids:  # a sentence without words has no row, since there is nothing to score
                 add(index, ids, tags, places, intent)
     extra = {"word": np.array(words, np.int32)}
     return rows.encoded(kind, np.array(labels, np.int64), len(examples), extra=extra)
@@ -145,7 +145,7 @@ def encode_words(kind: str, examples: Sequence[Tagged], framing: Framing) -> Enc
 def _without_bare_prefix(pieces: Mapping[str, list[int]], tokenizer: Tokenizer) -> dict[str, list[int]]:
     """Drop first pieces that are only a word boundary, unless a word has no other piece.
 
-    It stands before many Chinese, Japanese and Thai words; XTREME lets it carry the tag, XeroAlign drops it.
+    Many Chinese, Japanese and Thai words have one; XTREME assigns the tag to it, XeroAlign drops it.
     """
     bare = tokenizer.convert_tokens_to_ids("\u2581")
     return {word: ids[1:] if len(ids) > 1 and ids[0] == bare else ids for word, ids in pieces.items()}
@@ -154,7 +154,10 @@ def _without_bare_prefix(pieces: Mapping[str, list[int]], tokenizer: Tokenizer) 
 def predict_tags(examples: Sequence[Words | Utterance], encoded: Encoded, tags: np.ndarray) -> list[list[int]]:
     """Return the predicted tag ids of each sentence, one for each of its words.
 
-    tags: int [T], the predicted tag at each token. Raises DataError if a word has no prediction, or two.
+    Args:
+        tags: int [T], the predicted tag at each token.
+    Raises:
+        DataError: a word has no prediction, or two.
     """
     places = encoded.extra["word"]
     first = places != NO_WORD

@@ -1,6 +1,6 @@
-"""Mining parallel sentences from two pools with the ratio margin, as XTREME does for BUCC (Hu et al. 2020).
+"""Mining of parallel sentences from two pools with the ratio margin, as in XTREME for BUCC (Hu et al. 2020).
 
-The margin is that of Artetxe and Schwenk 2019: how much closer two sentences are than each is to its neighbours.
+The margin is that of Artetxe and Schwenk 2019: the similarity of two sentences relative to that of each to its neighbours.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import numpy as np
 from trainables.metrics.formulas import f1_from_counts, unit
 
 NEIGHBOURS = 4
-SIMILARITIES = 1 << 25  # that are held at once: 128 MiB
+SIMILARITIES = 1 << 25  # maximum number in memory at once: 128 MiB
 
 Mined = tuple[int, int, float]  # row of the source, row of the target, margin
 Candidate = tuple[str, str, float]  # the same by id
 
 
 def margin_candidates(source: np.ndarray, target: np.ndarray, k: int = NEIGHBOURS) -> list[Mined]:
-    """Pairs of rows that may be translations, each row in at most one pair, by descending margin.
+    """Find pairs of rows that may be translations, by descending margin; each row is in at most one pair.
 
-    source [n, dim], target [m, dim]. Each row has k nearest rows of the other side by cosine (all of them where there
-    are fewer). The margin of two neighbours is their cosine over the mean of the two rows' mean cosines to their
-    neighbours. The best target of each source and the best source of each target are taken greedily by margin, as long
-    as it is above 0. Of equals the one with the lower row numbers comes first. Rows of zeros are in no pair.
+    source [n, dim], target [m, dim]. Each row has k nearest rows of the other side by cosine (all if there are fewer). The
+    margin of two neighbours is their cosine over the mean of the two rows' mean cosines to their neighbours. The best target
+    of each source and the best source of each target are taken greedily by margin, while it is above 0. Of equals the one
+    with the lower row numbers comes first. Rows of zeros are in no pair.
     """
     if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1]:
         raise ValueError(f"two matrices of equal width are needed, not {source.shape} and {target.shape}")
@@ -54,23 +54,23 @@ def margin_candidates(source: np.ndarray, target: np.ndarray, k: int = NEIGHBOUR
 
 
 def neighbours(queries: np.ndarray, pool: np.ndarray, k: int) -> np.ndarray:
-    """For each query the k pool rows of the highest cosine (all of them where there are fewer), the highest first.
+    """Find the k pool rows of the highest cosine for each query, the highest first.
 
-    queries [n, dim], pool [m, dim]; returns int64 [n, min(k, m)]. Of equals the lower row comes first. Compares blocks
-    of queries with the pool, so that two large pools never need one matrix.
+    queries [n, dim], pool [m, dim]; returns int64 [n, min(k, m)]. Of equals the lower row comes first. Blocks of queries are
+    compared with the pool, so that two large pools never need one matrix.
     """
     return _nearest(unit(queries), unit(pool), k)
 
 
 def _nearest(queries: np.ndarray, pool: np.ndarray, k: int) -> np.ndarray:
-    """`neighbours` of unit vectors."""
+    """Find the `neighbours` of unit vectors."""
     k = min(k, len(pool))
     found = np.empty((len(queries), k), np.int64)
     block = max(1, SIMILARITIES // max(1, len(pool)))
     for start in range(0, len(queries), block):
         cosines = queries[start : start + block] @ pool.T
         here = np.arange(len(cosines))
-        for place in range(k):  # k is small: so many looks for the highest beat a sort, and ties have one order
+        for place in range(k):  # k is small: repeated argmax is faster than a sort, and orders ties by row
             best = np.argmax(cosines, axis=1)
             found[start : start + block, place] = best
             cosines[here, best] = -np.inf
@@ -78,7 +78,10 @@ def _nearest(queries: np.ndarray, pool: np.ndarray, k: int) -> np.ndarray:
 
 
 def _cosines(queries: np.ndarray, pool: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
-    """float64 [n, k]: cosines to the neighbours. A pair has the same one from both sides, whatever the block."""
+    """Compute the cosines to the neighbours, float64 [n, k].
+
+    A pair has the same cosine from both sides, independent of blocks.
+    """
     found = np.empty(neighbours.shape, np.float64)
     block = max(1, SIMILARITIES // (8 * neighbours.shape[1] * queries.shape[1]))
     for start in range(0, len(queries), block):
@@ -91,7 +94,7 @@ def _cosines(queries: np.ndarray, pool: np.ndarray, neighbours: np.ndarray) -> n
 def _best(
     cosines: np.ndarray, neighbours: np.ndarray, own_mean: np.ndarray, other_mean: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each row the neighbour of the highest margin, and that margin; 0 where the margin has no value."""
+    """Find each row's neighbour of the highest margin, and that margin; an undefined margin is 0."""
     mean = (own_mean[:, None] + other_mean[neighbours]) / 2
     margins = np.divide(cosines, mean, out=np.zeros_like(cosines), where=mean != 0)
     highest = margins.max(1, keepdims=True)
@@ -103,7 +106,10 @@ def _best(
 
 
 def unify(texts: Sequence[str]) -> list[int]:
-    """The first row of each distinct text: equal sentences are searched once, or each would hide the other."""
+    """List the first row of each distinct text.
+
+    Equal sentences are searched once, since otherwise each would hide the other.
+    """
     first: dict[str, int] = {}
     for row, text in enumerate(texts):
         first.setdefault(text, row)
@@ -111,7 +117,7 @@ def unify(texts: Sequence[str]) -> list[int]:
 
 
 def occurring_once(texts: Sequence[str]) -> list[bool]:
-    """For each sentence whether it stands only once in its file, white space around it aside."""
+    """Mark the sentences that occur once in their file, apart from white space around them."""
     counts = Counter(text.strip() for text in texts)
     return [counts[text.strip()] == 1 for text in texts]
 
@@ -123,16 +129,19 @@ def mine(
     k: int = NEIGHBOURS,
     repeated: Literal["drop", "all"] = "drop",
 ) -> list[Candidate]:
-    """Candidate pairs of two pools, by descending margin.
+    """Find candidate pairs of two pools, by descending margin.
 
-    source, target: (ids, texts, vectors [n, dim]) of the sentences; equal texts count as one sentence.
-    repeated: a sentence that stands in its pool more than once has no single id: "drop" leaves its pairs out, after
-    they have taken part in the search (XTREME, Hu et al. 2020), "all" gives every combination of the ids.
+    Args:
+        source, target: (ids, texts, vectors [n, dim]) of the sentences; equal texts count as one sentence.
+        repeated: treatment of a sentence that occurs in its pool more than once and so has several ids. "drop" leaves its
+            pairs out after the search (XTREME, Hu et al. 2020); "all" returns every combination of the ids.
     """
     sides = []
     for ids, texts, vectors in (source, target):
         if not len(ids) == len(texts) == len(vectors):
-            raise ValueError(f"{len(ids)} ids, {len(texts)} texts and {len(vectors)} vectors do not belong together")
+            raise ValueError(
+                f"{len(ids)} ids, {len(texts)} texts and {len(vectors)} vectors: the numbers must be equal"
+            )
         rows = unify(texts)
         if repeated == "drop":
             once = occurring_once(texts)
@@ -151,10 +160,10 @@ def mine(
 
 
 def best_threshold(candidates: Iterable[Candidate], gold: Collection[tuple[str, str]]) -> float:
-    """The margin from which on to extract: the one of the highest F1 on these pairs, the first of equals.
+    """Find the margin threshold of the highest F1 on these pairs, the first of equals.
 
-    It lies midway between the last pair to extract and the next one; after the last candidate it is that one's own
-    margin. 0 when no candidate is right.
+    It is midway between the last pair to extract and the next one; after the last candidate it is the margin of that one. 0
+    if no candidate is right.
     """
     right, ordered = set(gold), sorted(candidates, key=lambda c: -c[2])
     threshold, best, correct = 0.0, 0.0, 0
@@ -168,18 +177,18 @@ def best_threshold(candidates: Iterable[Candidate], gold: Collection[tuple[str, 
 
 
 def extract(candidates: Iterable[Candidate], threshold: float) -> list[tuple[str, str]]:
-    """The pairs whose margin is at least the threshold, in their order."""
+    """Return the pairs whose margin is at least the threshold, in their order."""
     return [(source, target) for source, target, margin in candidates if margin >= threshold]
 
 
 def pair_scores(found: Iterable[tuple[str, str]], gold: Iterable[tuple[str, str]]) -> dict[str, float]:
-    """`f1`, `precision` and `recall` of two sets of pairs, in percent."""
+    """Compute `f1`, `precision` and `recall` of two sets of pairs, in percent."""
     ours, golds = set(found), set(gold)
     return count_scores(len(ours & golds), len(ours), len(golds))
 
 
 def count_scores(right: int, predicted: int, gold: int) -> dict[str, float]:
-    """`f1`, `precision` and `recall` from counts, in percent; 0 where nothing is predicted, or nothing is gold."""
+    """Compute `f1`, `precision` and `recall` from counts, in percent; 0 if a divisor is 0."""
     return {
         "f1": 100 * f1_from_counts(right, predicted, gold),
         "precision": 100 * right / predicted if predicted else 0.0,

@@ -1,4 +1,4 @@
-"""Metrics of a sample of examples, recomputed from what a score keeps of each example."""
+"""Metrics of a sample of examples, recomputed from per-example columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTS = ("tp", "predicted", "gold")
 
 @dataclass(frozen=True)
 class Sample:
-    """A table, and how often each of its examples is drawn, [n] or [B, n]."""
+    """Table of examples, and how often each of them is drawn, [n] or [B, n]."""
 
     table: Table
     drawn: np.ndarray
@@ -41,7 +41,7 @@ class Sample:
         return share(2 * right, predicted + gold)
 
     def at_best_threshold(self, name: str) -> np.ndarray:
-        """Compute the mean of a column when questions beyond the best null odds are left unanswered."""
+        """Compute the mean of a column with questions above the best null odds unanswered."""
         odds, unanswerable = self.column("null_odds"), self.column("unanswerable")
         return best_at_threshold(odds, self.column(name), unanswerable, self.drawn)
 
@@ -69,8 +69,10 @@ def in_percent(
 ) -> dict[str, Any]:
     """Compute metrics of a (re)weighted sample, in percent.
 
-    A metric without a rule is the mean of the column of its name. weights: [n], or [B, n] for B samples at once; then every
-    value is an array [B]. `where` is named in errors.
+    Args:
+        rules: metric -> rule; a metric without a rule is the mean of the column of its name.
+        weights: [n], or [B, n] for B samples at once; then every value is an array [B].
+        where: name for errors.
     """
     drawn = np.ones(len(table["id"])) if weights is None else np.asarray(weights, np.float64)
     sample, found = Sample(table, drawn), {}

@@ -1,4 +1,4 @@
-"""Which encoder architectures can be trained, and what differs between them; loads nothing, so that any verb may ask."""
+"""Supported encoder architectures and their differences; imports no model code, so that every verb may use it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from trainables.errors import BadInput
 
 @dataclass(frozen=True)
 class Family:
-    """What the code must know about an architecture of transformers.
+    """Architecture of transformers.
 
-    layers: the attribute of `encoder.encoder` that holds the stack of layers.
-    dropout: the keys of its configuration for dropout of hidden states and of attention.
-    lm_head: the attribute of its masked-LM class that turns hidden states into vocabulary logits; None: no such class.
-    final_norm: the attribute of `encoder.encoder` that is applied after the last layer; None: each layer ends normalised.
+    Attributes:
+        layers: the attribute of `encoder.encoder` with the stack of layers.
+        dropout: the keys of its configuration for dropout of hidden states and of attention.
+        lm_head: the attribute of its masked-LM class from hidden states to vocabulary logits; None = no such class.
+        final_norm: the attribute of `encoder.encoder` that is applied after the last layer; None = the output of each layer
+            is normalised.
     """
 
     layers: str = "layer"
@@ -25,7 +27,7 @@ class Family:
     final_norm: str | None = None
 
 
-# T5 and its like are read without their decoder. Each entry was run by a test: no others are let in.
+# T5 models are loaded without their decoder. A test runs each entry; other architectures are refused.
 _T5 = Family("block", ("dropout_rate",), None, "final_layer_norm")
 FAMILIES: Mapping[str, Family] = {
     "xlm-roberta": Family(),
@@ -40,24 +42,33 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def family_of(model_type: object, what: str) -> Family:
-    """The family of a configuration's `model_type`; `what` names the encoder in the BadInput for an unsupported one."""
+    """Find the family of a configuration's `model_type`.
+
+    Raises:
+        BadInput: it is not supported; `what` names the encoder.
+    """
     if isinstance(model_type, str) and model_type in FAMILIES:
         return FAMILIES[model_type]
     raise BadInput(f"{what} is a {model_type!r} model, which is not supported (supported: {', '.join(FAMILIES)})")
 
 
 def check_tokenizer(files: Collection[str], what: str) -> None:
-    """BadInput where a checkpoint's files hold no tokenizer, for which transformers would put one without words; and where
-    they hold one that only SentencePiece can read, and that is not installed."""
+    """Check that a checkpoint's files contain a tokenizer that can be loaded.
+
+    Without one transformers would use a tokenizer without words.
+
+    Raises:
+        BadInput: there is no tokenizer, or only SentencePiece can read it and is not installed.
+    """
     pieces = sorted(name for name in files if name.endswith(".model"))
     if not pieces and not {"tokenizer.json", "vocab.txt", "vocab.json"} & set(files):
         raise BadInput(f"{what} has no tokenizer (tokenizer.json)")
     if pieces and "tokenizer.json" not in files and find_spec("sentencepiece") is None:
         raise BadInput(
-            f"{what} has no tokenizer.json but {pieces[0]}, which takes `pip install sentencepiece protobuf` to read"
+            f"{what} has no tokenizer.json but {pieces[0]}, which needs `pip install sentencepiece protobuf`"
         )
 
 
 def no_masked_lm(what: str, model_type: str) -> BadInput:
-    """The error for masked LM on an architecture that cannot do it."""
+    """Make the error for masked LM on an architecture without a masked-LM head."""
     return BadInput(f"{what} is a {model_type!r} model, which has no masked-LM head: train it without masked LM (mlm)")

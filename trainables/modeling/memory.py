@@ -1,4 +1,4 @@
-"""Memory: how much a trial needs, how much a process takes, and how it gives back what it no longer uses."""
+"""Memory of trials: estimates, measurements, and release of unused memory."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What a trial's process holds beside its encoder: interpreter, libraries and rows (`benchmarks.memory`); for each entry of its
-# vocabulary a tokenizer of XLM-R's kind takes 1.2 kB. What the allocator keeps comes on top of it all.
+# Memory of a trial's process beside its encoder: interpreter, libraries and rows (`benchmarks.memory`), and 1.2 kB for each
+# entry of the vocabulary of a tokenizer like XLM-R's. SLACK is for memory that the allocator keeps.
 LIBRARIES_BYTES, TOKENIZER_BYTES = 700_000_000, 1200
 SLACK = 1.15
-SMALL_BYTES = 1_000_000_000  # a process of this size does not give memory back while it runs
-# Of a large vocabulary the texts of a phase use some tens of thousands of rows; the longest rows are questions.
+SMALL_BYTES = 1_000_000_000  # processes up to this size do not release memory while they run
+# The texts of a phase use some tens of thousands of a large vocabulary's rows; the longest rows are those of QA.
 ROWS_IN_USE, LONG_ROW = 60_000, 384
-# What the forward pass may leave behind for the backward pass; a larger encoder may use a share of its own size.
+# Maximum size of the activations kept for the backward pass; a larger encoder may use a share of its own size.
 ACTIVATION_BYTES, ACTIVATION_FRAC = 400_000_000, 0.5
 MAX_TOKENS, MIN_TOKENS = {"cpu": 4096, "cuda": 65_536}, 64
-MASKED_FRAC = 0.15  # of the positions, whose logits masked LM holds about three times: logits, log-softmax, gradient
-FLOAT = 4  # bytes; training is in float32, its moments too
+MASKED_FRAC = (
+    0.15  # of the positions; masked LM keeps about three arrays of their logits: logits, log-softmax, gradient
+)
+FLOAT = 4  # bytes; weights and moments are float32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The sizes of an encoder that its memory depends on.
+    """Sizes of an encoder that determine its memory.
 
     Attributes:
-        layers, width: how many layers, and how wide the vectors between them are.
-        inner: width of the layers' feed-forward part; `gated`: its first map is there twice.
-        heads, attended: of attention, and the width of their queries, keys and values together.
+        layers, width: number of layers, and width of the hidden states.
+        inner: width of the layers' feed-forward part; with `gated` its first linear map exists twice.
+        heads, attended: number of attention heads, and the total width of their queries, keys or values.
         vocabulary, positions: rows of the embeddings.
     """
 
@@ -47,7 +49,7 @@ class Shape:
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Shape:
-        """Read the sizes from a `config.json` of transformers; KeyError where one is missing."""
+        """Read the sizes from a `config.json` of transformers; KeyError if one is missing."""
 
         def value(*names: str) -> int:
             return int(config[next((name for name in names if name in config), names[0])])
@@ -66,7 +68,10 @@ class Shape:
 
     @property
     def layer_bytes(self) -> int:
-        """Bytes of the weights but for the word embedding; biases, norms and task heads, less than one percent, are left out."""
+        """Bytes of the weights without the word embedding.
+
+        Biases, norms and task heads are left out: they are less than one percent.
+        """
         layer = self.width * (4 * self.attended + (3 if self.gated else 2) * self.inner)
         return FLOAT * (self.width * (self.positions + 2 * self.width) + self.layers * layer)
 
@@ -76,13 +81,13 @@ class Shape:
 
     @property
     def parameter_bytes(self) -> int:
-        """Bytes of all weights, tied ones once."""
+        """Bytes of all weights; tied weights count once."""
         return self.layer_bytes + self._row_bytes * self.vocabulary
 
     def tokens_at_once(self, device: str, length: int, frac: float = 1.0, *, text: bool = False) -> int:
-        """Choose how many padded tokens go through the model at once while it is trained.
+        """Choose the number of padded tokens that go through the model at once in training.
 
-        A fact about machines, never part of a recipe: larger batches go through in pieces whose gradients are added.
+        It depends on the machine and is never part of a recipe: larger batches are split, and their gradients accumulated.
 
         Args:
             device: "cpu" or "cuda".
@@ -97,18 +102,18 @@ class Shape:
         return max(MIN_TOKENS, int(frac * most))
 
     def _token_bytes(self, length: int, *, text: bool) -> int:
-        """What one token leaves behind for the backward pass."""
-        # Inputs of the linear maps, attention and norms, dropout masks; the inner layer before and after its function;
-        # with dropout, attention keeps about three numbers for each head and position that is attended to.
+        """Estimate the activations of one token that are kept for the backward pass, in bytes."""
+        # Inputs of the linear maps, attention and norms, dropout masks; the inner layer before and after its activation;
+        # with dropout, attention keeps about three numbers for each head and attended position.
         each = 12 * self.width + 3 * self.inner + 3 * self.heads * length
         return FLOAT * (self.layers * each + (int(3 * MASKED_FRAC * self.vocabulary) if text else 0))
 
     def trial_bytes(self, device: str = "cpu", *, text: bool = False) -> int:
-        """Estimate the resident memory of one worker of a trial.
+        """Estimate the resident memory of one worker of a trial, in bytes.
 
-        On a CPU: weights, gradients and Adam's two moments, what a pass leaves behind, and the libraries. Of the embedding
-        only the rows in use are trained, unless masked LM (`text`) needs them all. With a GPU all of that is in its own
-        memory, and the process holds a copy of the state while it is written.
+        On a CPU: weights, gradients, Adam's two moments, activations and libraries. Only the used rows of the embedding are
+        trained, unless masked LM (`text`) needs them all. With a GPU all of that is in its own memory, and the process has a
+        copy of the state while it is written.
         """
         if device == "cuda":
             return 3 * LIBRARIES_BYTES + 4 * self.parameter_bytes
@@ -116,14 +121,14 @@ class Shape:
             self.parameter_bytes if text else self.layer_bytes + self._row_bytes * min(self.vocabulary, ROWS_IN_USE)
         )
         passes = self.tokens_at_once(device, LONG_ROW) * self._token_bytes(LONG_ROW, text=text)
-        table = 0 if text else self._row_bytes * self.vocabulary  # from which the rows in use are taken
+        table = 0 if text else self._row_bytes * self.vocabulary  # the whole table, beside the rows in use
         return int(SLACK * (LIBRARIES_BYTES + TOKENIZER_BYTES * self.vocabulary + table + 4 * trained + passes))
 
 
 def release() -> None:
-    """Free what nothing refers to, and give the pages back to the system.
+    """Collect garbage and return free pages to the system.
 
-    A process that holds little more than its libraries is left alone, since it takes some 0.2 s.
+    Small processes are skipped, since it takes some 0.2 s.
     """
     if resident() > SMALL_BYTES:
         gc.collect()
@@ -131,10 +136,10 @@ def release() -> None:
 
 
 def trim_heap() -> None:
-    """Give the free pages between blocks in use back to the system, where its allocator is glibc's.
+    """Return free pages between used blocks to the system, if the allocator is glibc's.
 
     They add up to half a gigabyte over some hundred batches of different lengths. An allocator that returns every block at
-    once would make training a fifth slower; small processes are left alone.
+    once would make training a fifth slower. Small processes are skipped.
     """
     if resident() > SMALL_BYTES:
         with suppress(OSError, AttributeError):
@@ -142,17 +147,17 @@ def trim_heap() -> None:
 
 
 def resident() -> int:
-    """Bytes of this process in memory now; 0 where the system does not say."""
+    """Return the resident memory of this process in bytes; 0 if not known."""
     return _status("VmRSS")
 
 
 def peak() -> int:
-    """The most bytes of this process in memory since the last `reset_peak`; 0 where the system does not say."""
+    """Return the peak of resident memory since the last `reset_peak` in bytes; 0 if not known."""
     return _status("VmHWM")
 
 
 def reset_peak() -> None:
-    """Begin a new measurement of `peak`; where the system does not allow it, peaks are those of the whole process."""
+    """Start a new measurement of `peak`; if the system refuses, peaks are those of the whole process."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

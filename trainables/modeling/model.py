@@ -1,4 +1,4 @@
-"""An encoder with its LM head, and fresh task heads on top."""
+"""An encoder with its LM head and task heads."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ from trainables.modeling.encoders import check_tokenizer, family_of, no_masked_l
 
 @dataclass(frozen=True)
 class Head:
-    """What a task head predicts; the label names travel with the weights, so ids can never be mixed up."""
+    """Kind and labels of a task head.
+
+    Label names are stored with the weights, so that ids are never confused.
+    """
 
     kind: str
     labels: tuple[str, ...]
 
 
 class _Lookup(torch.autograd.Function):
-    """Rows of an embedding whose gradient is added to in place.
+    """Embedding lookup with in-place accumulation of the gradient.
 
-    PyTorch makes a new gradient of the whole table at every backward pass: 0.4 GB for XLM-R's 250,000 rows of width 384,
-    once more for every piece of a batch.
+    PyTorch allocates a new gradient of the whole table at every backward pass: 0.4 GB for XLM-R's 250,000 rows of width 384,
+    for every piece of a batch.
     """
 
     @staticmethod
@@ -52,20 +55,26 @@ class _Lookup(torch.autograd.Function):
 
 
 class LeanEmbedding(nn.Embedding):
-    """An embedding with the gradient of `_Lookup` on a CPU, and PyTorch's own elsewhere; it may hold only some of its rows."""
+    """Embedding with the gradient of `_Lookup` on a CPU, and PyTorch's own elsewhere.
 
-    place: Tensor | None  # int64 [rows of the whole table], where each of them is in `weight`; -1: it is not there
+    It may contain only some rows of the whole table.
+
+    Attributes:
+        place: int64 [rows of the whole table], index of each row in `weight`, -1 if it is missing; None = all rows.
+    """
+
+    place: Tensor | None
 
     @classmethod
     def of(cls, table: nn.Embedding) -> LeanEmbedding:
-        """The same table: its weight is shared, and so stays tied to an LM head."""
+        """Convert a table; the weight is shared, so that it stays tied to an LM head."""
         made = cls(table.num_embeddings, table.embedding_dim, table.padding_idx, device="meta")
         made.register_buffer("place", None, persistent=False)
         made.use_rows(table.weight, None)
         return made
 
     def use_rows(self, weight: Tensor, rows: Tensor | None) -> None:
-        """Look token ids up in `weight`, which holds these rows of the whole table in ascending order (None: all)."""
+        """Set the weight: these rows of the whole table, in ascending order (None = all)."""
         place, self.padding = None, -1 if self.padding_idx is None else self.padding_idx
         if rows is not None:
             place = torch.full((self.num_embeddings,), -1)
@@ -74,7 +83,7 @@ class LeanEmbedding(nn.Embedding):
         self.weight, self.place = cast(nn.Parameter, weight), place
 
     def forward(self, input: Tensor) -> Tensor:
-        """Token ids [...] -> [..., width]; IndexError for a row that is not there."""
+        """Look up token ids [...] -> [..., width]; IndexError for a missing row."""
         rows = input if self.place is None else self.place[input]
         if self.weight.is_cuda or not (torch.is_grad_enabled() and self.weight.requires_grad):
             return nn.functional.embedding(rows, self.weight, self.padding if self.padding >= 0 else None)
@@ -82,7 +91,7 @@ class LeanEmbedding(nn.Embedding):
 
 
 class Net(nn.Module):
-    """One shared encoder (inside its masked-LM model, where its architecture has one) and one head per task."""
+    """A shared encoder, inside its masked-LM model if its architecture has one, and a head per task."""
 
     def __init__(self, lm: Any, heads: Mapping[str, Head], seed: int) -> None:
         super().__init__()
@@ -106,13 +115,13 @@ class Net(nn.Module):
 
     @property
     def lm_head(self) -> nn.Module:
-        """The pretrained head from hidden states to vocabulary logits; BadInput when the architecture has none."""
+        """The pretrained head from hidden states to vocabulary logits; BadInput if there is none."""
         if self.family.lm_head is None:
             raise no_masked_lm("the encoder", self.lm.config.model_type)
         return getattr(self.lm, self.family.lm_head)  # type: ignore[no-any-return]
 
     def parameters_of(self, task: str) -> Iterator[nn.Parameter]:
-        """The parameters that a step on `task` trains (tied LM weights belong to the encoder)."""
+        """Yield the parameters that a step on `task` trains (tied LM weights belong to the encoder)."""
         yield from self.encoder.parameters()
         if format_of(self.specs[task].kind).masked:
             shared = {id(p) for p in self.encoder.parameters()}
@@ -121,28 +130,28 @@ class Net(nn.Module):
             yield from self.heads[task].parameters()
 
     def pooler_of(self, task: str) -> PooledHead | None:
-        """The head that makes one vector of a sentence for this task; None for tasks of single words."""
+        """Return the head that computes sentence vectors for this task; None for tasks on single words."""
         head = dict(self.heads.items()).get(task)
         head = head.intent if isinstance(head, JointHead) else head
         return head if isinstance(head, PooledHead) else None
 
     def parameters_of_alignment(self, via: str) -> Iterator[nn.Parameter]:
-        """The parameters that aligning sentence vectors of the task `via` trains."""
+        """Yield the parameters that alignment of the task `via` trains."""
         yield from self.encoder.parameters()
         if pooler := self.pooler_of(via):
             yield from pooler.dense.parameters()
 
     def embedded(self, tokens: Tensor) -> Tensor:
-        """The word embeddings [B, L, width] of token ids [B, L]."""
+        """Look up the word embeddings [B, L, width] of token ids [B, L]."""
         return self.lm.get_input_embeddings()(tokens)  # type: ignore[no-any-return]
 
     def hidden(
         self, tokens: Tensor, mask: Tensor, segments: Tensor | None = None, delta: Tensor | None = None
     ) -> Tensor:
-        """Last hidden states [B, L, width] of token ids [B, L] under an attention mask [B, L].
+        """Compute the last hidden states [B, L, width] of token ids [B, L] with an attention mask [B, L].
 
-        Segment ids [B, L] reach only an encoder that tells two segments apart: XLM-R has one, DeBERTa none, though
-        DeBERTa's tokenizer gives two. `delta` [B, L, width] is added to the word embeddings (`robust`).
+        Segment ids [B, L] are passed only to an encoder with two segments: XLM-R has one, DeBERTa none, although DeBERTa's
+        tokenizer returns two. `delta` [B, L, width] is added to the word embeddings (`robust`).
         """
         words = {"input_ids": tokens} if delta is None else {"inputs_embeds": self.embedded(tokens) + delta}
         inputs = {**words, "attention_mask": mask.long()}  # DeBERTa computes 1 - mask
@@ -153,22 +162,27 @@ class Net(nn.Module):
     def forward(
         self, task: str, tokens: Tensor, mask: Tensor, segments: Tensor | None = None, delta: Tensor | None = None
     ) -> Any:
-        """The task's logits: [B, outputs] of a pooled head, [B, L, outputs] of a token head, both of a joint head."""
+        """Compute the task's logits.
+
+        They are [B, outputs] for a pooled head, [B, L, outputs] for a token head, and both for a joint head.
+        """
         return self.heads[task](self.hidden(tokens, mask, segments, delta))
 
     def loss(
         self, task: str, batch: Mapping[str, Tensor], rows_per_item: int = 1, delta: Tensor | None = None
     ) -> Tensor:
-        """The *summed* loss of a batch; dividing by the global count makes it independent of the number of workers.
+        """Compute the *summed* loss of a batch.
+
+        Divided by the global count, it is independent of the number of workers.
 
         Args:
-            batch: `tokens` and `mask` [B, L]; `labels`, and where labels do not count alike `weights`, as the format's
-                `targets` made them; `segments` [B, L] where there are two.
+            batch: `tokens` and `mask` [B, L]; `labels`, and `weights` unless all labels count the same, as the format's
+                `targets` made them; `segments` [B, L] if there are two.
             delta: [B, L, width], added to the word embeddings; not for masked LM.
         """
         form = format_of(self.specs[task].kind)
         if form.masked:
-            # Logits over 250,000 entries are the cost of masked LM: only the masked 15 % of the positions need them.
+            # Logits over 250,000 entries dominate the cost of masked LM: compute them only for the masked 15 %.
             hidden = self.hidden(batch["tokens"], batch["mask"], batch.get("segments"))
             chosen = batch["labels"] != NOT_SCORED
             return cross_entropy(self.lm_head(hidden[chosen]), batch["labels"][chosen])
@@ -176,10 +190,10 @@ class Net(nn.Module):
         return form.loss(logits, batch, rows_per_item)
 
     def alignment(self, via: str, batch: Mapping[str, Tensor]) -> Tensor:
-        """Squared differences between the vectors of rows 2i and 2i + 1, mean over dimensions, *summed* over pairs.
+        """Compute the alignment loss of pairs: squared difference of rows 2i and 2i + 1, *summed* over pairs.
 
-        Gradients flow into both sides (Gritta and Iacobacci 2021, XeroAlign). The vectors are those that the task `via`
-        classifies; where it has none, as in tagging, the states of `<s>`.
+        Each is a mean over dimensions, and gradients flow into both sides (Gritta and Iacobacci 2021, XeroAlign). The vectors
+        are those that the task `via` classifies; if it has none, as in tagging, the states of `<s>`.
         """
         hidden = self.hidden(batch["tokens"], batch["mask"], batch.get("segments"))
         pooler = self.pooler_of(via)
@@ -189,7 +203,7 @@ class Net(nn.Module):
 
 
 def start_fresh(head: nn.Module, seed: int) -> nn.Module:
-    """Draws a head's weights from N(0, 0.02) with a generator of its own; biases start at 0."""
+    """Initialise a head: weights from N(0, 0.02) with a generator of its own, biases 0."""
     rng = torch.Generator().manual_seed(seed)
     for parameter in head.parameters():
         with torch.no_grad():
@@ -201,18 +215,19 @@ def start_fresh(head: nn.Module, seed: int) -> nn.Module:
 
 
 def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool = False) -> Any:
-    """The masked-LM model of a checkpoint, or where its architecture has none (T5) its encoder; in float32, from
-    safetensors only and never with code from outside.
+    """Load the masked-LM model of a checkpoint, or its encoder if the architecture has none (T5).
+
+    It is in float32, from safetensors only, and never with remote code.
 
     Args:
         dropout: of hidden states and attention; None keeps the checkpoint's.
-        with_head: masked LM is going to be trained, so the pretrained LM head must be there.
+        with_head: require the pretrained LM head, for training of masked LM.
     Raises:
-        BadInput: the folder or hub id holds no such model, or no LM head though one is needed.
+        BadInput: the folder or hub id has no such model, or lacks the required LM head.
     """
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForTextEncoding
 
-    torch.manual_seed(0)  # weights that the checkpoint lacks, such as an LM head, are drawn alike on every worker
+    torch.manual_seed(0)  # weights that the checkpoint lacks, such as an LM head, are the same on every worker
     what = f"encoder {str(folder)!r}"
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -240,7 +255,7 @@ def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool
 
 
 def load_tokenizer(folder: str | Path) -> Any:
-    """The fast tokenizer of a checkpoint; BadInput when it has none."""
+    """Load the fast tokenizer of a checkpoint; BadInput if it has none."""
     from transformers import AutoTokenizer
 
     if Path(folder).is_dir():
@@ -250,12 +265,12 @@ def load_tokenizer(folder: str | Path) -> Any:
     except (OSError, ValueError) as error:
         raise BadInput(f"encoder {str(folder)!r} has no tokenizer: {str(error).splitlines()[0]}") from error
     if not tokenizer.is_fast:
-        raise BadInput(f"encoder {str(folder)!r} has no fast tokenizer, which character offsets need")
+        raise BadInput(f"encoder {str(folder)!r} has no fast tokenizer, which is needed for character offsets")
     return tokenizer
 
 
 def save(net: Net, tokenizer: Any, out: Path) -> None:
-    """Writes encoder and tokenizer in the Hugging Face layout, and the heads beside them; safetensors only."""
+    """Write encoder and tokenizer in the Hugging Face layout, and the heads beside them, as safetensors."""
     net.lm.save_pretrained(out / "encoder")
     tokenizer.save_pretrained(out / "encoder")
     if net.heads:
@@ -266,13 +281,13 @@ def save(net: Net, tokenizer: Any, out: Path) -> None:
 
 
 def head_state(folder: Path, name: str) -> dict[str, Tensor]:
-    """The weights of one head that `save` wrote, without the encoder's."""
+    """Read the weights of one head from a folder that `save` wrote."""
     tensors = load_file(folder / "heads.safetensors")
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
 def load_net(folder: Path) -> Net:
-    """The net that `save` wrote, with its heads."""
+    """Load the net that `save` wrote, with its heads."""
     specs = {
         name: Head(head["kind"], tuple(head["labels"]))
         for name, head in json.loads((folder / "heads.json").read_text()).items()

@@ -1,4 +1,4 @@
-"""Pairs of rows for alignment: a row and its English original, by the ids that the languages share."""
+"""Pairs of rows for alignment: a row and its English original, matched by id."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from trainables.training.data import Data
 
 
 class AlignmentRow(NamedTuple):
-    """Tokens, and where the second text begins (`Encoded.second`)."""
+    """Tokens, and the start of the second text (`Encoded.second`)."""
 
     tokens: np.ndarray
     second: int | None
 
 
 def pairs_of(align: AlignmentConfig, data: Data) -> Encoded:
-    """All pairs, one after another: rows 2i and 2i + 1 are a translation and its English original.
+    """Encode all pairs: rows 2i and 2i + 1 are a translation and its English original.
 
-    They are framed as their own task frames them, so that a pair of sentences is one row; of an utterance that is cut into
-    several rows the first counts. Rows meet by id, never by place: translated sets may have another order than the English.
+    They are encoded as for their own task, so that a pair of sentences is one row; of an utterance that is split into several
+    rows only the first counts. Rows are matched by id, never by position: translated sets may have another order than the
+    English.
 
     Raises:
-        DataError: no id of a language stands in the English rows.
+        DataError: no id of a language occurs in the English rows.
     """
     d, cut = dataset(align.data), EncodingConfig(max_length=align.max_length)
     if d.format.parallel:
@@ -44,13 +45,13 @@ def pairs_of(align: AlignmentConfig, data: Data) -> Encoded:
         ids = [example.id for example in data.examples(d, language, "train")]
         met = [(own[number], english[place[id]]) for number, id in enumerate(ids) if id in place]
         if not met:
-            raise DataError(f"{d.name}/{language}/train: none of its {len(ids)} ids stands in the English rows")
+            raise DataError(f"{d.name}/{language}/train: none of its {len(ids)} ids occurs in the English rows")
         rows += [row for pair in met for row in pair]
     return _interleaved(rows)
 
 
 def _both_sides(d: Dataset, language: str, cut: EncodingConfig, data: Data) -> Iterator[AlignmentRow]:
-    """The rows of sentences that stand with their English originals in one file."""
+    """Yield the rows of a dataset whose examples contain their English originals."""
     pairs = cast("list[Bitext]", data.examples(d, language, "train"))
     own, english = (_rows(encode("text", side, data.tokenizer, max_length=cut.max_length)) for side in sides(pairs))
     for pair in zip(own, english, strict=True):
@@ -65,7 +66,7 @@ def _interleaved(rows: list[AlignmentRow]) -> Encoded:
 
 
 def _rows(encoded: Encoded) -> list[AlignmentRow]:
-    """The first row of each example."""
+    """List the first row of each example."""
     first = np.searchsorted(encoded.example, np.arange(encoded.num_examples))
     tokens = [encoded.tokens[encoded.starts[row] : encoded.starts[row + 1]] for row in first]
     if encoded.second is None:

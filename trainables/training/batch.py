@@ -1,4 +1,4 @@
-"""From item numbers to padded arrays: the global batch first, then each worker's share of it."""
+"""Padded batches: the global batch of a step, and each worker's share of it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Batch:
 
     Attributes:
         tokens: int64 [rows, L]; `mask`: bool [rows, L], False on padding.
-        labels: what the loss compares with, [items, ...], or with `by_token` [rows, L], -100 where nothing is scored.
+        labels: labels of the loss, [items, ...], or with `by_token` [rows, L], -100 where nothing is scored.
         rows_per_item: rows i*c .. i*c+c-1 belong to item i.
-        count: what the summed loss of the *global* batch is divided by (items, or scored tokens).
-        weights: float32 [rows, L], what each label counts in the *global* batch; None = each counts 1.
+        count: divisor of the summed loss of the *global* batch (items, or scored tokens).
+        weights: float32 [rows, L], weight of each label in the *global* batch; None = 1 each.
         segments: int64 [rows, L], 1 for the second text of a pair and what follows it, else 0; None without segments.
     """
 
@@ -35,18 +35,21 @@ class Batch:
     by_token: bool = False
 
     def share(self, rank: int, world: int) -> Batch:
-        """Every `world`-th item from `rank` on; the count stays that of the global batch."""
+        """Take every `world`-th item from `rank` on; the count stays that of the global batch."""
         return self._take(np.arange(rank, len(self.tokens) // self.rows_per_item, world))
 
     def pieces(self, max_tokens: int) -> Iterator[Batch]:
-        """The batch in pieces of at most `max_tokens` padded tokens (at least one item each), for accumulation."""
+        """Split the batch for gradient accumulation.
+
+        Pieces have at most `max_tokens` padded tokens, and at least one item.
+        """
         items = len(self.tokens) // self.rows_per_item
         size = max(1, max_tokens // max(1, self.tokens.shape[1] * self.rows_per_item))
         for first in range(0, items, size):
             yield self._take(np.arange(first, min(items, first + size)))
 
     def tensors(self, device: torch.device) -> dict[str, torch.Tensor]:
-        """The arrays on a device."""
+        """Copy the arrays to a device."""
         arrays = {"tokens": self.tokens, "mask": self.mask, "labels": self.labels, "weights": self.weights}
         arrays["segments"] = self.segments
         return {
@@ -66,17 +69,17 @@ class Batch:
 
 
 def rows_of(items: np.ndarray, rows_per_item: int) -> np.ndarray:
-    """Row numbers of items, item by item."""
+    """List the row numbers of items, item by item."""
     return np.asarray((items[:, None] * rows_per_item + np.arange(rows_per_item)).reshape(-1))
 
 
 def item_lengths(encoded: Encoded) -> np.ndarray:
-    """int [items], tokens of an item's longest row."""
+    """Compute the number of tokens of each item's longest row: int [items]."""
     return np.asarray(np.diff(encoded.starts).reshape(-1, encoded.rows_per_item).max(1))
 
 
 def collate(encoded: Encoded, items: np.ndarray, pad_id: int) -> Batch:
-    """The padded batch of some items; labels of text are filled in by `mask_batch`."""
+    """Make the padded batch of some items; `mask_batch` fills in the labels of text."""
     rows = rows_of(items, encoded.rows_per_item)
     lengths = (encoded.starts[rows + 1] - encoded.starts[rows]).astype(np.int64)
     columns = np.arange(int(lengths.max(initial=1)))

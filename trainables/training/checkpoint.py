@@ -1,9 +1,9 @@
-"""Save and restore the whole state of a training phase, so that an interrupted one goes on.
+"""Checkpoints of a training phase, from which an interrupted phase resumes.
 
-A step depends on nothing but the recipe, the seed and the step (`schedule.py`), so weights, optimizer, history and the best
-weights so far are the whole state, and a phase that goes on from them ends with the same bits as one that was never
-interrupted on the same kind of machine. Files are written from the tensors in place and read one tensor at a time: beside the
-net and its optimizer there is never a second copy of them in memory.
+A step depends only on the recipe, the seed and the step number (`schedule.py`), so weights, optimizer, history and the best
+weights so far are the whole state, and a resumed phase ends with the same bits as an uninterrupted one on the same kind of
+machine. Files are written from the tensors in place and read one tensor at a time, so that memory never contains a second
+copy of the net and its optimizer.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from safetensors.torch import save_file
 
 from trainables.training.distributed import ProcessGroup
 
-KEPT = 2  # the newest may be damaged by what interrupted the phase
-WRITING_FRAC = 0.05  # at most this share of the time goes into writing, however large the state is
-BEST = "best"  # what the names of files with best weights begin with
+KEPT = 2  # checkpoints; the interruption may have damaged the newest
+WRITING_FRAC = 0.05  # maximum share of the time spent on writing, for a state of any size
+BEST = "best"  # prefix of the names of files with best weights
 Tensors = Mapping[str, torch.Tensor]
 
 
 class Stopped(RuntimeError):
-    """The stage was asked to stop; its state is on disk, and it goes on from there."""
+    """Clean stop of a stage on request; its state is on disk, from which it resumes."""
 
 
 class Saved(NamedTuple):
-    """A checkpoint on disk: the step after which it was written, its file, its values, and the file of best weights."""
+    """Checkpoint on disk, written after `step`, with the file of the best weights so far."""
 
     step: int
     path: Path
@@ -45,16 +45,22 @@ class Saved(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one phase in a folder of its own; all workers call it at the same steps, the first one writes.
+    """Checkpoints of one phase, in a folder of its own.
 
-    Best weights lie in files beside the checkpoints. Without a folder they lie in a temporary one of each worker, and no
-    checkpoint is written.
+    All workers call the methods at the same steps, and the first worker writes. Best weights are files beside the
+    checkpoints. Without a folder each worker has them in a temporary one, and no checkpoint is written.
     """
 
     def __init__(
         self, folder: Path | None, comm: ProcessGroup, every: float = 60.0, stop: Callable[[], bool] = lambda: False
     ) -> None:
-        """`folder` None: no checkpoints. `every`: seconds between two of them. `stop`: whether the phase has to stop."""
+        """Open a folder of checkpoints.
+
+        Args:
+            folder: None = no checkpoints.
+            every: seconds between two checkpoints.
+            stop: returns whether the phase has to stop.
+        """
         self.comm, self.every, self.stop = comm, every, stop
         self.temporary = (
             None if folder else tempfile.TemporaryDirectory(prefix="stepstone-", ignore_cleanup_errors=True)
@@ -70,7 +76,7 @@ class Checkpoints:
     def maybe_save(
         self, step: int, net: torch.nn.Module, optimizer: torch.optim.Optimizer, values: Callable[[], Mapping[str, Any]]
     ) -> None:
-        """Write the state after `step` when it is time, or when the stage has to stop.
+        """Write the state after `step` if it is due or the stage has to stop.
 
         Raises:
             Stopped: the stage has to stop, and its state is written.
@@ -88,7 +94,7 @@ class Checkpoints:
     def save(
         self, step: int, net: torch.nn.Module, optimizer: torch.optim.Optimizer, values: Mapping[str, Any]
     ) -> None:
-        """Write the state after `step` now, and remove what it replaces; OSError if that fails."""
+        """Write the state after `step` now, and remove older checkpoints; OSError on failure."""
         if self.temporary or not self.comm.is_first:
             return
         began = time.monotonic()
@@ -103,13 +109,13 @@ class Checkpoints:
         self._remove_unused()
 
     def keep_best(self, net: torch.nn.Module) -> None:
-        """Write the net's weights as the best so far; OSError if that fails."""
+        """Write the net's weights as the best so far; OSError on failure."""
         if self._writes:
             self.best = self._write(BEST, untied(net), {})
             self._remove_unused()
 
     def load_best(self, net: torch.nn.Module) -> None:
-        """Put the best weights into the net, on every worker."""
+        """Load the best weights into the net, on every worker."""
         if not self.temporary:
             name = self.comm.from_first(self.best.name if self.best else None)
             self.best = self.folder / name if name else None
@@ -117,7 +123,7 @@ class Checkpoints:
             copy_into(untied(net), self.best)
 
     def latest(self) -> Saved | None:
-        """The newest intact checkpoint, the same on every worker; None without one."""
+        """Find the newest intact checkpoint, the same on every worker; None if there is none."""
         if self.temporary:
             return None
         name = self.comm.from_first(next((p.name for p in reversed(self._files()) if self._is_whole(p)), None))
@@ -129,7 +135,7 @@ class Checkpoints:
         return Saved(int(name.partition("-")[0]), path, values, _best_of(path))
 
     def restore(self, saved: Saved, net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Put weights, optimizer and best weights of a checkpoint back."""
+        """Restore weights, optimizer and best weights from a checkpoint."""
         copy_into(untied(net), saved.path, "net.")
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         with safe_open(saved.path, framework="pt") as file:
@@ -137,23 +143,23 @@ class Checkpoints:
         for name in names:
             _, index, key = name.split(".", 2)
             parameter = trained[int(index)]
-            # A clone, since what the file gives out keeps its pages; the count of steps stays where Adam looks for it.
+            # A clone, since a tensor of the file keeps its pages mapped; Adam expects its step count on the CPU unless fused.
             value = _read(saved.path, name).clone()
             device = parameter.device if key != "step" or optimizer.defaults.get("fused") else value.device
             optimizer.state[parameter][key] = value.to(device)
         self.best = saved.best
 
     def clear(self) -> None:
-        """Remove what the finished phase no longer needs."""
+        """Remove the checkpoints of a finished phase."""
         if self.temporary is None and self.comm.is_first:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _files(self) -> list[Path]:
-        """Oldest first."""
+        """List the checkpoints, the oldest first."""
         return sorted(path for path in self.folder.glob("*.safetensors") if not path.name.startswith(BEST))
 
     def _remove_unused(self) -> None:
-        """Remove best weights that are neither the present ones nor those of a checkpoint that is kept."""
+        """Remove best weights that are neither current nor those of a kept checkpoint."""
         used = {self.best, *(_best_of(path) for path in self._files())}
         for path in self.folder.glob(f"{BEST}-*.safetensors"):
             if path not in used:
@@ -166,11 +172,11 @@ class Checkpoints:
         return best is None or _intact(best)
 
     def _write(self, name: str, tensors: Tensors, metadata: dict[str, str]) -> Path:
-        """Write one file, named by its own hash, so that a torn one is seen; visible by its rename."""
+        """Write one file atomically; its name contains its hash, so that damage is detected."""
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"{os.getpid()}.part"
         try:
-            # On a CPU these are the net's own tensors, and the file is written from where they lie.
+            # On a CPU these are the net's own tensors, which are written without a copy.
             save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, part, metadata)
             with open(part, "rb") as file:
                 path = self.folder / f"{name}-{hashlib.file_digest(file, 'sha256').hexdigest()}.safetensors"
@@ -186,7 +192,7 @@ class Checkpoints:
 
 
 def untied(net: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The net's weights by name, those that share memory under their first name only."""
+    """Return the net's weights by name; tied weights only under their first name."""
     found: dict[str, torch.Tensor] = {}
     places: set[tuple[int, torch.Size]] = set()
     for name, value in net.state_dict().items():
@@ -198,20 +204,20 @@ def untied(net: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def copy_into(tensors: Tensors, path: Path, prefix: str = "") -> None:
-    """Overwrite tensors with those of the same names in a safetensors file, one after another."""
+    """Overwrite tensors with those of the same names in a safetensors file, one at a time."""
     with torch.no_grad():
         for name, value in tensors.items():
             value.copy_(_read(path, prefix + name))
 
 
 def _read(path: Path, name: str) -> torch.Tensor:
-    """One tensor; the file is opened for it alone, since its mapping keeps every page that was read."""
+    """Read one tensor; the file is opened for it alone, since a mapping keeps all pages that were read."""
     with safe_open(path, framework="pt") as file:
         return file.get_tensor(name)  # type: ignore[no-any-return]
 
 
 def _moments(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tensor]]:
-    """("number of the parameter.key", tensor) of everything that the optimizer remembers."""
+    """Yield ("number of the parameter.key", tensor) of the optimizer's state."""
     trained = [p for group in optimizer.param_groups for p in group["params"]]
     for index, parameter in enumerate(trained):
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -219,7 +225,7 @@ def _moments(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tens
 
 
 def _best_of(checkpoint: Path) -> Path | None:
-    """The file of best weights that a checkpoint goes with."""
+    """Return the file of best weights of a checkpoint, if any."""
     try:
         with safe_open(checkpoint, framework="pt") as file:
             name = json.loads(file.metadata()["best"])

@@ -1,4 +1,4 @@
-"""A stage's view of the data: encoded once per tokenizer, length and content, and shared by all trials."""
+"""Rows for a stage, encoded once per tokenizer, length and content, and shared by all trials."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ FORMAT_VERSION = 3  # counts up when encoding changes its meaning
 
 @dataclass(frozen=True)
 class Exchange:
-    """Which training rows are changed how: see `configs.TaskTraining`; `path` is the file of the words, "" the source's own."""
+    """Synonym augmentation of training rows, see `configs.TaskTraining`.
+
+    Attributes:
+        path: file of synonyms; "" = those of the source.
+    """
 
     copies: int
     synonyms: str
@@ -51,7 +55,7 @@ class Data:
         return digest(self.tokenizer.backend_tokenizer.to_str())
 
     def examples(self, d: Dataset, language: str, split: str, at_most: int | None = None) -> list[Example]:
-        """The validated rows of a split at this scale; raises DataError for a broken row or when there are none."""
+        """Return the validated rows of a split at this scale; DataError for a bad row or if there are none."""
         take = self._take(d, language, split)
         rows = self.source.examples(d, language, split, take=take if at_most is None else min(take, at_most))
         if not rows:
@@ -69,10 +73,14 @@ class Data:
         first: int | None = None,
         exchange: Exchange | None = None,
     ) -> Encoded:
-        """The split as flat arrays; `first` keeps only so many first examples. `labels`: see `Framing`.
+        """Return a split as flat arrays, from the cache if possible.
 
-        With `exchange` copies with exchanged words stand in place of every row; DataError when the words are not those that
-        its hash names.
+        Args:
+            labels: see `Framing`.
+            first: number of first examples to keep; None = all.
+            exchange: replaces every row by copies with exchanged words.
+        Raises:
+            DataError: the words are not those of the hash in `exchange`.
         """
         key = {
             "format": FORMAT_VERSION,
@@ -88,10 +96,10 @@ class Data:
         path = self.cache / f"{digest(key)}.npz"
         if self.comm.is_first and not path.exists():
             write_npz(self._encode(d, examples(), cut, labels), path)
-        self.comm.from_first(None)  # nobody reads before the first worker has written
+        self.comm.from_first(None)  # a barrier: no worker reads before the first one has written
         try:
             return Encoded.load(path)
-        except FileNotFoundError:  # the cache was cleared in this moment
+        except FileNotFoundError:  # the cache was just cleared
             return self._encode(d, examples(), cut, labels)
 
     def _rows(
@@ -124,7 +132,7 @@ class Data:
 
 
 def concat(parts: Sequence[Encoded]) -> Encoded:
-    """The rows of several splits of one kind, one after another."""
+    """Concatenate the rows of several splits of one kind."""
     if len(parts) == 1:
         return parts[0]
     tokens, examples = (
@@ -146,7 +154,7 @@ def concat(parts: Sequence[Encoded]) -> Encoded:
 
 
 def write_npz(encoded: Encoded, path: Path) -> None:
-    """Writes the file under another name and renames it, so that a reader never sees half of it."""
+    """Write the file atomically, by a rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     os.close(handle)

@@ -1,4 +1,4 @@
-"""The few collectives that training needs, and their single-process meaning."""
+"""Collectives for training, which also work in a single process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 
 class ProcessGroup:
-    """This worker's place in the group; one worker outside torch.distributed."""
+    """Group of workers, and this worker's rank in it; one worker outside torch.distributed."""
 
     def __init__(self) -> None:
         self.on = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
@@ -19,11 +19,11 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """True on the worker that writes."""
+        """Whether this is the worker that writes."""
         return self.rank == 0
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Adds the gradients of all workers in place; a worker without a share of the batch adds zeros."""
+        """Sum the gradients of all workers in place; a worker without a share of the batch adds zeros."""
         if not self.on:
             return
         handles = []
@@ -35,13 +35,13 @@ class ProcessGroup:
             handle.wait()
 
     def sum_number(self, value: torch.Tensor) -> torch.Tensor:
-        """The sum of a tensor over workers."""
+        """Sum a tensor over workers."""
         if self.on:
             dist.all_reduce(value)
         return value
 
     def gather(self, value: Any) -> list[Any]:
-        """Every worker's object, in rank order, on every worker."""
+        """Return every worker's object, in rank order, on every worker."""
         if not self.on:
             return [value]
         out: list[Any] = [None] * self.world
@@ -49,7 +49,7 @@ class ProcessGroup:
         return out
 
     def from_first(self, value: Any) -> Any:
-        """The first worker's object on every worker."""
+        """Return the first worker's object on every worker."""
         if not self.on:
             return value
         box = [value]

@@ -28,6 +28,10 @@ from trainables.training.schedule import Schedule, generator, mask_tokens, rate_
 # steps checks are more frequent, so that a stop takes effect within seconds.
 CHECK_EVERY, CHECK_EVERY_S = 25, 2.0
 
+# Progress callback (step, total steps, mean loss since the last call, tokens so far), called at step 0 and then during the
+# stage. A step is one of the optimiser in training, and a language in evaluation, where the loss is nan and tokens are 0.
+ProgressCallback = Callable[[int, int, float, int], None]
+
 
 @dataclass
 class History:
@@ -132,7 +136,7 @@ def fit(
     tokenizer: Any,
     machine: Device,
     checkpoints: Checkpoints,
-    on_progress: Callable[[int, int, float, int], None] = lambda *_: None,
+    on_progress: ProgressCallback = lambda *_: None,
     dev_score: Callable[[], float] | None = None,
     probe: MidTrainingEvaluation | None = None,
 ) -> History:
@@ -142,8 +146,7 @@ def fit(
 
     Args:
         checkpoints: store of the state during the phase.
-        on_progress: progress callback (step, total, mean loss, tokens), see `trainables.context`; called at the start and
-            at each check.
+        on_progress: called at the start and at each check.
         dev_score: mean main score of the dev sets, higher is better; None = keep the last weights.
         probe: evaluated during training, without influence on it.
     Raises:

@@ -1,4 +1,4 @@
-"""A small XLM-R-shaped encoder with its own tokenizer, trained on the source's raw text and parallel sentences."""
+"""Small encoders of XLM-R's architecture, with a tokenizer, for training on raw text and parallel sentences."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import Any
 
 from trainables.errors import unknown
 
-WORD_MARK = "\u2581"  # a piece at the start of a word carries it, as in XLM-R
+WORD_MARK = "\u2581"  # prefix of the first piece of a word, as in XLM-R
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Shape and training of an encoder; `pair_frac` of the steps show a sentence and its translation as one row.
+    """Shape and training of an encoder.
 
-    `mask` is the share of tokens that masked LM hides: a small encoder with little time learns sooner from more of them.
+    Attributes:
+        pair_frac: share of the steps whose rows are a sentence and its translation.
+        mask: share of tokens that masked LM hides; a small encoder with few steps learns faster from a larger share.
     """
 
     layers: int
@@ -44,22 +46,22 @@ SIZES = {
 
 
 def size(name: str) -> Size:
-    """The size of `pretrain:<name>`; BadInput for an unknown one."""
+    """Return the size of `pretrain:<name>`; BadInput for an unknown one."""
     if name not in SIZES:
         raise unknown("encoder size", name, SIZES)
     return SIZES[name]
 
 
 def train_tokenizer(lines: Sequence[str], vocabulary: int, out: Path) -> None:
-    """Writes a byte-pair tokenizer with XLM-R's special ids (`<s>`=0 `<pad>`=1 `</s>`=2 `<unk>`=3) to a folder.
+    """Train a byte-pair tokenizer and write it to a folder.
 
-    The alphabet is chosen here, by count and then by code point, because the trainer breaks ties by hash order: the same
-    lines must give the same file.
+    Special ids are XLM-R's: `<s>`=0 `<pad>`=1 `</s>`=2 `<unk>`=3. The alphabet is chosen here, by count and then by code
+    point, because the trainer breaks ties by hash order: the same lines must give the same file.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    # The alphabet holds the word mark in place of the space: without it every word would begin with <unk>.
+    # The alphabet has the word mark in place of the space: without it every word would begin with <unk>.
     marked = (WORD_MARK + unicodedata.normalize("NFKC", line).replace(" ", WORD_MARK) for line in lines)
     counts = Counter(character for line in marked for character in line)
     kept = sorted(counts, key=lambda character: (-counts[character], character))[: vocabulary // 3]
@@ -86,7 +88,7 @@ def train_tokenizer(lines: Sequence[str], vocabulary: int, out: Path) -> None:
 
 
 def new_lm(shape: Size, vocabulary: int, seed: int) -> Any:
-    """A freshly drawn masked-LM model of this size."""
+    """Make a masked-LM model of this size, with random weights."""
     import torch
     from transformers import XLMRobertaForMaskedLM
 
@@ -95,7 +97,7 @@ def new_lm(shape: Size, vocabulary: int, seed: int) -> Any:
 
 
 def lm_config(shape: Size, vocabulary: int) -> Any:
-    """Configure a masked-LM model of this size, as transformers has it."""
+    """Make the transformers configuration of a masked-LM model of this size."""
     from transformers import XLMRobertaConfig
 
     return XLMRobertaConfig(

@@ -1,7 +1,7 @@
-"""Training on changed inputs (Huang et al. 2021): for each token a change of its embedding inside a small ball.
+"""Robust training on perturbed inputs (Huang et al. 2021): each token's embedding changes within a small ball.
 
-`adversarial` looks for the change that raises the loss most, by projected gradient ascent (Madry et al. 2018), `random` draws
-it. Exchanged words, the third way, are changed rows: `trainables.training.synonyms`.
+`adversarial` maximises the loss over the perturbation by projected gradient ascent (Madry et al. 2018), `random` samples it.
+The third method, synonyms, changes rows: `trainables.training.synonyms`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from trainables.training.schedule import generator
 def changed_loss(
     net: Net, task: str, batch: Mapping[str, Tensor], rows_per_item: int, robust: Robust, noise: torch.Generator
 ) -> Tensor:
-    """The *summed* loss of a batch, (1 - weight) of it at the inputs as they are and `weight` at the changed ones.
+    """Compute the *summed* loss of a batch: (1 - weight) x at the original inputs + weight x at the perturbed ones.
 
-    The search and both passes see the same dropout masks: what is maximised is the loss that is then minimised, and not
-    that of another subnetwork (so Zhu et al. 2020, FreeLB). A weight of 0 leaves the random state as if there were no search.
+    The ascent and both passes have the same dropout masks, so that the loss that is maximised is the one that is minimised
+    afterwards, and not that of another subnetwork (as in Zhu et al. 2020, FreeLB). With weight 0 the random state is the same
+    as without robust training.
 
     Args:
         batch, rows_per_item: as in `Net.loss`.
-        noise: what random changes are drawn from, on the batch's device.
+        noise: generator of random perturbations, on the batch's device.
     """
     if not robust.weight:
         return net.loss(task, batch, rows_per_item)
@@ -45,9 +46,10 @@ def changed_loss(
 
 
 def pgd_perturbation(net: Net, task: str, batch: Mapping[str, Tensor], rows_per_item: int, robust: Robust) -> Tensor:
-    """float32 [B, L, width]: what `robust.steps` steps of ascent from 0 add to the word embeddings; 0 on padding.
+    """Compute an adversarial perturbation of the word embeddings, float32 [B, L, width], 0 on padding.
 
-    Gradients are taken with respect to the change alone, so those of the parameters stay as they are.
+    It is the result of `robust.steps` steps of ascent from 0. Gradients are taken with respect to the perturbation alone, so
+    those of the parameters do not change.
     """
     delta = torch.zeros_like(net.embedded(batch["tokens"]).detach(), dtype=torch.float32)
     seen = batch["mask"].bool().unsqueeze(-1)
@@ -61,7 +63,7 @@ def pgd_perturbation(net: Net, task: str, batch: Mapping[str, Tensor], rows_per_
 
 
 def random_perturbation(net: Net, batch: Mapping[str, Tensor], robust: Robust, noise: torch.Generator) -> Tensor:
-    """float32 [B, L, width]: for each token a change that is uniform in the ball; 0 on padding."""
+    """Sample a perturbation per token uniformly from the ball: float32 [B, L, width], 0 on padding."""
     like = torch.zeros_like(net.embedded(batch["tokens"]).detach(), dtype=torch.float32)
     if robust.norm == "linf":
         delta = torch.empty_like(like).uniform_(-robust.eps, robust.eps, generator=noise)
@@ -72,7 +74,7 @@ def random_perturbation(net: Net, batch: Mapping[str, Tensor], robust: Robust, n
 
 
 def direction(gradient: Tensor, norm: Norm) -> Tensor:
-    """The steepest ascent of length 1, token by token [..., width]: the normalised gradient, or its sign; 0 stays 0."""
+    """Return the steepest ascent of length 1 for each token [..., width]: normalised gradient, or its sign; 0 stays 0."""
     if norm == "linf":
         return gradient.sign()
     tiny = torch.finfo(gradient.dtype).tiny
@@ -82,7 +84,7 @@ def direction(gradient: Tensor, norm: Norm) -> Tensor:
 
 
 def project(delta: Tensor, norm: Norm, eps: float) -> Tensor:
-    """The nearest change [..., width] whose norm is at most `eps` for every token."""
+    """Project perturbations [..., width] to a norm of at most `eps` for every token."""
     if norm == "linf":
         return delta.clamp(-eps, eps)
     length: Tensor = torch.linalg.vector_norm(delta, dim=-1, keepdim=True)
@@ -91,18 +93,18 @@ def project(delta: Tensor, norm: Norm, eps: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Changes:
-    """Robust training as one step of a phase has it; random changes are a function of seed, step and worker alone."""
+    """Robust training in one step; random perturbations are a function of seed, step and worker alone."""
 
     robust: Robust
     seed: int
     step: int
 
     def noise(self, rank: int, device: torch.device) -> torch.Generator:
-        """The generator of this step on one worker, from its start."""
+        """Make the random generator of this step on one worker."""
         key = int(generator(self.seed, "robust", self.step, rank).integers(2**62))
         return torch.Generator(device).manual_seed(key)
 
 
 def _same_masks(tensor: Tensor) -> AbstractContextManager[None]:
-    """Whatever is drawn inside is drawn again after it."""
+    """Restore the random state after the block, so that the next pass has the same dropout masks."""
     return torch.random.fork_rng(devices=[tensor.device] if tensor.is_cuda else [])

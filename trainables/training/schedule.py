@@ -1,7 +1,7 @@
-"""What happens at step s, as a pure function of (recipe, seed, s).
+"""Schedule of training: the batch and learning rate of step s as pure functions of (recipe, seed, s).
 
-Which task, which examples, which masked positions and which dropout seed come from counter-based generators keyed by
-purpose and step. So resuming needs no data-loader state, and the number of workers does not change the batches.
+Task, examples, masked positions and dropout seed come from counter-based generators keyed by purpose and step. So resuming
+needs no data-loader state, and the number of workers does not change the batches.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ import numpy as np
 
 from trainables.configs import Intermediate, TrainingConfig
 
-# Batches inside one window are sorted by length: 64 of them waste little padding and still see the data shuffled.
+# Batches in one window are sorted by length: 64 of them waste little padding, and the data are still shuffled.
 WINDOW_BATCHES = 64
 CYCLE_RISES = 0.3  # share of the steps in which one cycle rises
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """A generator of its own for every (seed, purpose), the same on every machine."""
+    """Make an independent generator for each (seed, purpose), the same on every machine."""
     key = hashlib.blake2b(repr((seed, purpose)).encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
 
 
 def mixing_probabilities(sizes: Mapping[str, int], limit: int) -> dict[str, float]:
-    """P(m) = min(e_m, K) / sum_j min(e_j, K) (Phang et al. 2020, section 2.2).
+    """Compute the probability of each task: P(m) = min(e_m, K) / sum_j min(e_j, K).
+
+    The formula is from Phang et al. 2020, section 2.2.
 
     Args:
         sizes: task -> number of training examples e_m.
@@ -39,7 +41,7 @@ def mixing_probabilities(sizes: Mapping[str, int], limit: int) -> dict[str, floa
 
 
 def language_probabilities(sizes: Sequence[int], alpha: float) -> np.ndarray:
-    """q_l ~ (n_l / n)^alpha (Conneau et al. 2020); float64 [languages], sums to 1."""
+    """Compute language probabilities q_l ~ (n_l / n)^alpha (Conneau et al. 2020): float64 [languages], sum 1."""
     shares = np.asarray(sizes, dtype=np.float64) / sum(sizes)
     powered = shares**alpha
     return np.asarray(powered / powered.sum(), dtype=np.float64)
@@ -47,7 +49,7 @@ def language_probabilities(sizes: Sequence[int], alpha: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Stream:
-    """The training items of one task.
+    """Training items of one task.
 
     Attributes:
         lengths: int [items], length of each item in tokens (for bucketing).
@@ -63,14 +65,14 @@ class Stream:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The whole plan of a training phase.
+    """Schedule of a training phase.
 
     Attributes:
         names: the tasks.
         task: int [steps], index into `names`, one task per optimiser step.
         items: per task int [times drawn, batch], the item numbers of its k-th batch.
         nth: int [steps], how often the task of step s was drawn before s.
-        alignment_batches: int [steps, pairs] of what is aligned at every step, whatever its task; None where nothing is.
+        alignment_batches: int [steps, pairs], the pairs that are aligned at each step, for all tasks; None without alignment.
     """
 
     names: tuple[str, ...]
@@ -85,17 +87,17 @@ class Schedule:
         return len(self.task)
 
     def at(self, step: int) -> tuple[str, np.ndarray]:
-        """Task and item numbers [batch] of a step."""
+        """Return the task and item numbers [batch] of a step."""
         name = self.names[self.task[step]]
         return name, self.items[name][self.nth[step]]
 
     def epochs(self, streams: Mapping[str, Stream]) -> dict[str, float]:
-        """Realised passes over each task's items."""
+        """Compute the realised passes over each task's items."""
         return {n: self.items[n].size / max(1, len(streams[n].lengths)) for n in self.names}
 
 
 def draw_tasks(probabilities: Sequence[float], steps: int, seed: int) -> np.ndarray:
-    """int [steps], one task a step, independently with the given probabilities."""
+    """Draw one task per step, independently with the given probabilities: int [steps]."""
     uniform = generator(seed, "task").random(steps)
     return np.searchsorted(np.cumsum(probabilities)[:-1], uniform, side="right")
 
@@ -107,7 +109,10 @@ def make_schedule(
     seed: int,
     alignment: Stream | None = None,
 ) -> Schedule:
-    """The schedule of `steps` optimiser steps over the tasks of `streams`; `alignment` has a batch in each of them."""
+    """Make the schedule of `steps` optimiser steps over the tasks of `streams`.
+
+    `alignment` has a batch in each step.
+    """
     names = tuple(sorted(streams))
     task = draw_tasks([probabilities[n] for n in names], steps, seed)
     nth = np.zeros(steps, dtype=np.int64)
@@ -121,7 +126,7 @@ def make_schedule(
 
 
 def batches(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
-    """int [count, batch]: the first `count` batches of a task, length-bucketed inside shuffled windows."""
+    """Make the first `count` batches of a task, bucketed by length within shuffled windows: int [count, batch]."""
     order = item_order(stream, count * stream.batch, seed, name)
     rng = generator(seed, "bucket", name)
     out = np.empty((count, stream.batch), dtype=np.int64)
@@ -134,7 +139,7 @@ def batches(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
 
 
 def item_order(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
-    """int [count]: item numbers, epoch after epoch, each reshuffled; by language first where the stream has groups."""
+    """Draw item numbers in reshuffled epochs, with groups by language first: int [count]."""
     if stream.groups is None:
         return shuffled_epochs(np.arange(len(stream.lengths)), count, seed, name)
     assert stream.group_probabilities is not None
@@ -149,7 +154,7 @@ def item_order(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
 
 
 def shuffled_epochs(items: np.ndarray, count: int, seed: int, name: str) -> np.ndarray:
-    """int [count]: `items` over and over, each pass in a fresh order."""
+    """Repeat `items` to a length of `count`, each pass in a new random order: int [count]."""
     passes = [items[:0]]
     passes += [
         generator(seed, "epoch", name, e).permutation(items) for e in range(math.ceil(count / max(1, len(items))))
@@ -166,11 +171,11 @@ def mask_tokens(
     rng: np.random.Generator,
     share: float = 0.15,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Masked-LM corruption (Devlin et al. 2019) of a share of the tokens: of those 80 % mask, 10 % random, 10 % kept.
+    """Corrupt a share of the tokens for masked LM: of those 80 % mask, 10 % random, 10 % kept (Devlin et al. 2019).
 
     Args:
-        tokens: int [T], a whole global batch laid end to end.
-        special: bool [T], never chosen.
+        tokens: int [T], the tokens of a global batch in sequence.
+        special: bool [T], tokens that are never chosen.
     Returns:
         corrupted tokens [T] and the chosen positions, bool [T].
     """
@@ -183,11 +188,11 @@ def mask_tokens(
 
 
 def mixture(config: Intermediate, sizes: Mapping[str, int], lines: int) -> tuple[int, float, dict[str, float]]:
-    """How a phase mixes its tasks: the limit K at its scale, masked LM's share, and each task's share of the other steps.
+    """Compute a phase's mix: limit K at its scale, masked LM's share, each task's share of the other steps.
 
     Args:
-        sizes: task -> examples, of all tasks but masked LM.
-        lines: of text that masked LM may read; 0 without it.
+        sizes: task -> number of examples, of all tasks but masked LM.
+        lines: number of lines of text for masked LM; 0 without it.
     """
     limit, share = (
         math.ceil(config.mixing_limit * config.scale),
@@ -202,7 +207,7 @@ def mixture(config: Intermediate, sizes: Mapping[str, int], lines: int) -> tuple
 
 
 def rate_of(config: TrainingConfig, step: int, steps: int) -> float:
-    """Compute the learning rate of a step, counted from 0."""
+    """Compute the learning rate of a step; the first is 0."""
     if config.rates == "one_cycle":
         return one_cycle(step, steps, config.lr)
     warmup_frac = min(1.0, config.warmup_steps / steps if config.warmup_steps else config.warmup_frac)
@@ -210,7 +215,7 @@ def rate_of(config: TrainingConfig, step: int, steps: int) -> float:
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_frac: float) -> float:
-    """Linear warm-up over the first `warmup_frac` of the steps, then linear decay to 0 after the last."""
+    """Compute linear warm-up over the first `warmup_frac` of the steps, then linear decay to 0 after the last."""
     warmup = max(1, round(warmup_frac * steps)) if warmup_frac else 0
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -218,9 +223,9 @@ def learning_rate(step: int, steps: int, peak: float, warmup_frac: float) -> flo
 
 
 def one_cycle(step: int, steps: int, peak: float) -> float:
-    """Cosine from peak / 25 up to the peak over 30 % of the steps, then down to peak / 250,000 (Smith and Topin 2019).
+    """Compute one cycle: a cosine from peak / 25 up to the peak over 30 % of the steps, then down to peak / 250,000.
 
-    The values of PyTorch's OneCycleLR with its own defaults.
+    The schedule is that of Smith and Topin 2019, with the values of PyTorch's OneCycleLR at its defaults.
     """
     top = CYCLE_RISES * steps - 1
     low, end = peak / 25, peak / 250_000

@@ -1,7 +1,7 @@
-"""Synonym augmentation (Huang et al. 2021): copies of training rows in which words are exchanged for synonyms.
+"""Synonym augmentation (Huang et al. 2021): copies of training rows with words replaced by synonyms.
 
-Synonyms are English words, from a file or from the source's own paraphrases. Words are what stands between single spaces,
-without the punctuation around it; they meet whatever their case.
+Synonyms are English words, from a file or from the source's own paraphrases. Words are separated by single spaces, without
+the punctuation around them; they are matched regardless of case.
 """
 
 from __future__ import annotations
@@ -22,25 +22,30 @@ from trainables.recipe import digest
 from trainables.sources import Source
 from trainables.training.schedule import generator
 
-Synonyms = Mapping[str, tuple[str, ...]]  # a word in lower case -> its synonyms as they are written, sorted
+Synonyms = Mapping[str, tuple[str, ...]]  # a word in lower case -> its synonyms as written, sorted
 
-# English pairs whose label says that both sentences mean the same, and that label.
+# English sets of paraphrases, and their label for sentences of the same meaning.
 PARAPHRASES = {"mrpc": "equivalent", "pawsx": "1", "qqp": "duplicate"}
-MIN_SEEN = 3  # paraphrases in which two words stand in each other's place before they count as synonyms
+MIN_SEEN = 3  # minimum number of paraphrases that exchange two words, for these to count as synonyms
 MAX_BYTES = 256 * 2**20
 _AROUND = string.punctuation + "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb"
 
 
 def synonyms_of(source: Source, path: str = "") -> Synonyms:
-    """The synonyms of a file, or for "" those of the source; raises BadInput where there are none, and as `read_synonyms`."""
+    """Return the synonyms of a file, or for "" those of the source.
+
+    Raises:
+        BadInput: there are none.
+        DataError: as in `read_synonyms`.
+    """
     return read_synonyms(path) if path else found_in(source)
 
 
 def found_in(source: Source) -> Synonyms:
-    """Words that stand in each other's place in at least `MIN_SEEN` English paraphrases that differ in nothing else.
+    """Find words exchanged in at least `MIN_SEEN` English paraphrases that are otherwise equal.
 
-    Read are the training rows of QQP, MRPC and PAWS-X that are labelled as paraphrases, as many of these sets as the source
-    has. Two sentences count that have equally many words and differ in exactly one, which must be letters on both sides.
+    It reads the training rows of QQP, MRPC and PAWS-X that are labelled as paraphrases, of those sets that the source has. Two
+    sentences count if they have the same number of words and differ in exactly one, which must be letters on both sides.
     """
     served = [name for name in PARAPHRASES if "en" in source.languages(dataset(name), "train")]
     seen: Counter[tuple[str, str]] = Counter()
@@ -51,13 +56,13 @@ def found_in(source: Source) -> Synonyms:
         seen.update(_exchanged(row for row in rows if isinstance(row, Labelled) and row.label == label))
     pairs = [pair for pair, count in seen.items() if count >= MIN_SEEN]
     if not pairs:
-        where = f"in its rows of {', '.join(served)}" if served else f"for it has none of {', '.join(PARAPHRASES)}"
-        raise BadInput(f"no synonyms are found in source {source.spec!r}, {where}: give a file with --synonyms")
+        where = f"in its rows of {', '.join(served)}" if served else f"which has none of {', '.join(PARAPHRASES)}"
+        raise BadInput(f"no synonyms found in source {source.spec!r}, {where}: give a file with --synonyms")
     return _sorted((word, other) for one, two in pairs for word, other in ((one, two), (two, one)))
 
 
 def _exchanged(rows: Iterable[Labelled]) -> Iterator[tuple[str, str]]:
-    """The two words, sorted and in lower case, of every row whose sentences differ in one word alone."""
+    """Yield the two words, sorted and in lower case, of rows whose sentences differ in exactly one word."""
     for row in rows:
         one, two = row.first.split(" "), (row.second or "").split(" ")
         if len(one) != len(two):
@@ -70,14 +75,14 @@ def _exchanged(rows: Iterable[Labelled]) -> Iterator[tuple[str, str]]:
 
 
 def read_synonyms(path: str) -> Synonyms:
-    """The synonyms of a file in UTF-8.
+    """Read the synonyms of a file in UTF-8.
 
-    A line holds a word and then its synonyms, with tabs or spaces between; a file `*.json` one object of word -> list of
-    synonyms, the form in which neighbours of counter-fitted vectors are passed around.
+    A line has a word and its synonyms, separated by tabs or spaces; a file `*.json` has one object of word -> list of
+    synonyms, the usual form of neighbours of counter-fitted vectors.
 
     Raises:
         BadInput: there is no such file, or no word in it has a synonym.
-        DataError: it is no text, or a line of it is not of this form; names the line.
+        DataError: it is no text, or a line has another form; the message has the line number.
     """
     check_path("synonyms", path)
     try:
@@ -102,7 +107,7 @@ def _of_lines(content: bytes, path: str) -> Iterator[tuple[str, list[str]]]:
         if not words:
             continue
         if any(not word.isprintable() for word in words):
-            raise DataError(f"synonyms {path!r}, line {number}: holds control characters")
+            raise DataError(f"synonyms {path!r}, line {number}: contains control characters")
         if len(words) > 2 and all(_is_number(word) for word in words[1:]):
             raise DataError(f"synonyms {path!r}, line {number}: numbers follow {words[0]!r}; these are word vectors")
         yield words[0], words[1:]
@@ -113,7 +118,7 @@ def _of_json(content: bytes, path: str) -> Iterator[tuple[str, list[str]]]:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DataError(f"synonyms {path!r}{line}: not JSON that can be read") from None
+        raise DataError(f"synonyms {path!r}{line}: not valid JSON") from None
     if not isinstance(values, dict):
         raise DataError(f"synonyms {path!r}: must be an object of word -> list of synonyms")
     for word, others in values.items():
@@ -140,15 +145,16 @@ def _sorted(pairs: Iterable[tuple[str, str]]) -> Synonyms:
 
 
 def address(synonyms: Synonyms) -> str:
-    """What the words are, as a hash: two files that say the same are one."""
+    """Compute the hash of the synonyms; files with the same content have the same hash."""
     return digest({word: list(others) for word, others in synonyms.items()})
 
 
 def copies_of(rows: Sequence[Labelled], synonyms: Synonyms, copies: int) -> list[Labelled]:
-    """`copies` of every row in place of it, one after another; ids and labels are the row's.
+    """Replace every row by `copies` augmented copies in sequence, with its id and label.
 
-    In each, every word that has synonyms is drawn from itself and them with equal chances. The draws are a function of row
-    and copy alone, the same for all seeds of a study: as published, a changed set is made once, and it is encoded once.
+    In each copy, every word that has synonyms is drawn from itself and them with equal probability. The draws are a function
+    of row and copy alone, the same for all seeds of a study: as published, an augmented set is made once, and it is encoded
+    once.
     """
     return [_changed(row, synonyms, generator(0, "synonyms", row.id, copy)) for row in rows for copy in range(copies)]
 
@@ -159,7 +165,7 @@ def _changed(row: Labelled, synonyms: Synonyms, rng: np.random.Generator) -> Lab
 
 
 def exchange(text: str, synonyms: Synonyms, rng: np.random.Generator) -> str:
-    """The text with each word that has synonyms drawn anew; spaces, punctuation and capitals stay as they are."""
+    """Draw each word that has synonyms anew; spaces, punctuation and capitals do not change."""
     words = text.split(" ")
     for place, word in enumerate(words):
         core = word.strip(_AROUND)
@@ -170,7 +176,7 @@ def exchange(text: str, synonyms: Synonyms, rng: np.random.Generator) -> str:
 
 
 def _as(word: str, model: str) -> str:
-    """A word with the capitals of another: all, the first, or its own."""
+    """Capitalise a word like another one: all letters, the first, or its own."""
     if model.isupper() and len(model) > 1:
         return word.upper()
     return word[:1].upper() + word[1:] if model[:1].isupper() else word

@@ -1,8 +1,8 @@
-"""Train only the rows of the word embedding that a phase's texts use.
+"""Training of only those rows of the word embedding that a phase's texts use.
 
-XLM-R has 250,000 rows and an English data set uses a tenth of them. The others have no gradient, so that AdamW does nothing to
-them but decay: the table in training holds the used rows, and the others are decayed once, at the end. The weights that a phase
-leaves are those of training on the whole table, up to rounding.
+XLM-R has 250,000 rows, and an English dataset uses a tenth of them. The others have no gradient, so that AdamW only decays
+them: the table in training has the used rows, and the others are decayed once, at the end. The final weights are those of
+training on the whole table, up to rounding.
 """
 
 from __future__ import annotations
@@ -22,15 +22,21 @@ from trainables.training.schedule import rate_of
 
 @dataclass(frozen=True)
 class Trimmed:
-    """A net whose embedding holds few of its rows: the whole table, which of its rows, and where else it stood."""
+    """Net whose embedding has only the used rows.
+
+    Attributes:
+        whole: the whole table.
+        used: int64 [rows in use], row numbers in the whole table.
+        tied: modules and names of the parameters that were tied to the table.
+    """
 
     net: Net
     whole: Tensor
-    used: Tensor  # int64 [rows in use]
+    used: Tensor
     tied: tuple[tuple[nn.Module, str], ...]
 
     def restore(self, decay: float) -> None:
-        """Put the whole table back, its used rows as trained and the others times `decay`."""
+        """Restore the whole table, with the used rows as trained and the others times `decay`."""
         table = self.net.lm.get_input_embeddings()
         with torch.no_grad():
             if decay != 1.0:
@@ -42,9 +48,10 @@ class Trimmed:
 
 
 def trim(net: Net, texts: Iterable[np.ndarray]) -> Trimmed | None:
-    """Leave only the embedding rows of these token ids, padding among them; None where the embedding cannot be trimmed.
+    """Reduce the embedding to the rows of these token ids; None if it cannot be trimmed.
 
-    Weights that are tied to the table, such as an LM head's, are taken out of the net until `Trimmed.restore`.
+    The ids must include padding. Weights that are tied to the table, such as an LM head's, are removed from the net until
+    `Trimmed.restore`.
     """
     table = net.lm.get_input_embeddings()
     if not isinstance(table, LeanEmbedding):
@@ -64,12 +71,15 @@ def trim(net: Net, texts: Iterable[np.ndarray]) -> Trimmed | None:
 
 
 def is_exact(config: TrainingConfig) -> bool:
-    """Whether the optimizer leaves rows without a gradient alone but for decay: Adam's weight decay is part of the gradient."""
+    """Return whether the optimizer only decays rows without a gradient.
+
+    Adam's weight decay is part of the gradient, so it must be 0.
+    """
     return config.optimizer == "adamw" or not config.weight_decay
 
 
 def decay_of(config: TrainingConfig, done: int, steps: int) -> float:
-    """What AdamW's weight decay has multiplied a row without a gradient with, after `done` of `steps` steps."""
+    """Compute AdamW's factor on a row without a gradient after `done` of `steps` steps."""
     if config.optimizer != "adamw":
         return 1.0
     return float(np.prod([1.0 - rate_of(config, step, steps) * config.weight_decay for step in range(done)]))
