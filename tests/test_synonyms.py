@@ -102,7 +102,7 @@ def test_lines_of_a_file(tmp_path: Path) -> None:
         ("w.txt", b"car automobile\nb\xff x\n", "line 2: not UTF-8"),
         ("w.txt", b"car auto\x00mobile\n", "line 1: contains control characters"),
         ("w.txt", b"\n\ncar 0.1 -2e-3 0.5\n", "line 3: numbers follow 'car'; these are word vectors"),
-        ("w.json", b'{"a": ["b"],\n "c": ', "line 2: not JSON"),
+        ("w.json", b'{"a": ["b"],\n "c": ', "line 2: not valid JSON"),
         ("w.json", b"[1]", "must be an object"),
         ("w.json", b'{"a": "b"}', "'a' must have a list of single words"),
         ("w.json", b'{"a": ["b c"]}', "'a' must have a list of single words"),
@@ -168,7 +168,7 @@ class Without:
 
 def test_a_source_without_synonyms_is_bad_input(source: Source) -> None:
     without: Any = Without(source, ())
-    with pytest.raises(BadInput, match="it has none of mrpc, pawsx, qqp: give a file with --synonyms"):
+    with pytest.raises(BadInput, match="which has none of mrpc, pawsx, qqp: give a file with --synonyms"):
         found_in(without)
     without = Without(source, ("qqp",))  # whose paraphrases ask with other words
     with pytest.raises(BadInput, match="in its rows of qqp: give a file"):

@@ -49,7 +49,9 @@ from trainables.training.vocabulary import decay_of, is_exact, trim
 
 
 def run(config: StageConfig, init: Path | None, out: Path, context: Context) -> dict[str, Any]:
-    """Run one stage, starting from the Hugging Face or stage folder `init`.
+    """Run one stage, starting from the weights in `init`.
+
+    It is a Hugging Face folder or a stage's folder.
 
     Returns:
         a summary with at least `steps`, the number of optimiser steps trained.
@@ -97,7 +99,7 @@ def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
 
 
 def intermediate(config: Intermediate, init: Path, out: Path, context: Context) -> dict[str, Any]:
-    """Train all tasks of the mix on one encoder (Phang et al. 2020).
+    """Train all tasks of the mix (Phang et al. 2020).
 
     A dev score is the mean over the tasks.
     """
@@ -159,7 +161,10 @@ class _Stream:
 
 
 def _task_stream(task: TaskTraining, data: Data, words: str) -> _Stream:
-    """Encode the training rows of a task; `words` is the file of synonyms, if words are exchanged."""
+    """Encode the training rows of a task.
+
+    `words` is the file of synonyms, if words are exchanged.
+    """
     labels = data.source.labels(dataset(task.name))
     exchange = Exchange(task.copies, task.synonyms, words) if task.copies else None
     encoded = concat(
@@ -234,7 +239,7 @@ def _fit(
 
 @dataclass(frozen=True)
 class _DevSet:
-    """First dev rows of a task in one language, and the head that scores them."""
+    """First dev rows of a task in one language."""
 
     head: str
     dataset: Dataset
@@ -244,7 +249,7 @@ class _DevSet:
 
 
 def _dev_sets(tasks: tuple[TaskTraining, ...], data: Data, config: TrainingConfig) -> list[_DevSet]:
-    """Collect the dev sets of all tasks that have dev rows."""
+    """Collect the dev sets of all tasks, if they exist."""
     found = []
     for task in tasks:
         for name, tag in task.trained_on:
@@ -257,7 +262,10 @@ def _dev_sets(tasks: tuple[TaskTraining, ...], data: Data, config: TrainingConfi
 
 
 def _dev_score(net: Net, sets: Sequence[_DevSet], data: Data, context: Context) -> Callable[[], float]:
-    """Return a function that computes the unweighted mean of the main scores of some dev sets."""
+    """Make the function that computes the mean dev score.
+
+    It is the unweighted mean of the main scores of the dev sets.
+    """
 
     def dev() -> float:
         scores = []

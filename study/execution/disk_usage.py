@@ -55,7 +55,7 @@ FOLDERS = {  # folder of a home -> its line in the table
 
 @dataclass(frozen=True)
 class Use:
-    """Line of the table: number of items of one kind, and their total size."""
+    """Number and total size of items of one kind."""
 
     what: str
     count: int
@@ -64,7 +64,10 @@ class Use:
 
 @dataclass(frozen=True)
 class Item:
-    """Item that can be freed; `used` is its last known use, in seconds of the file system's clock."""
+    """Item that can be freed.
+
+    `used` is its last known use, in seconds of the file system's clock.
+    """
 
     kind: Literal["leftover", "encoded", "weights"]
     path: Path
@@ -93,13 +96,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Disk:
-    """Snapshot of a home, taken when its properties are first read."""
+    """Snapshot of a home, taken when first read."""
 
     home: Path
 
     @cached_property
     def now(self) -> float:
-        """Time of the file system's clock, which may be another machine's."""
+        """Time of the file system's clock, maybe another machine's."""
         try:
             with tempfile.NamedTemporaryFile(dir=self.home, prefix=".clock-") as file:
                 return os.stat(file.name).st_mtime
@@ -108,7 +111,10 @@ class Disk:
 
     @cached_property
     def stages(self) -> dict[str, Stage]:
-        """Finished stages by id; folders without DONE or a readable description are left out."""
+        """Finished stages by id.
+
+        Folders without DONE or a readable description are left out.
+        """
         found, store = {}, Store(self.home)
         for folder in (self.home / "stages").glob("??/*"):
             with suppress(OSError, ValueError, KeyError):
@@ -120,7 +126,7 @@ class Disk:
 
     @cached_property
     def leases(self) -> dict[str, float]:
-        """Age of the last heartbeat of each lease, in seconds, by stage id."""
+        """Seconds since the last heartbeat of each lease, by stage."""
         return {p.name: self.now - touched for p, touched in _touched(self.home / "leases") if ".stale" not in p.name}
 
     def is_live(self, address: str) -> bool:
@@ -133,7 +139,10 @@ class Disk:
         return any(map(self.is_live, self.leases)) or any(states(self.home / "studies" / n) for n in studies(self.home))
 
     def uses(self) -> list[Use]:
-        """List what uses the space, the largest first; each byte of the home counts once."""
+        """List what uses the space, the largest first.
+
+        Each byte of the home counts once.
+        """
         counts: dict[str, list[int]] = {}
         for stage in self.stages.values():
             counts.setdefault(f"stages: {stage.kind}", []).append(stage.bytes)
@@ -183,7 +192,11 @@ class Disk:
         return [Item("leftover", path, size_of(path), touched) for path, touched in found]
 
     def free(self, item: Item) -> bool:
-        """Remove an item permanently; return False if it is in use, gone or not removable."""
+        """Remove an item permanently.
+
+        Returns:
+            False if it is in use, gone or not removable.
+        """
         try:
             if item.kind == "weights":
                 return _free_stage(self.home, item)
@@ -202,7 +215,7 @@ class Disk:
 
 @contextmanager
 def scratch(home: Path) -> Iterator[str]:
-    """Make a folder for Ray's files, and remove it at the end of the launch.
+    """Make a folder for Ray's files for the launch's duration.
 
     A lock file in it marks the launch as alive.
     """
@@ -213,7 +226,10 @@ def scratch(home: Path) -> Iterator[str]:
 
 
 def size_of(path: Path) -> int:
-    """Compute the size of a file, or of all files below a folder; links are not followed."""
+    """Compute the size of a file, or of a folder's files.
+
+    Links are not followed.
+    """
     total = 0 if path.is_dir() else _lstat(path)
     for folder, _, names in os.walk(path):
         total += sum(_lstat(Path(folder, name)) for name in names)
@@ -221,7 +237,9 @@ def size_of(path: Path) -> int:
 
 
 def parse_size(text: str) -> int:
-    """Parse a size such as `500MB`, `1.5GB` (powers of 1000) or `1TiB` (of 1024).
+    """Parse a size such as `500MB` or `1TiB` into bytes.
+
+    `MB` and `GB` are powers of 1000, `MiB` and `GiB` of 1024.
 
     Raises:
         BadInput: the text has another form, or the size is 0.
@@ -234,12 +252,12 @@ def parse_size(text: str) -> int:
 
 
 def small_files(folder: Path) -> list[Path]:
-    """List the files of a stage that are kept when its weights are freed."""
+    """List a stage's files without its weights."""
     return [p for p in folder.iterdir() if p.is_file() and p.suffix != ".safetensors" and p.name != "DONE"]
 
 
 def _touched(folder: Path) -> Iterator[tuple[Path, float]]:
-    """Yield the entries of a folder, with the latest modification time of any file below each."""
+    """Yield a folder's entries, with the latest modification time below each."""
     for path in sorted(folder.glob("*")):
         with suppress(OSError):
             times = [path.lstat().st_mtime]
@@ -249,7 +267,7 @@ def _touched(folder: Path) -> Iterator[tuple[Path, float]]:
 
 
 def _is_held(lock: Path) -> bool:
-    """Return whether a live process holds the lock; False if there is no such file."""
+    """Return whether a live process holds the lock file."""
     with suppress(FileNotFoundError), open(lock) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -265,7 +283,7 @@ def _lstat(path: Path) -> int:
 
 
 def _free_stage(home: Path, item: Item) -> bool:
-    """Move the stage out of the store by one rename, and its small files to `kept/`."""
+    """Free a stage's weights: rename its folder, keep its small files."""
     if Disk(home).is_live(item.address):  # checked again: the item's snapshot may be minutes old
         return False
     aside = home / "trash" / f"{item.address}-{secrets.token_hex(4)}"

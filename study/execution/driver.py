@@ -1,4 +1,7 @@
-"""Driver of a launch: run the missing trials on Ray, record their ends, write the report."""
+"""Driver of a launch.
+
+It runs the missing trials on Ray, records their ends and writes the report.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ class StudyDriver:
         return self.plans[recipe.address]
 
     def rows(self) -> list[tuple[Recipe, dict[str, Value]]]:
-        """Return the published rows, or the recipe of a file; the baseline first."""
+        """Return the published rows or a file's recipe, baseline first."""
         return initial_trials(self.settings)
 
     def finished(self) -> dict[str, Trial]:
@@ -89,7 +92,7 @@ class StudyDriver:
         }
 
     def todo(self) -> tuple[list[tuple[Recipe, dict[str, Value]]], int]:
-        """Return the rows to run first, and the number of trials to run."""
+        """Return the rows to run first, and the number of trials."""
         known = self.finished()
         rows = [(recipe, params) for recipe, params in self.rows() if recipe.address not in known]
         if self.settings.grid:
@@ -156,7 +159,7 @@ class StudyDriver:
             check_rows(self.planner.source, plans, self.home, self.say, read=read)
 
     def cost(self) -> Cost:
-        """Estimate the cost of the rows that are known before the search.
+        """Estimate the cost of the rows that run first.
 
         If they run on this machine, its speed is measured briefly.
         """
@@ -167,7 +170,7 @@ class StudyDriver:
         return cost_of(plans, lacking, self.planner.source, speed, concurrent)
 
     def _run_trials(self, log: Path, writer: Writer) -> None:
-        """Start Ray, and run trials until none is left, despite errors of Ray and Tune."""
+        """Start Ray and run all trials, despite errors of Tune."""
         with STOP.deferred(), start_ray(self.address) as resources, scratch(self.home) as folder:
             STOP.listen()  # Ray has installed handlers of its own
             if STOP.requested:
@@ -267,7 +270,10 @@ class StudyDriver:
 
     @cached_property
     def need(self) -> int:
-        """Estimated bytes of memory of one worker of a trial; 0 if the encoder's sizes are not known."""
+        """Estimated memory of one worker, in bytes.
+
+        It is 0 if the encoder's sizes are not known.
+        """
         import torch
 
         shape = shape_of(self.settings.encoder, self.planner.weights)
@@ -298,11 +304,11 @@ class StudyDriver:
         )
 
     def _known(self) -> dict[str, Candidate]:
-        """Return the trials that need not run, as selection candidates for Optuna."""
+        """Return the finished trials as selection candidates, for Optuna."""
         return {a: candidate(t, self.store, self.settings.selection) for a, t in self.finished().items()}
 
     def _count(self, log: Path) -> None:
-        """Record the number of stages that this launch ran, and that it reused."""
+        """Record how many stages this launch ran and reused."""
         ran = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         needed = {
             n.address
@@ -320,7 +326,11 @@ class StudyDriver:
         )
 
     def _mlflow(self, uri: str, report: Report) -> Report:
-        """Bring MLflow up to date; return the report with its run ids."""
+        """Bring MLflow up to date.
+
+        Returns:
+            the report with its run ids.
+        """
         from study.tracking.mlflow import sync
 
         try:
@@ -343,15 +353,19 @@ def standins(source: Source, spec: ResolvedSpec) -> list[str]:
 
 
 def exit_status(report: Report) -> int:
-    """Return 1 if trials are left to run, the baseline failed or every trial failed; else 0.
+    """Return the exit status of a launch.
 
-    Without the baseline there are no gains to compute.
+    Returns:
+        1 if trials are left to run, the baseline failed (then there are no gains) or every trial failed; else 0.
     """
     no_answer = report.trials["failed"] and (report.baseline_status == "failed" or not report.trials["complete"])
     return 1 if report.num_unfinished or no_answer or STOP.requested else 0
 
 
 def _length(recipe: Recipe) -> tuple[bool, int, bool]:
-    """Return a sort key: the baseline first, then the longest training (mixtures, objectives, masked LM)."""
+    """Return a sort key: baseline first, then longest training.
+
+    Mixtures, objectives and masked LM make training longer.
+    """
     passes = len(recipe.train_languages) + 2 * bool(recipe.align) + (recipe.robust.steps + 1 if recipe.robust else 0)
     return not recipe.is_baseline, -len(recipe.intermediate) - passes, not recipe.mlm_ratio

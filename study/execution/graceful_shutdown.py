@@ -1,4 +1,7 @@
-"""Clean stop of a launch on Ctrl-C, SIGTERM (sent by schedulers before preemption) and SIGHUP (closed terminal)."""
+"""Clean stop of a launch on Ctrl-C, SIGTERM and SIGHUP.
+
+Schedulers send SIGTERM before preemption; a closed terminal sends SIGHUP.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """Stop request of this process, by signals that arrive after `listen`.
+    """Stop request of this process, by signals after `listen`.
 
     Outside of `deferred` a signal raises KeyboardInterrupt at once, as Ctrl-C does. Inside of it the first signal sets
     `requested`; the second, or the end of the grace period, raises KeyboardInterrupt.
@@ -25,7 +28,7 @@ class StopRequest:
         self._then: Callable[[], None] | None = None
 
     def listen(self) -> None:
-        """Install the signal handlers, even for signals that the parent process ignores.
+        """Install the signal handlers, even for ignored signals.
 
         A shell's `&` makes its processes ignore Ctrl-C. Only SIGHUP stays ignored if it was, since that is the purpose of
         nohup. Call this again after libraries that install handlers of their own.
@@ -39,7 +42,10 @@ class StopRequest:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let the first signal in the block only set `requested`; its grace period may outlast the block."""
+        """Defer the first signal in the block.
+
+        It only sets `requested` and starts the grace period, which may outlast the block.
+        """
         before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
         self.requested, self._deferred = False, True
         self.listen()
@@ -53,7 +59,7 @@ class StopRequest:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Restore the signal handlers after the block, and end a grace period that still runs."""
+        """Restore signal handlers after the block, and end the grace period."""
         before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
         try:
             yield
@@ -64,11 +70,11 @@ class StopRequest:
                     signal.signal(number, handler)
 
     def end(self) -> None:
-        """End the grace period, when the process is about to exit."""
+        """End the grace period, just before the exit."""
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def call(self, then: Callable[[], None]) -> None:
-        """Call `then` when a stop is requested, or now if it was already."""
+        """Call `then` on a stop request, or now after one."""
         self._then = then
         if self.requested:
             then()

@@ -1,4 +1,7 @@
-"""Display of running trials: a live table in a terminal, a line per minute elsewhere."""
+"""Display of running trials.
+
+It is a live table in a terminal, and a line per minute elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,20 @@ REFRESH_PER_S = 2
 
 
 class View(NamedTuple):
-    """Content of the display: a summary line, and each running trial's name with its state or a word for it."""
+    """Content of the display.
+
+    It is a summary line, and the name of each running trial with its state or a word for it.
+    """
 
     summary: str
     trials: Sequence[tuple[str, State | str]]
 
 
 def table(trials: Sequence[tuple[str, State | str]]) -> Table:
-    """Format running trials as a table, one line per trial; "-" marks values that are not known yet."""
+    """Format running trials as a table, one line per trial.
+
+    "-" marks values that are not known yet.
+    """
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for header in ("running", "stage"):
         made.add_column(header, overflow="ellipsis")
@@ -113,5 +122,5 @@ def _cells(state: State | str) -> tuple[str, str, str, str]:
 
 
 def _short(text: str) -> Text:
-    """Make one line of literal text, without markup, which is cut to the available width."""
+    """Make one line of literal text, cut to the available width."""
     return Text(escape_control_characters(text.replace("\n", " ")), no_wrap=True, overflow="ellipsis")

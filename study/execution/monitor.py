@@ -1,4 +1,4 @@
-"""Monitor of a launch's trials in the driver: record, MLflow and display."""
+"""Monitor of trials in the driver: record, MLflow and display."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class MonitorCallbacks:
 
 
 class TrialMonitor:
-    """Monitor of the trials in the driver: record, MLflow and a line per event.
+    """Monitor that records trials, and prints a line per event.
 
     Args:
         job_of: returns the job of a recipe's workers, which contains its plan.
@@ -83,7 +83,7 @@ class TrialMonitor:
         self.retries: dict[str, int] = {}
 
     def start(self, recipe: Recipe, params: Params) -> dict[str, Any]:
-        """Record a new trial as running, and return its Tune config."""
+        """Record a new trial as running; return its Tune config."""
         self.started[recipe.address], self.params[recipe.address] = time.time(), params
         self.recipes[recipe.address] = recipe
         self._note(recipe, "running")
@@ -150,9 +150,10 @@ class TrialMonitor:
             self._failed(recipe, failure.reason)
 
     def _failed(self, recipe: Recipe, reason: str) -> None:
-        """Abort the launch if the baseline failed, or `MAX_ALIKE` trials in a row for one reason.
+        """Abort the launch if the other trials would be useless.
 
-        Without the baseline there are no gains to compute.
+        They are if the baseline failed, without which there are no gains, or if `MAX_ALIKE` trials in a row failed for one
+        reason.
         """
         kind = re.sub(r"\d+", "0", reason)
         self.alike = [*self.alike, kind] if self.alike[-1:] in ([], [kind]) else [kind]
@@ -160,7 +161,7 @@ class TrialMonitor:
             self.callbacks.abort(reason)
 
     def stop_rest(self) -> None:
-        """Record as stopped the trials that still run when the launch ends."""
+        """Record trials that still run at the end as stopped."""
         for recipe in [self.recipes[address] for address in self.running]:
             self._note(recipe, "stopped", "the launch ended before the trial did")
 
@@ -174,7 +175,9 @@ class TrialMonitor:
         return View(summary, [(name, found.get(address, words[address])) for address, name in running.items()])
 
     def _left(self, running: Mapping[str, str]) -> float | None:
-        """Estimate the seconds to the end of the study, assuming that every trial takes the mean of those that ended.
+        """Estimate the seconds to the end of the study.
+
+        It assumes that every trial takes the mean of those that ended.
 
         Returns:
             None if no trial has ended.

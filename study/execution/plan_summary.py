@@ -1,4 +1,4 @@
-"""Summary of a planned study: recipes, stages, steps, time, memory, and the origin of each number."""
+"""Summary of a planned study: recipes, stages, cost, numbers and origins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from trainables.recipe import title
 
 
 class RecipeStages(NamedTuple):
-    """Stages of one recipe; stages shared with an earlier recipe count as finished."""
+    """Stages of one recipe.
+
+    Stages shared with an earlier recipe count as finished.
+    """
 
     name: str
     stages: int
@@ -66,7 +69,11 @@ class PlanSummary:
 
 
 def summarize(driver: StudyDriver) -> PlanSummary:
-    """Plan a study without starting it; raise BadInput for known errors."""
+    """Plan a study without starting it.
+
+    Raises:
+        BadInput: the study has an error that is known in advance.
+    """
     driver.check(read=False)
     seen: set[str] = set()
     recipes = []
@@ -83,7 +90,7 @@ def summarize(driver: StudyDriver) -> PlanSummary:
 
 
 def print_plan(summary: PlanSummary, console: Console) -> None:
-    """Print numbers with their origins, recipes, stages, steps, time and memory."""
+    """Print numbers with their origins, recipes, stages and cost."""
     origins = Table("stage", "numbers", "from", title="where each number comes from", box=SIMPLE_HEAD, pad_edge=False)
     for line in lines(summary.numbers):
         origins.add_row(*map(escape, line))

@@ -1,4 +1,4 @@
-"""Ray cluster, local or existing, and the number of trials that fit on it."""
+"""Ray cluster, local or existing, and its capacity for trials."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ PACKAGES = ("stepstone", "study", "trainables", "search_spaces", "dashboards")
 
 @contextmanager
 def start_ray(address: str | None) -> Iterator[dict[str, float]]:
-    """Join the cluster at `address`, or start one on this machine that listens on 127.0.0.1 only.
+    """Join the cluster at `address`, or start a local one.
 
-    It yields the cluster's resources. If Ray already runs in this process, it is used and left running.
+    It yields the cluster's resources. A local one listens on 127.0.0.1 only. If Ray already runs in this process, it is used
+    and left running.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in RAY_ENV.items()})
     if not address:
@@ -85,7 +86,7 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
 
 
 def _runtime_env() -> dict[str, Any]:
-    """Configure a cluster's workers: this process's packages, whatever their nodes have, and `RAY_ENV`."""
+    """Configure a cluster's workers with this process's packages and `RAY_ENV`."""
     packages = [str(ROOT / name) for name in PACKAGES]
     return {
         "env_vars": {name: os.environ[name] for name in RAY_ENV},
@@ -95,7 +96,7 @@ def _runtime_env() -> dict[str, Any]:
 
 
 def capacity(resources: Mapping[str, float], workers: int, need: int = 0) -> tuple[bool, int]:
-    """Return whether trials train on GPUs, and how many fit at once.
+    """Return whether trials use GPUs, and how many fit.
 
     One CPU of the cluster is left to the drivers of the trials, which wait and request none.
 
@@ -127,12 +128,12 @@ def this_machine() -> dict[str, float]:
 
 
 def trial_memory() -> int:
-    """Return the bytes of memory of this machine that trials may use."""
+    """Return the bytes of memory available for trials."""
     return max(1, usable_memory() - RESERVED_BYTES)
 
 
 def restart_trials_killed_for_memory() -> None:
-    """Make Tune treat an actor that Ray's memory monitor killed like any other lost actor.
+    """Make Tune restart actors that Ray's memory monitor killed.
 
     Tune restarts trials whose actor died, but `OutOfMemoryError` is no `RayActorError`, and ends the run
     (ray 2.60, ray/air/execution/_internal/actor_manager.py, `_actor_task_failed`).

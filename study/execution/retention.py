@@ -1,8 +1,8 @@
-"""Retention of weights: which ones the studies of a home need, and removal of the others.
+"""Retention of weights that a home's studies need.
 
-`study.gc` removes them, and with `--max-bytes` so does a launch after each trial. Metrics, per-example scores, predictions,
-histories and the record always stay. So do the weights below the best recipes of each study, and those that its unfinished
-trials start from.
+`study.gc` removes all other weights, and with `--max-bytes` so does a launch after each trial. Metrics, per-example scores,
+predictions, histories and the record always stay. So do the weights below the best recipes of each study, and those that its
+unfinished trials start from.
 """
 
 from __future__ import annotations
@@ -92,14 +92,17 @@ class GcResult:
 
 
 class RetentionPolicy:
-    """Rules for the weights that the studies of a home need; opened sources are cached."""
+    """Rules for the weights that a home's studies need.
+
+    Opened sources are cached.
+    """
 
     def __init__(self, home: Path, keep_best: int = 1) -> None:
         self.home, self.keep_best, self.store = home, keep_best, Store(home)
         self.planners: dict[str, tuple[ResolvedSpec, Planner]] = {}
 
     def needs(self, disk: Disk) -> RetentionSet:
-        """Compute what all studies of the home need, from their records and the stages on disk."""
+        """Compute what the home's studies need from their records and stages."""
         found = RetentionSet()
         for name in studies(self.home):
             try:
@@ -153,7 +156,7 @@ class RetentionPolicy:
         return known[1]
 
     def _below(self, trial: Trial) -> set[str]:
-        """Return the ancestors of the trial's evaluations, as far as their descriptions exist."""
+        """Return the ancestors of a trial's evaluations that have descriptions."""
         found: set[str] = set()
         waiting = [a for seeds in (*trial.evaluations.values(), *trial.sweeps.values()) for a in seeds]
         while waiting:
@@ -167,9 +170,9 @@ class RetentionPolicy:
 
 
 def _is_whole(trial: Trial, settings: ResolvedSpec, present: Collection[str]) -> bool:
-    """Return whether the store has every evaluation, and every sweep if requested.
+    """Return whether the store has every result of a trial.
 
-    Then no stage below them is needed.
+    They are evaluations, and sweeps if requested. Then no stage below them is needed.
     """
     if set(trial.evaluations) != set(settings.targets) or (settings.sweep_layers and not trial.sweeps):
         return False
@@ -226,7 +229,10 @@ def _kept(weights: Iterable[Item], needs: RetentionSet, free: Collection[Item]) 
 
 
 class Budget:
-    """Size limit of a home while a study runs; called after each trial. None = no limit."""
+    """Size limit of a home while a study runs.
+
+    It is called after each trial, and does nothing with `max_bytes` None.
+    """
 
     def __init__(self, home: Path, max_bytes: int | None, say: Callable[[str], None]) -> None:
         self.home, self.max_bytes, self.say = home, max_bytes, say

@@ -1,4 +1,7 @@
-"""One trial: a Tune function with one Ray Train trainer, whose workers run the missing stages in order."""
+"""One trial: a Tune function with a Ray Train trainer.
+
+The trainer's workers run the missing stages in order.
+"""
 
 from __future__ import annotations
 
@@ -63,10 +66,10 @@ class TrialJob:
 
 
 def with_less_memory(job: TrialJob, most: float) -> TrialJob:
-    """Return the job of a trial that was killed for lack of memory: half the tokens at once, more memory.
+    """Return the job after a trial was killed for lack of memory.
 
-    It requests twice the memory from Ray, so that fewer trials run beside it, and after a second time all that a node has
-    (`most`, bytes; 0 if not known).
+    It has half the tokens at once and requests twice the memory from Ray, so that fewer trials run beside it. After a second
+    time it requests all the memory of a node (`most`, bytes; 0 if not known).
     """
     asked = most if job.tokens_frac < 1 else 2 * job.memory
     return replace(
@@ -75,14 +78,17 @@ def with_less_memory(job: TrialJob, most: float) -> TrialJob:
 
 
 def stop_file(log: Path) -> Path:
-    """Return the path of the stop file; while it exists, the launch's workers save their state and stop."""
+    """Return the path of the stop file.
+
+    While it exists, the launch's workers save their state and stop.
+    """
     return log.with_suffix(".stop")
 
 
 def runs_in_process(workers: int, gpu: bool) -> bool:
-    """Return whether the trial's own process is the worker: one worker on a CPU.
+    """Return whether a trial's own process is the worker.
 
-    It starts sooner and takes less memory than a group of one.
+    This is so for one worker on a CPU: it starts sooner and takes less memory than a group of one.
     """
     return workers == 1 and not gpu
 
@@ -194,13 +200,20 @@ def execute_stage(node: Node, store: Store, context: Context, log: Path) -> None
 
 
 def _origins(node: Node, source: Source) -> dict[str, str]:
-    """Return the origin of each part of the stage's rows: repository, commit and files, or the mirror's file."""
+    """Return the origin of each part of a stage's rows.
+
+    It is repository, commit and files, or the mirror's file.
+    """
     parts = [key.split("/") for key in all_data(node.config)]
     return {"/".join((d, language, split)): source.origin(dataset(d), language, split) for d, language, split in parts}
 
 
 def _start_of(node: Node, store: Store, check: bool) -> Path | None:
-    """Return the folder of the weights that a stage starts from; None for pretraining."""
+    """Return the folder of a stage's initial weights.
+
+    Returns:
+        None for pretraining.
+    """
     if node.weights:
         return node.weights.folder()
     if not node.parent:
@@ -211,7 +224,10 @@ def _start_of(node: Node, store: Store, check: bool) -> Path | None:
 
 
 def _progress(plan: Plan, targets_done: int, store: Store, selection: str) -> Progress:
-    """Make a trial's report: `score`, the mean over the targets used for selection, and `rung`, their number."""
+    """Make a trial's report to Tune.
+
+    `score` is the mean over the targets used for selection, and `rung` their number.
+    """
     scores = scores_of(dict(list(plan.evaluations().items())[:targets_done]), store, selection)
     return {"targets_done": targets_done, "rung": len(scores), "score": float(np.mean(scores)) if scores else 0.0}
 
@@ -249,7 +265,11 @@ def tune_trial(config: dict[str, Any], *, storage: str) -> None:
 
 
 def largest_memory() -> float:
-    """Return the largest memory that a node has for trials, in bytes; 0 if not known."""
+    """Return the largest memory of a node.
+
+    Returns:
+        0 if not known.
+    """
     return max((float(node.get("memory", 0)) for node in _nodes()), default=0.0)
 
 
@@ -298,14 +318,17 @@ def resources_of(job: TrialJob) -> dict[str, float]:
 
 
 def own_share(job: TrialJob) -> PlacementGroupFactory:
-    """Return the resources of the trial's own process, which only waits if there is a group of workers."""
+    """Return the resources of the trial's own process.
+
+    It only waits if there is a group of workers.
+    """
     from ray import tune
 
     return tune.PlacementGroupFactory([resources_of(job) if runs_in_process(job.workers, job.gpu) else DRIVER_SHARE])
 
 
 def _has_room(job: TrialJob) -> bool:
-    """Return whether the live nodes could hold the trial's workers if idle."""
+    """Return whether idle nodes could hold the trial's workers."""
     places = (min(int(node.get(name, 0) // share) for name, share in resources_of(job).items()) for node in _nodes())
     return sum(places) >= job.workers
 
@@ -323,14 +346,20 @@ def _machine(context: Context) -> dict[str, str | int]:
 
 
 def _log(path: Path, values: dict[str, object]) -> None:
-    """Append one line to the log of stages; it is short enough to be atomic with concurrent writers."""
+    """Append one line to the log of stages.
+
+    It is short enough to be atomic with concurrent writers.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
         file.write(json.dumps(values) + "\n")
 
 
 def _quiet() -> None:
-    """Silence transformers: progress bars of many workers would flood the driver's terminal."""
+    """Silence transformers.
+
+    Progress bars of many workers would flood the driver's terminal.
+    """
     import transformers
 
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]

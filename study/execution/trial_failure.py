@@ -1,4 +1,4 @@
-"""Failures of trials as values: kind, one line and traceback, without secrets."""
+"""Failures of trials as values, without secrets."""
 
 from __future__ import annotations
 
@@ -27,12 +27,18 @@ class TrialFailure:
 
     @property
     def reason(self) -> str:
-        """One line for the record; without a kind for a stop, which is no error."""
+        """One line for the record.
+
+        A stop has no kind in it, since it is no error.
+        """
         return f"{self.kind}: {self.message}" if self.kind not in ("", STOPPED) else self.message
 
 
 def explain(error: BaseException) -> TrialFailure:
-    """Describe an exception, or the root cause of a group of workers or of a wrapped error."""
+    """Describe the root cause of an exception.
+
+    For an error of a group of workers it is the first cause, and for a wrapped error the inner one.
+    """
     inner: BaseException = error
     failures = getattr(error, "worker_failures", None)
     if failures:
@@ -53,6 +59,6 @@ def _kind(error: BaseException) -> str:
 
 
 def failure_of_process(error: str) -> TrialFailure:
-    """Describe the loss of a trial's process that reported nothing, from Tune's error text."""
+    """Describe the loss of a trial's process from Tune's error text."""
     lines = error.strip().splitlines()
     return TrialFailure("", lines[-1] if lines else "no result", error)

@@ -1,4 +1,4 @@
-"""Lost workers and nodes of a trial: classification, retries and maximum waits.
+"""Lost workers and nodes: classification, retries and maximum waits.
 
 Ray Train reports only "a worker failed", and by default requests resources without end. So every attempt here is a `fit`
 without Train's own retries, and this module decides about the next one.
@@ -46,24 +46,28 @@ OWN = ("trainables", "study", "search_spaces")
 
 
 class WorkersLost(RuntimeError):
-    """Too many losses of workers, or no node for them in time; the message has the cause and the wait."""
+    """Too many losses of workers, or no node in time.
+
+    The message has the cause and the wait.
+    """
 
 
 def is_lost(error: BaseException) -> bool:
-    """Return whether the error is an infrastructure failure (process, node or network) and can be retried.
+    """Return whether an error is an infrastructure failure and can be retried.
 
+    Infrastructure is processes, nodes and the network.
     One worker with an exception of its own is enough for False, even if its peers report a lost connection.
     """
     return all(_gone(part) for part in _parts(error))
 
 
 def has_no_place(error: BaseException) -> bool:
-    """Return whether the workers did not start because the cluster had no resources for them in time."""
+    """Return whether the cluster had no resources for the workers in time."""
     return any(type(part).__name__ == NO_PLACE for part in _parts(error))
 
 
 def is_short_of_memory(text: str) -> bool:
-    """Return whether an error text of Ray reports a process killed by its memory monitor."""
+    """Return whether Ray's memory monitor killed the process."""
     return "low on memory" in text or "OutOfMemoryError" in text or "memory pressure" in text
 
 
@@ -89,13 +93,15 @@ def retry_on_worker_loss(
     has_room: Callable[[], bool],
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Call `fit` until it returns, retrying after each loss of workers; return the number of losses.
+    """Call `fit`, retrying after each loss of workers.
 
     Args:
         fit: one attempt; its argument is the number of losses before it.
         left: returns the number of unfinished stages; the count of losses in a row restarts when it decreases.
         has_room: returns whether the live nodes could hold the workers if idle.
         clock: monotonic time in seconds.
+    Returns:
+        the number of losses.
     Raises:
         WorkersLost: after `MAX_LOST` losses in a row, `NODE_WAIT_S` on a cluster that is too small, or `BUSY_WAIT_S` on one
             that is in use.
@@ -145,7 +151,7 @@ def _line(error: BaseException) -> str:
 
 
 def wait_and_broadcast(comm: ProcessGroup, wait: Callable[[], str]) -> str:
-    """Run `wait` on the first worker, and return its result on every worker.
+    """Run `wait` on the first worker; return its result everywhere.
 
     It may take as long as another trial needs for a stage, which is more than the timeout of a collective. So the first
     worker waits in a thread, and broadcasts at intervals that it still waits.

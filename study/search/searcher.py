@@ -1,4 +1,4 @@
-"""Search algorithm and schedulers for Ray Tune, with Optuna's ask-and-tell interface.
+"""Search algorithm with Optuna, and schedulers, for Ray Tune.
 
 Ray's own OptunaSearch leaves a trial RUNNING for ever after a NaN, reports stopped trials as complete and proposes
 duplicates. This searcher follows the record instead: stopped = PRUNED, failed = FAIL, equal recipes are one trial.
@@ -68,7 +68,7 @@ def open_optuna(folder: Path, name: str) -> optuna.Study:
 
 
 class RecipeSearcher(Searcher):  # type: ignore[misc]
-    """Searcher that suggests the given rows first, then, in a search, Optuna's proposals.
+    """Searcher that suggests given rows first, then Optuna's proposals.
 
     Optuna receives the scores of recipes that may be chosen; all others run, and are recorded as FAIL in it.
 
@@ -104,7 +104,7 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
                 self._tell(self._ask(trial.params)[0], self._end(trial.address))
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the Tune config of the next new recipe; FINISHED if there is none."""
+        """Return the Tune config of the next new recipe, or FINISHED."""
         if self.left <= 0:
             return str(Searcher.FINISHED)
         if self.given:
@@ -134,7 +134,7 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         return asked, recipe
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Report the score after each target to Optuna as an intermediate value."""
+        """Report the score after each target to Optuna."""
         score = result.get("score")
         if trial_id in self.running and score is not None and math.isfinite(score):
             asked, _ = self.running[trial_id]
@@ -164,12 +164,12 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
             self._tell(asked, FAILED if self._is_known_to_optuna(recipe) else end)
 
     def _is_known_to_optuna(self, recipe: Recipe) -> bool:
-        """Return whether Optuna has the result of this recipe, from another launch of the same study."""
+        """Return whether Optuna has this recipe's result, from another launch."""
         ended = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         return any(trial.user_attrs.get("recipe") == recipe.address for trial in ended)
 
     def _end(self, address: str) -> End:
-        """Return the end of a recipe in this launch or in the record; FAILED while it runs."""
+        """Return a recipe's end, or FAILED while it runs."""
         known = self.known.get(address)
         if known is None:
             return self.ends.get(address, FAILED)
@@ -196,7 +196,9 @@ Restart = Callable[[Any], None]
 
 
 class _Restarting:
-    """Scheduler mixin that reports trials with a lost process before Tune queues them again.
+    """Scheduler mixin for trials with a lost process.
+
+    It calls `restart` before Tune queues them again.
 
     Args:
         restart: called with each of them; it may change the resources that the trial requests.
@@ -218,7 +220,7 @@ class _Restarting:
 
 
 class EveryTrial(_Restarting, FIFOScheduler):  # type: ignore[misc]
-    """Scheduler that runs all trials to their end, first come, first served."""
+    """Scheduler that runs all trials to their end, in order."""
 
     def __init__(self, restart: Restart) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -238,7 +240,10 @@ class TargetHalving(_Restarting, AsyncHyperBandScheduler):  # type: ignore[misc]
         self.restart = restart
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Stop the lower half at each rung; a trial at its last rung ends by itself, as complete."""
+        """Stop the lower half at each rung.
+
+        A trial at its last rung ends by itself, as complete.
+        """
         exempt = "failed" in result or Recipe.from_dict(trial.config["recipe"]).is_baseline
         if exempt or result["rung"] == 0 or result["rung"] >= self._max_t:
             return str(TrialScheduler.CONTINUE)

@@ -1,7 +1,7 @@
-"""MLflow as a view of the record: one experiment per study, one run per trial.
+"""MLflow as a view of the record.
 
-Runs are found by the recipe's hash. No decision depends on MLflow: if its server is down the study continues, and
-`study.sync` writes what is missing.
+There is one experiment per study, and one run per trial. Runs are found by the recipe's hash. No decision depends on MLflow:
+if its server is down the study continues, and `study.sync` writes what is missing.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def default_uri(home: Path) -> str:
 
 
 class MlflowView:
-    """Writer of one study's trials to MLflow; all methods are idempotent."""
+    """Writer of one study's trials to MLflow.
+
+    All methods are idempotent.
+    """
 
     def __init__(self, uri: str, record: Record, store: Store) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -122,7 +125,7 @@ class MlflowView:
         return run_id
 
     def _reading(self, trial: Trial) -> Mapping[str, int | str]:
-        """Return layer, pooling and direction of the trial's retrieval scores; {} if it has none."""
+        """Return layer, pooling and direction of retrieval scores, if any."""
         finished = [addresses[0] for addresses in trial.evaluations.values() if addresses]
         found = [self.store.metrics(a).retrieval for a in finished if self.store.has(a)]
         return next((about for about in found if about), {})
@@ -163,7 +166,7 @@ class MlflowView:
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the keys and values of nested tables, with keys such as "align.weight"."""
+    """Flatten nested tables, with keys such as "align.weight"."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{before}{key}.")
@@ -202,7 +205,10 @@ def curve_points(trial: Trial, store: Store) -> Iterator[Point]:
 
 
 class Writer:
-    """Background thread that writes to MLflow, so that a slow or absent server never delays a trial."""
+    """Background thread that writes to MLflow.
+
+    A slow or absent server never delays a trial.
+    """
 
     def __init__(self, uri: str, record: Record, store: Store) -> None:
         self.queue: queue.SimpleQueue[Trial | None] = queue.SimpleQueue()
@@ -215,7 +221,7 @@ class Writer:
         self.queue.put(trial)
 
     def close(self, timeout_s: float) -> str | None:
-        """Wait until everything is written; return the error message, if any."""
+        """Wait until everything is written; return an error message."""
         self.queue.put(None)
         self.thread.join(timeout_s)
         return "MLflow did not answer in time" if self.thread.is_alive() else self.error
@@ -232,14 +238,14 @@ class Writer:
 
 
 def gains_of(row: ReportRow) -> dict[str, float]:
-    """Return `target/gain`, `gain` and the selection score `selection`, if the report has them."""
+    """Return `target/gain`, `gain` and `selection`, if the report has them."""
     found = {f"{target}/gain": cell.gain for target, cell in row.targets.items()}
     found |= {"gain": row.gain, "selection": row.selection}
     return {key: value for key, value in found.items() if value is not None}
 
 
 def sync(uri: str, record: Record, store: Store, report: Report, folder: Path) -> dict[str, str]:
-    """Update MLflow from the record, and upload the report's files with their run ids.
+    """Update MLflow from the record, and upload the report.
 
     Returns:
         recipe hash -> run id, also stored in the study's `mlflow.json` for later reports.

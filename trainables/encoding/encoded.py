@@ -1,4 +1,4 @@
-"""Encoded splits: flat arrays of token ids, which are cached as files."""
+"""Encoded splits: flat arrays of token ids, cached as files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ NOT_SCORED = -100  # the label that torch's cross-entropy ignores
 
 @dataclass(frozen=True)
 class Encoded:
-    """All rows of a split in sequence, special tokens included. Batches consist of *items*.
+    """All rows of a split in sequence.
+
+    Rows include special tokens. Batches consist of *items*.
 
     Attributes:
         kind: kind of the rows' format, which defines `labels` and `extra`.

@@ -1,4 +1,4 @@
-"""Building blocks for formats: pieces of texts, special tokens around them, arrays that grow row by row.
+"""Building blocks for formats: pieces, special tokens and growing arrays.
 
 The tokenizer only splits text into pieces; special tokens, truncation and windows are applied here and in the formats, so that
 they are the same for every fast tokenizer. The second text of a pair is segment 1 if the tokenizer has segments.
@@ -47,11 +47,15 @@ class Framing:
 
     @cached_property
     def layout(self) -> Layout:
-        """Special tokens of the tokenizer around one text, and between two."""
+        """Special tokens around one text, and between two."""
         return Layout.of(self.tokenizer)
 
     def check_length(self, kind: str, specials: int, reserved: int = 1) -> None:
-        """Raise BadInput if specials, `reserved` tokens of the first text and one more do not fit in a row."""
+        """Check that a row can contain text.
+
+        Raises:
+            BadInput: specials, `reserved` tokens of the first text and one more do not fit.
+        """
         if self.max_length < specials + reserved + 1 or self.doc_stride < 1 or self.max_query < 1:
             raise BadInput(
                 f"max_length {self.max_length} is too short for {kind}: {specials} special tokens, {reserved} reserved for "
@@ -76,7 +80,10 @@ class Rows:
         self._add(row, len(row), example)
 
     def pair(self, first: Sequence[int], second: Sequence[int], example: int | None) -> None:
-        """Add a row of two texts; `example` is given if the row begins an item."""
+        """Add a row of two texts.
+
+        `example` is given if the row begins an item.
+        """
         row = self.layout.pair(first, second)
         self._add(row, len(row) - len(second) - len(self.layout.suffix), example)
 
@@ -103,7 +110,10 @@ class Rows:
 
 
 def encode_sentences(kind: str, examples: Sequence[Labelled | Rated], labels: np.ndarray, framing: Framing) -> Encoded:
-    """Encode one row for each text or pair; the longer text of a pair is truncated at its end."""
+    """Encode one row for each text or pair.
+
+    The longer text of a pair is truncated at its end.
+    """
     layout = framing.layout
     framing.check_length(kind, layout.pair_specials)
     rows = Rows(layout)
@@ -119,7 +129,7 @@ def encode_sentences(kind: str, examples: Sequence[Labelled | Rated], labels: np
 
 
 def all_of(cls: type[E], examples: Sequence[Example]) -> Sequence[E]:
-    """Check that all examples are of one class; TypeError for any other."""
+    """Check that all examples are of one class; TypeError otherwise."""
     for example in examples:
         if not isinstance(example, cls):
             raise TypeError(f"expected {cls.__name__}, got {type(example).__name__}")
@@ -127,7 +137,10 @@ def all_of(cls: type[E], examples: Sequence[Example]) -> Sequence[E]:
 
 
 def in_blocks(examples: Sequence[E]) -> Iterator[tuple[int, Sequence[E]]]:
-    """Yield blocks of examples, as (index of the first, examples), for one call of the tokenizer each."""
+    """Yield (index of the first, examples) of blocks.
+
+    A block is tokenised in one call.
+    """
     for start in range(0, len(examples), BLOCK):
         yield start, examples[start : start + BLOCK]
 
@@ -135,7 +148,7 @@ def in_blocks(examples: Sequence[E]) -> Iterator[tuple[int, Sequence[E]]]:
 def tokenised(
     examples: Sequence[E], tokenizer: Tokenizer, texts: Callable[[E], tuple[str | None, ...]]
 ) -> Iterator[tuple[int, E, dict[str, list[int]]]]:
-    """Yield (index, example, pieces of its texts by text) for each example."""
+    """Yield (index, example, text -> pieces) for each example."""
     for start, block in in_blocks(examples):
         pieces = pieces_of(tokenizer, (text for e in block for text in texts(e) if text is not None))
         for index, example in enumerate(block, start):
@@ -154,7 +167,11 @@ def pieces_of(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, list[int]
 def pieces_with_offsets(
     tokenizer: Tokenizer, texts: Iterable[str]
 ) -> dict[str, tuple[list[int], list[int], list[int]]]:
-    """Tokenise each distinct text, without specials: text -> token ids, first characters, ends (exclusive)."""
+    """Tokenise each distinct text, without specials, with offsets.
+
+    Returns:
+        text -> token ids, first characters, ends (exclusive).
+    """
     distinct = list(dict.fromkeys(texts))
     if not distinct:
         return {}
@@ -167,7 +184,11 @@ def pieces_with_offsets(
 
 
 def unknown_piece(tokenizer: Tokenizer) -> int:
-    """Return the id that replaces a word without pieces; BadInput if the tokenizer has none."""
+    """Return the id that replaces a word without pieces.
+
+    Raises:
+        BadInput: the tokenizer has none.
+    """
     if tokenizer.unk_token_id is None:
         raise BadInput("this tokenizer has no unknown token for a word that it cannot split into pieces")
     return int(tokenizer.unk_token_id)

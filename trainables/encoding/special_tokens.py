@@ -1,4 +1,4 @@
-"""Special tokens and segments around texts, inferred from a tokenizer's output for one text and for two."""
+"""Special tokens and segments, inferred from a tokenizer's output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SENTINELS = ("<extra_id_0>", "\u2581<extra_id_0>")  # T5's name of the token, an
 
 @dataclass(frozen=True)
 class Layout:
-    """Special tokens around one sequence (prefix, suffix) and between two (middle).
+    """Special tokens around one text (prefix, suffix), between two (middle).
 
     Attributes:
         segments: whether the second text and the special tokens after it are segment 1, and all before segment 0, as in BERT;
@@ -69,7 +69,11 @@ class Layout:
 
 
 def _has_segments(types: Sequence[int], second: int) -> bool:
-    """Return whether a pair's segment ids change from 0 to 1 at the second text; BadInput for any other change."""
+    """Return whether a pair's second text is segment 1.
+
+    Raises:
+        BadInput: the segment ids change in any other way.
+    """
     if not any(types):
         return False
     if list(types) == [0] * second + [1] * (len(types) - second):
@@ -78,7 +82,9 @@ def _has_segments(types: Sequence[int], second: int) -> bool:
 
 
 def _sentence_token(tokenizer: Tokenizer) -> int:
-    """Return the sentinel's id, from the pretrained vocabulary if possible, else from added tokens.
+    """Return the sentinel's id.
+
+    The pretrained vocabulary is searched before added tokens.
 
     Raises:
         BadInput: there is none.

@@ -8,9 +8,9 @@ import numpy as np
 
 
 def window_starts(num_tokens: int, cap: int, stride: int) -> list[int]:
-    """Return the first token of each window of at most `cap` tokens; an empty context has one window.
+    """Return the first token of each window of `cap` tokens.
 
-    A stride larger than a window is reduced to the window, so that no token is between two.
+    An empty context has one window. A stride larger than a window is reduced to the window, so that no token is between two.
     """
     beyond = max(0, num_tokens - cap)
     step = min(stride, cap)
@@ -19,10 +19,10 @@ def window_starts(num_tokens: int, cap: int, stride: int) -> list[int]:
 
 @lru_cache(maxsize=1024)  # questions about one context differ little in length, so the same sizes recur
 def best_window(num_tokens: int, cap: int, stride: int) -> np.ndarray:
-    """Find the window of maximum context for each token: int32 [num_tokens] (Devlin et al. 2019).
+    """Find each token's window of maximum context (Devlin et al. 2019).
 
-    A window's score is the shorter of the token's left and right context plus 0.01 of the window's length; the first
-    of equals wins.
+    The result is int32 [num_tokens]. A window's score is the shorter of the token's left and right context plus 0.01 of the
+    window's length; the first of equals wins.
     """
     starts = np.array(window_starts(num_tokens, cap, stride))[:, None]
     lengths = np.minimum(cap, num_tokens - starts)
@@ -34,9 +34,9 @@ def best_window(num_tokens: int, cap: int, stride: int) -> np.ndarray:
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """Compute the tokens that each of two texts keeps if the longer one is shortened until both fit in `room`.
+    """Compute the lengths of two texts that fit in `room`.
 
-    It loses one token at a time; of equals the second loses one.
+    The longer one loses one token at a time; of equals the second loses one.
     """
     if first + second <= room:
         return first, second

@@ -1,4 +1,4 @@
-"""Scores of an encoder, with or without a head, by language; retrieval by layer."""
+"""Evaluation of an encoder by language, and of retrieval by layer."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def evaluate(config: Evaluate, init: Path, out: Path, context: Context) -> dict[
 
 
 def sweep(config: LayerSweep, init: Path, out: Path, context: Context) -> dict[str, Any]:
-    """Score sentence retrieval at every layer; 0 is the embedding layer.
+    """Score sentence retrieval at every layer; 0 = embeddings.
 
     It writes `layers.json`: language -> accuracy of each layer.
     """
@@ -100,7 +100,11 @@ def sweep(config: LayerSweep, init: Path, out: Path, context: Context) -> dict[s
 
 @dataclass(frozen=True)
 class SplitRows:
-    """Rows of one split and language, or only the `first` of them, with their encoding."""
+    """Rows of one split and language, with their encoding.
+
+    Attributes:
+        first: number of first examples; None = all.
+    """
 
     dataset: Dataset
     language: str
@@ -146,14 +150,22 @@ class _Reader:
 
     @classmethod
     def of(cls, init: Path, data: Data, context: Context, pooling: Pooling, max_length: int, layer: int = 0) -> _Reader:
-        """Load the encoder of a stage or folder, without its heads; layer 0 = the published rule for its depth."""
+        """Load the encoder of a stage or folder, without heads.
+
+        Args:
+            layer: 0 = the published rule for its depth.
+        """
         net = Net(load_lm(encoder_folder(init)), {}, seed=0)
         net.to(context.machine.device)
         layer = layer or retrieval_layer(net.lm.config.num_hidden_layers)
         return cls(net, layer, pooling, max_length, data, context)
 
     def vectors(self, texts: Sequence[Text], layers: Sequence[int] | None = None) -> np.ndarray:
-        """Compute sentence vectors, float32 [layers, texts, width]; by default of the reader's own layer."""
+        """Compute sentence vectors, float32 [layers, texts, width].
+
+        Args:
+            layers: by default the reader's own layer.
+        """
         encoded = encode("text", texts, self.data.tokenizer, max_length=self.max_length)
         pad = self.data.tokenizer.pad_token_id
         return embed(self.net, encoded, layers or (self.layer,), pad, self.context.machine, self.pooling)
@@ -161,7 +173,7 @@ class _Reader:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of one dataset and language, with vectors of their texts (`SentenceReader`)."""
+    """Rows of one dataset and language (a `SentenceReader`)."""
 
     reader: _Reader
     d: Dataset

@@ -1,4 +1,7 @@
-"""Prediction over a whole split: sorted by length, in batches that fit the memory, spread over the workers."""
+"""Prediction over a whole split, spread over the workers.
+
+Rows are sorted by length, in batches that fit the memory.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ from trainables.training.loop import Device
 
 
 def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Device) -> np.ndarray:
-    """Compute the outputs of `task` for each item or token of `encoded`, the same on every worker.
+    """Compute the outputs of `task`, the same on every worker.
 
-    See `Format.outputs` for what they are.
+    There is one for each item or token of `encoded`, see `Format.outputs`.
     """
     form = format_of(encoded.kind)
     mine: list[tuple[np.ndarray, np.ndarray]] = []
@@ -44,11 +47,12 @@ def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Device)
 def embed(
     net: Net, encoded: Encoded, layers: Sequence[int], pad_id: int, machine: Device, pooling: Pooling = "mean"
 ) -> np.ndarray:
-    """Compute sentence vectors, float32 [layers, items, width], from `hidden_states[layer]` for each of `layers`.
+    """Compute sentence vectors, float32 [layers, items, width].
 
-    Pooling `mean` is over all attended positions, special tokens included, as in Hu et al. 2020 (XTREME); `cls` is the first
-    position. Layers above the highest are not run; 0 is the output of the embedding layer. T5 applies its final layer norm to
-    the last state only; lower states are the residual stream without a norm.
+    They are pooled from `hidden_states[layer]` for each of `layers`. Pooling `mean` is over all attended positions, special
+    tokens included, as in Hu et al. 2020 (XTREME); `cls` is the first position. Layers above the highest are not run; 0 is
+    the output of the embedding layer. T5 applies its final layer norm to the last state only; lower states are the residual
+    stream without a norm.
     """
     mine: list[tuple[np.ndarray, np.ndarray]] = []
     net.eval()
@@ -68,10 +72,10 @@ def embed(
 
 
 def retrieval_layer(num_layers: int) -> int:
-    """Return the layer of `hidden_states` for retrieval: 14 of 24, 8 of 12, else two thirds of the depth.
+    """Return the layer of `hidden_states` for retrieval.
 
-    14 of 24 is from Phang et al. 2020. The rule is the same for every architecture: no paper states a layer for others than
-    BERT and XLM-R.
+    It is 14 of 24, 8 of 12, else two thirds of the depth. 14 of 24 is from Phang et al. 2020. The rule is the same for every
+    architecture: no paper states a layer for others than BERT and XLM-R.
     """
     return {24: 14, 12: 8}.get(num_layers, max(1, round(num_layers * 2 / 3)))
 
@@ -104,10 +108,11 @@ def _fill(out: np.ndarray, gathered: Sequence[Sequence[tuple[np.ndarray, np.ndar
 
 
 class _Taps:
-    """Context manager that truncates the encoder after the highest layer and keeps the layers' outputs.
+    """Context manager that truncates the encoder and keeps its states.
 
-    `states[i]` is `hidden_states[i]` of the last forward pass. Own hooks, since those of transformers stay on the layers of
-    the first forward pass, which must not be those of a truncated stack.
+    Layers above the highest requested one are removed. `states[i]` is `hidden_states[i]` of the last forward pass. The hooks
+    are not those of transformers, since those of transformers stay on the layers of the first forward pass, which must not be
+    those of a truncated stack.
     """
 
     def __init__(self, net: Net, highest: int) -> None:

@@ -1,4 +1,4 @@
-"""Scores of each example, and metrics computed from them for any weights of examples."""
+"""Scores of each example, and metrics computed from them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def score(
 
 
 def with_metrics(d: Dataset, found: ExampleScores) -> LanguageScores:
-    """Keep the columns that the dataset's metrics need, and compute the metrics."""
+    """Compute metrics, and keep the columns that they need."""
     table = {"id": found.ids} | {column: found.values[column] for column in columns(d)}
     return LanguageScores(aggregate(d, table), table, found.predictions)
 
@@ -86,8 +86,9 @@ def aggregate(
 
 
 def main_score(d: Dataset, metrics: Mapping[str, Any]) -> Any:
-    """Compute the unweighted mean of a dataset's main metrics, such as F1 and exact match.
+    """Compute the unweighted mean of a dataset's main metrics.
 
+    Main metrics are, for example, F1 and exact match.
     Averages follow Hu et al. 2020 (XTREME) and Phang et al. 2020.
     """
     return sum(metrics[name] for name in d.main) / len(d.main)

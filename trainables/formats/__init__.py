@@ -1,4 +1,4 @@
-"""Registry of formats by kind; docs/datasets.md explains how to add one."""
+"""Registry of formats by kind (docs/datasets.md)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ FORMATS: Mapping[str, Format] = _FORMATS
 
 
 def format_of(kind: str) -> Format:
-    """Find the format of a kind; BadInput with the nearest match if there is none."""
+    """Find the format of a kind.
+
+    Raises:
+        BadInput: there is none; the message has the nearest match.
+    """
     if kind not in _FORMATS:
         raise unknown("kind of dataset", kind, _FORMATS)
     return _FORMATS[kind]

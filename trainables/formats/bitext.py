@@ -1,4 +1,7 @@
-"""Sentence retrieval from translation pairs (Tatoeba), scored by whether the nearest sentence is the translation."""
+"""Sentence retrieval from translation pairs (Tatoeba).
+
+The score is the share of sentences whose nearest sentence is the translation.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ class SentenceRetrieval(Format):
 
 
 def sides(pairs: Sequence[Bitext]) -> tuple[list[Text], list[Text]]:
-    """Split translation pairs into source (non-English) and target (English) texts."""
+    """Split pairs into source (non-English) and target (English) texts."""
     return [Text(p.id, p.source) for p in pairs], [Text(p.id, p.target) for p in pairs]
 
 
@@ -45,7 +48,9 @@ def score_retrieval(
     target_vectors: np.ndarray,
     direction: Direction = "en_to_xx",
 ) -> ExampleScores:
-    """Score Tatoeba as in XTREME (Hu et al. 2020): accuracy of the nearest source of each English sentence.
+    """Score Tatoeba as in XTREME (Hu et al. 2020).
+
+    It is the accuracy of the nearest source of each English sentence.
 
     Args:
         source_vectors, target_vectors: non-English and English, float32 [n, dim], row i for examples[i]; nearest by cosine,

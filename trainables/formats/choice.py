@@ -1,4 +1,7 @@
-"""Multiple choice: `<s> prompt </s></s> choice </s>` for each choice; the longer text is truncated at its start."""
+"""Multiple choice: `<s> prompt </s></s> choice </s>` for each choice.
+
+The longer text is truncated at its start.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class MultipleChoice(Format):
-    """A row for each choice, with a fixed number of choices; labels int64 [items]; logits [items, choices]."""
+    """A row for each choice; the number of choices is fixed.
+
+    Labels int64 [items]; logits [items, choices].
+    """
 
     kind = "choice"
     labels_declared = True
@@ -70,5 +76,8 @@ class MultipleChoice(Format):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """Score the choice of the highest logit; names of choices are the dataset's, not the head's."""
+        """Score the choice of the highest logit.
+
+        Names of choices are the dataset's, not the head's.
+        """
         return score_classes(all_of(Choice, examples), outputs, d.labels)

@@ -1,4 +1,4 @@
-"""Interface of formats: everything that depends on the kind of examples, from rows to scores."""
+"""Interface of formats: all that depends on the kind of examples."""
 
 from __future__ import annotations
 
@@ -59,7 +59,13 @@ class Targets:
 
 @dataclass(frozen=True)
 class ExampleScores:
-    """Ids of scored examples, values for each of the format's columns, and (id, prediction) pairs."""
+    """Scores of examples.
+
+    Attributes:
+        ids: of the examples.
+        values: arrays by column of the format.
+        predictions: (id, prediction) pairs.
+    """
 
     ids: list[str]
     values: Values
@@ -122,43 +128,69 @@ class Format(Protocol):
         return not (self.masked or self.retrieves)
 
     def tables(self, split: str) -> tuple[str, ...]:
-        """List the names of a split's stored tables, the one with the examples first."""
+        """List a split's stored tables, the one with examples first."""
         return (f"pairs_{split}", f"source_{split}", f"target_{split}") if self.pooled else (split,)
 
     def label_names(
         self, declared: Mapping[str, tuple[str, ...]], column: str, rows: Callable[[], list[Example]]
     ) -> tuple[str, ...]:
-        """List the label names that a file declares by column, else those of its rows (with `labels_by_name`)."""
+        """List the label names of a file (with `labels_by_name`).
+
+        They are those that it declares by column, else those of its rows.
+        """
         raise self._lacks("label names in its examples")
 
     def encode(self, examples: Sequence[Example], framing: Framing) -> Encoded:
-        """Encode examples in their order; BadInput if no text fits in a row, DataError for bad examples."""
+        """Encode examples in their order.
+
+        Raises:
+            BadInput: no text fits in a row.
+            DataError: an example is invalid.
+        """
         raise ValueError(f"{self.kind} is encoded one side at a time, as text")
 
     def targets(self, encoded: Encoded, items: np.ndarray, places: np.ndarray, mask: np.ndarray) -> Targets:
-        """Collect the labels of some items, whose tokens [rows, L] are at `places` where `mask` is set."""
+        """Collect the labels of some items.
+
+        Their tokens [rows, L] are at `places` where `mask` is set.
+        """
         return Targets(encoded.labels[items], len(items))
 
     def head(self, labels: Sequence[str], width: int, dropout: float) -> nn.Module:
-        """Make the module from hidden states [B, L, width] to logits; see `trainables.formats.heads`."""
+        """Make the head, from hidden states [B, L, width] to logits.
+
+        `trainables.formats.heads` has parts.
+        """
         raise self._lacks("a head")
 
     def loss(self, logits: Any, batch: Mapping[str, Tensor], rows_per_item: int) -> Tensor:
-        """Sum the loss of a batch: `mask` [B, L], and `labels` and `weights` as `targets` made them."""
+        """Sum the loss of a batch.
+
+        It has `mask` [B, L], and `labels` and `weights` as `targets` made them.
+        """
         raise self._lacks("a loss of its head")
 
     def outputs(self, logits: Any) -> Tensor:
-        """Reduce the logits of a batch to what `score` needs: [items, ...], or with `by_token` [rows, L, ...]."""
+        """Reduce the logits of a batch to outputs for `score`.
+
+        They are [items, ...], or with `by_token` [rows, L, ...].
+        """
         return logits.float()  # type: ignore[no-any-return]
 
     def rename(
         self, outputs: np.ndarray, head: tuple[str, ...], own: tuple[str, ...]
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Convert a head's outputs to (outputs, label names) of the dataset (with `labels_closed`)."""
+        """Convert outputs to a dataset's labels (with `labels_closed`).
+
+        Args:
+            head, own: label names of the head, and of the dataset.
+        Returns:
+            outputs, and their label names.
+        """
         raise self._lacks("closed set of labels")
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
-        """Name the values of each example that these metrics of a dataset need."""
+        """Name the columns of per-example values that metrics need."""
         raise self._lacks("scores")
 
     def score(
@@ -170,11 +202,15 @@ class Format(Protocol):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """Score the outputs for all rows of these examples; `names`: label names by id."""
+        """Score the outputs for all rows of these examples.
+
+        Args:
+            names: label names by id.
+        """
         raise self._lacks("outputs per example to score")
 
     def retrieve(self, d: DatasetSpec, reader: SentenceReader, split: str, direction: Direction) -> ExampleScores:
-        """Find translations or answers by sentence vectors, and score them (with `retrieves`)."""
+        """Retrieve by sentence vectors, and score (with `retrieves`)."""
         raise self._lacks("anything to retrieve")
 
     def _lacks(self, what: str) -> ValueError:
@@ -188,5 +224,5 @@ def targets_by_token(encoded: Encoded, places: np.ndarray, mask: np.ndarray) -> 
 
 
 def named(ids: Sequence[int], names: Sequence[str]) -> list[str]:
-    """Return the names of label ids; without names the ids as text."""
+    """Return the names of label ids, by default the ids."""
     return [names[i] for i in ids] if names else [str(i) for i in ids]

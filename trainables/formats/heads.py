@@ -1,4 +1,7 @@
-"""Heads and losses for formats; since it imports torch, formats import it inside functions."""
+"""Heads and losses for formats.
+
+It imports torch, so formats import it inside functions.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class PooledHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def pooled(self, hidden: Tensor) -> Tensor:
-        """Compute sentence vectors [B, width] in (-1, 1) from hidden states [B, L, width]."""
+        """Compute sentence vectors in (-1, 1): [B, L, width] -> [B, width]."""
         return torch.tanh(self.dense(self.dropout(hidden[:, 0])))
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -30,7 +33,10 @@ class PooledHead(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """Head on every position: dropout and a linear layer, for tags and for start and end of a span."""
+    """Head on every position: dropout and linear.
+
+    Its outputs are tags, or start and end of a span.
+    """
 
     def __init__(self, width: int, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -56,12 +62,19 @@ class JointHead(nn.Module):
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the summed cross-entropy in float32, -100 ignored; 0 for an empty batch."""
+    """Compute the summed cross-entropy in float32, -100 ignored.
+
+    Returns:
+        0 for an empty batch.
+    """
     return nn.functional.cross_entropy(logits.float(), labels, reduction="sum", ignore_index=NOT_SCORED)
 
 
 def cross_entropy_by_token(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the cross-entropy of every position: [B, L, outputs], [B, L] -> [B, L], 0 if not scored."""
+    """Compute the cross-entropy of every position.
+
+    It is [B, L, outputs], [B, L] -> [B, L], 0 if not scored.
+    """
     return nn.functional.cross_entropy(
         logits.float().transpose(1, 2), labels, reduction="none", ignore_index=NOT_SCORED
     )

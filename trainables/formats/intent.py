@@ -1,4 +1,7 @@
-"""Joint intents and slots of pre-split words: rows as in tagging, with the intent at an example's first token."""
+"""Joint intents and slots of pre-split words.
+
+Rows are as in tagging, with the intent at an example's first token.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,11 @@ if TYPE_CHECKING:
 
 
 class IntentsAndSlots(Format):
-    """Labels as in tagging, with the intent at the first token of an example's first row.
+    """Labels as in tagging, with the intent at the first token.
 
-    Labels are intents and then tags, the first of which is "O" (`examples.split_joint`). Outputs are as in tagging, with the
-    predicted intent at the first token of each row; predictions are the intent, a tab and the tags.
+    It is the first token of an example's first row. Labels are intents and then tags, the first of which is "O"
+    (`examples.split_joint`). Outputs are as in tagging, with the predicted intent at the first token of each row; predictions
+    are the intent, a tab and the tags.
     """
 
     kind = "intent"
@@ -45,7 +49,10 @@ class IntentsAndSlots(Format):
         return (*intents, "O", *(tag for tag in tags if tag != "O"))
 
     def encode(self, examples: Sequence[Example], framing: Framing) -> Encoded:
-        """Encode utterances; names that are not in `framing.labels` are not scored."""
+        """Encode utterances.
+
+        Names that are not in `framing.labels` are not scored.
+        """
         intents, tags = split_joint(framing.labels) if framing.labels else ((), ())
         intent_id = {name: i for i, name in enumerate(intents)}
         tag_id = {name: i for i, name in enumerate(tags)}
@@ -56,7 +63,10 @@ class IntentsAndSlots(Format):
         return encode_words(self.kind, tagged, framing)
 
     def targets(self, encoded: Encoded, items: np.ndarray, places: np.ndarray, mask: np.ndarray) -> Targets:
-        """Weight each intent 1 / intents and each tag 1 / tags: the loss of a global batch is the sum of two means."""
+        """Weight each intent 1 / intents, and each tag 1 / tags.
+
+        So the loss of a global batch is the sum of two means.
+        """
         labels = targets_by_token(encoded, places, mask).labels
         scored = labels != NOT_SCORED
         intents, tags = max(1, scored[:, 0].sum()), max(1, scored[:, 1:].sum())
@@ -85,7 +95,10 @@ class IntentsAndSlots(Format):
         return torch.cat([intents.argmax(-1).unsqueeze(1), tags[:, 1:].argmax(-1)], 1)
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
-        """Name the columns: right intents, right utterances, counts of slots as predicted and as rebuilt BIO."""
+        """Name the columns.
+
+        They are right intents, right utterances, counts of slots as predicted, and counts of slots as rebuilt valid BIO.
+        """
         return ("intent_accuracy", "joint_accuracy", *COUNTS, *(f"rebuilt_{name}" for name in COUNTS))
 
     def score(
@@ -97,7 +110,7 @@ class IntentsAndSlots(Format):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """Score by name: a gold intent or tag that is not a label of the head is wrong."""
+        """Score by name; labels that the head lacks are wrong."""
         if "O" not in names:
             raise BadInput(f"{d.name}: scores of intents and slots need the names of both")
         utterances = all_of(Utterance, examples)
@@ -121,7 +134,9 @@ class IntentsAndSlots(Format):
 
 
 def predict_intents(examples: Sequence[Utterance], encoded: Encoded, outputs: np.ndarray) -> list[int | None]:
-    """Return the predicted intent id of each sentence; None for one without words.
+    """Return the predicted intent id of each sentence, if any.
+
+    A sentence without words has none.
 
     outputs: int [T], the predicted intent at the first token of each row; the one of the sentence's first row counts.
     """

@@ -1,4 +1,7 @@
-"""Classification of a sentence or a pair: `<s> A </s>` or `<s> A </s></s> B </s>`, one class each."""
+"""Classification of a sentence or a pair.
+
+Rows are `<s> A </s>` or `<s> A </s></s> B </s>`, with one class each.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ class Classification(Format):
     def rename(
         self, outputs: np.ndarray, head: tuple[str, ...], own: tuple[str, ...]
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Keep the logits of the dataset's classes; other classes of the head are never predicted."""
+        """Keep the logits of the dataset's classes.
+
+        Other classes of the head are never predicted.
+        """
         return outputs[:, [head.index(name) for name in own]], own
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
@@ -67,7 +73,10 @@ class Classification(Format):
 
 
 def class_columns(metrics: Sequence[str]) -> tuple[str, ...]:
-    """Name the columns of a classification: "correct", and counts of class 1 if a metric needs them."""
+    """Name a classification's columns: "correct", and counts if needed.
+
+    F1 and Matthews correlation need those of class 1.
+    """
     return (*(COUNTS if {"f1", "mcc"} & set(metrics) else ()), "correct")
 
 

@@ -1,4 +1,7 @@
-"""Mining of translations from two pools (BUCC): pairs with a margin above a threshold, and gold pairs of ids."""
+"""Mining of translations from two pools (BUCC).
+
+Pairs with a margin above a threshold are compared with gold pairs of ids.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ from trainables.recipe import Direction
 
 
 class BitextMining(Format):
-    """Mining with a threshold from dev pools; predictions are (source id, target id) of extracted pairs."""
+    """Mining with a threshold from dev pools.
+
+    Predictions are (source id, target id) of extracted pairs.
+    """
 
     kind = "mining"
     retrieves = True
@@ -43,10 +49,11 @@ def _mined(reader: SentenceReader, split: str) -> list[Candidate]:
 
 
 def score_mining(d: DatasetSpec, pairs: Sequence[Pair], extracted: Sequence[tuple[str, str]]) -> ExampleScores:
-    """Score the set of extracted (source id, target id) pairs, as XTREME does for BUCC (Hu et al. 2020).
+    """Score extracted pairs as XTREME does for BUCC (Hu et al. 2020).
 
-    There is a row for each gold pair, so that any two systems can be compared row by row. Its "predicted" counts the pair
-    itself and its share of the wrong pairs, which are distributed by a hash of their source id.
+    Pairs are (source id, target id). There is a row for each gold pair, so that any two systems can be compared row by row.
+    Its "predicted" counts the pair itself and its share of the wrong pairs, which are distributed by a hash of their source
+    id.
     """
     gold, found = list(dict.fromkeys((p.source, p.target) for p in pairs)), set(extracted)
     if not gold:

@@ -1,4 +1,7 @@
-"""Ranking of the candidates of a pool for each query (LAReQA, Mewsli-X): gold pairs of ids over two pools."""
+"""Ranking of a pool's candidates by query (LAReQA, Mewsli-X).
+
+Examples are gold pairs of ids over two pools.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,9 @@ class Ranking(Format):
 def score_ranking(
     d: DatasetSpec, pairs: Sequence[Pair], queries: Sequence[str], rankings: Sequence[Sequence[str]]
 ) -> ExampleScores:
-    """Score rankings by AP@20 (LAReQA) or reciprocal rank (Mewsli-X), as in XTREME-R (Ruder et al. 2021).
+    """Score rankings as in XTREME-R (Ruder et al. 2021).
+
+    Metrics are AP@20 (LAReQA) and reciprocal rank (Mewsli-X).
 
     rankings[i]: candidate ids for queries[i], best first, of which 20 count. Queries without a gold pair are not scored;
     one with gold pairs but no ranking is a DataError.

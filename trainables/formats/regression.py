@@ -1,4 +1,4 @@
-"""Regression: a number for a sentence or a pair, in rows as for classification."""
+"""Regression: a number for a sentence or a pair."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Regression(Format):
-    """Labels float32 [items]; logits [items, 1]; the loss is the squared error; predictions are numbers."""
+    """Numbers for rows as in classification, with squared error.
+
+    Labels float32 [items]; logits [items, 1]; predictions are numbers.
+    """
 
     kind = "regression"
     rules = {

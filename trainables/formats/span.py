@@ -1,4 +1,7 @@
-"""Extractive question answering: `<s> question </s></s> window of context </s>`, one row per window."""
+"""Extractive question answering over windows of the context.
+
+A row is `<s> question </s></s> window of context </s>`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ NULL = ("null_odds", "unanswerable", "span_f1", "span_exact_match")
 
 
 class ExtractiveAnswers(Format):
-    """Labels int64 [R, 2], first and last token of the answer in a row, (0, 0) if it is not in this window.
+    """Answers as first and last token in a row.
+
+    Labels int64 [R, 2], (0, 0) if the answer is not in this window.
 
     extra: "char_start", "char_end" int32 [T], the token's characters in the context, -1 outside it; "max_context" bool [T],
     whether this is the token's best window. Outputs are start and end logits float32 [T, 2]; predictions are answers.
@@ -57,7 +62,10 @@ class ExtractiveAnswers(Format):
         return (cross_entropy(logits[..., 0], labels[:, 0]) + cross_entropy(logits[..., 1], labels[:, 1])) / 2
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
-        """Name F1 and exact match, and for unanswerable questions the inputs of `best_at_threshold`."""
+        """Name F1, exact match and inputs of `best_at_threshold`.
+
+        The latter are for sets with unanswerable questions.
+        """
         found = ["f1", "exact_match", *(["f1_characters"] if "f1_characters" in metrics else [])]
         return (*found, *(NULL if _has_null(metrics) else ()))
 
@@ -70,7 +78,10 @@ class ExtractiveAnswers(Format):
         outputs: np.ndarray,
         names: Sequence[str],
     ) -> ExampleScores:
-        """Score answers extracted from their contexts; MLQA's rules depend on the language."""
+        """Score answers extracted from their contexts.
+
+        MLQA's rules depend on the language.
+        """
         questions = all_of(Span, examples)
         spans, null_odds = predict_spans(questions, encoded, outputs)
         golds = [[text for _, text in e.answers] for e in questions]
@@ -136,7 +147,7 @@ def _encode(kind: str, examples: Sequence[Span], framing: Framing) -> Encoded:
 
 
 def _answer_tokens(example: Span, char_start: Sequence[int], char_end: Sequence[int]) -> tuple[int, int] | None:
-    """Find the first and last context token that overlap with the first answer, if any."""
+    """Find the first and last context token of the first answer."""
     if not example.answers:
         return None
     start, text = example.answers[0]
@@ -146,7 +157,7 @@ def _answer_tokens(example: Span, char_start: Sequence[int], char_end: Sequence[
 
 
 def predict_spans(examples: Sequence[Span], encoded: Encoded, logits: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Find the best answer of each question, and the margin of the null answer over it.
+    """Find the best answer of each question, and the null odds.
 
     The answer is extracted from its context by character offsets; "" if no window has a valid span. In each window the 20
     best starts are combined with the 20 best ends; a pair is valid if both are in the context, the window is the start's
@@ -176,7 +187,7 @@ def predict_spans(examples: Sequence[Span], encoded: Encoded, logits: np.ndarray
 
 
 def _best_pair(logits: np.ndarray, may_start: np.ndarray, may_end: np.ndarray) -> tuple[float, int, int] | None:
-    """Find (sum of logits, start, end) of the best valid pair of one window [L, 2], if any."""
+    """Find (sum of logits, start, end) of a window's best span."""
     order = np.argsort(-logits, axis=0, kind="stable")[:N_BEST]
     starts, ends = order[:, 0], order[:, 1]
     length = ends[None, :] - starts[:, None] + 1

@@ -1,4 +1,7 @@
-"""Raw text, `<s> A </s>`, truncated at its end: for masked LM, and for one side of retrieval."""
+"""Raw text, `<s> A </s>`, truncated at its end.
+
+It is for masked LM, and for one side of retrieval.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from trainables.formats.format import Format, Targets
 
 
 class RawText(Format):
-    """Raw text without labels: those of masked LM are filled in when a batch is masked."""
+    """Raw text without labels; masking a batch adds them."""
 
     kind = "text"
     masked = True

@@ -1,4 +1,7 @@
-"""Tags of pre-split words: `<s> pieces of words </s>`; long sentences are split into rows between words."""
+"""Tags of pre-split words: `<s> pieces of words </s>`.
+
+Long sentences are split into rows between words.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ NO_WORD = -1
 
 
 class Tagging(Format):
-    """Labels int64 [T], the tag at the first piece of a word, else -100.
+    """Tags at first pieces of words.
+
+    Labels int64 [T], -100 at other pieces.
 
     extra: "word" int32 [T], the index in its sentence of the word that begins at this token, else -1. Outputs are the
     predicted tag at every token, int64 [T]; predictions are the tags of a sentence, joined by spaces.
@@ -61,12 +66,18 @@ class Tagging(Format):
     def rename(
         self, outputs: np.ndarray, head: tuple[str, ...], own: tuple[str, ...]
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Renumber tags, the dataset's first; other tags of the head are wrong."""
+        """Renumber tags, the dataset's first.
+
+        Other tags of the head are wrong.
+        """
         names = tuple(dict.fromkeys(own + head))
         return np.asarray(np.array([names.index(name) for name in head])[outputs]), names
 
     def columns(self, metrics: Sequence[str]) -> tuple[str, ...]:
-        """Name the columns: "correct" tags of "words", and counts of chunks if a metric needs them."""
+        """Name the columns: "correct", "words", and counts if needed.
+
+        They are the right tags, and counts of chunks for F1.
+        """
         return (*(COUNTS if {"f1", "mcc"} & set(metrics) else ()), "correct", "words")
 
     def score(
@@ -102,7 +113,10 @@ class Tagged(Example):
 
 
 def encode_words(kind: str, examples: Sequence[Tagged], framing: Framing) -> Encoded:
-    """Encode words, with label and word number at each first piece, and the intent at an example's first token."""
+    """Encode words, with labels at first pieces.
+
+    The word's number is there too, and the intent at an example's first token.
+    """
     layout, tokenizer = framing.layout, framing.tokenizer
     framing.check_length(kind, layout.single_specials)
     room = framing.max_length - layout.single_specials
@@ -143,7 +157,9 @@ def encode_words(kind: str, examples: Sequence[Tagged], framing: Framing) -> Enc
 
 
 def _without_bare_prefix(pieces: Mapping[str, list[int]], tokenizer: Tokenizer) -> dict[str, list[int]]:
-    """Drop first pieces that are only a word boundary, unless a word has no other piece.
+    """Drop first pieces that are only a word boundary.
+
+    They stay in a word without other pieces.
 
     Many Chinese, Japanese and Thai words have one; XTREME assigns the tag to it, XeroAlign drops it.
     """
@@ -152,7 +168,7 @@ def _without_bare_prefix(pieces: Mapping[str, list[int]], tokenizer: Tokenizer) 
 
 
 def predict_tags(examples: Sequence[Words | Utterance], encoded: Encoded, tags: np.ndarray) -> list[list[int]]:
-    """Return the predicted tag ids of each sentence, one for each of its words.
+    """Return the predicted tag id of each word, by sentence.
 
     Args:
         tags: int [T], the predicted tag at each token.

@@ -1,4 +1,7 @@
-"""Formulas of the scores, on plain text, tags and arrays; fractions, never percentages."""
+"""Formulas of the scores, on plain text, tags and arrays.
+
+Scores are fractions, never percentages.
+"""
 
 from __future__ import annotations
 
@@ -31,20 +34,25 @@ _HAN = re.compile("([\u4e00-\u9fa5])")
 
 
 def accuracy(gold: Sequence[int], predicted: Sequence[int]) -> float:
-    """Compute the share of equal entries of two sequences of equal length; 0 if they are empty."""
+    """Compute the share of equal entries of two sequences.
+
+    They have the same length; without entries it is 0.
+    """
     return float(np.mean(np.asarray(gold) == np.asarray(predicted))) if len(gold) else 0.0
 
 
 def f1_from_counts(true_positives: float, predicted: float, gold: float) -> float:
-    """Compute F1 from counts: 2 tp / (predicted + gold); 0 if both are empty.
+    """Compute F1 from counts: 2 tp / (predicted + gold).
 
-    It is the harmonic mean of precision and recall.
+    It is the harmonic mean of precision and recall; 0 if both counts are 0.
     """
     return 2 * true_positives / (predicted + gold) if predicted + gold else 0.0
 
 
 def matthews(true_positives: np.ndarray, predicted: np.ndarray, gold: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Compute the Matthews correlation of two classes from counts, elementwise, in -1..1 (Matthews 1975).
+    """Compute the Matthews correlation from counts (Matthews 1975).
+
+    It is for two classes, elementwise, in -1..1.
 
     Args:
         predicted, gold: number of the `size` examples that are predicted, or truly are, of class 1.
@@ -60,7 +68,7 @@ def matthews(true_positives: np.ndarray, predicted: np.ndarray, gold: np.ndarray
 
 
 def pearson(gold: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute the Pearson correlation of two columns in weighted samples, in -1..1.
+    """Compute the Pearson correlation in weighted samples, in -1..1.
 
     Args:
         weights: [n] or [B, n], for example how often each row is in each of B samples.
@@ -77,7 +85,7 @@ def pearson(gold: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.
 
 
 def spearman(gold: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute the Spearman correlation of two columns [n] in weighted samples.
+    """Compute the Spearman correlation of columns [n] in weighted samples.
 
     It is Pearson's of their ranks, with ties at their mean rank. `weights` are as in `pearson`. It needs a few arrays of the
     shape of `weights`.
@@ -86,7 +94,9 @@ def spearman(gold: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np
 
 
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute the mean rank, less 1/2, of each value [n] in samples that have it `weights` times.
+    """Compute the mean rank, less 1/2, of each value.
+
+    Values [n] occur `weights` times in each sample.
 
     Returns:
         an array of the shape of `weights`.
@@ -114,7 +124,7 @@ def _constant(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def languages_compared(answers: Literal["squad", "mlqa"]) -> tuple[str, ...] | None:
-    """Return the languages whose answers these rules can compare; None = all.
+    """Return the languages of a rule for answers; None = all.
 
     Only MLQA's metric depends on the language.
     """
@@ -122,19 +132,20 @@ def languages_compared(answers: Literal["squad", "mlqa"]) -> tuple[str, ...] | N
 
 
 def squad_normalise(text: str) -> str:
-    """Normalise an answer by SQuAD's rules: lower case, no ASCII punctuation, no English articles.
+    """Normalise an answer by SQuAD's rules (Rajpurkar et al. 2016).
 
-    The rules are those of Rajpurkar et al. 2016. XTREME (Hu et al. 2020) applies them to XQuAD and TyDiQA in every language.
+    The result has lower case, no ASCII punctuation and no English articles. XTREME (Hu et al. 2020) applies them to XQuAD and
+    TyDiQA in every language.
     """
     kept = "".join(c for c in text.lower() if c not in _ASCII_PUNCTUATION)
     return " ".join(_ENGLISH_ARTICLES.sub(" ", kept).split())
 
 
 def mlqa_normalise(text: str, language: str) -> str:
-    """Normalise an answer by MLQA's rules: no Unicode punctuation, no articles of `language`.
+    """Normalise an answer by MLQA's rules (Lewis et al. 2020).
 
-    The rules are those of Lewis et al. 2020. Chinese characters become one token each; every other script is split on white
-    space.
+    The result has no Unicode punctuation and no articles of `language`. Chinese characters become one token each; every other
+    script is split on white space.
 
     Raises:
         BadInput: MLQA does not have the language.
@@ -155,7 +166,7 @@ def _is_punctuation(char: str) -> bool:
 
 
 def answer_scores(prediction: str, golds: Sequence[str], normalise: Callable[[str], str]) -> tuple[float, float]:
-    """Compute (F1, exact match) of one answer, each the best over the gold answers.
+    """Compute (F1, exact match), each the best over gold answers.
 
     F1 is over the multiset of tokens and 0 without a common token, even where both sides are empty after
     `normalise`. Without any gold answer (an unanswerable question) both are 1 for an empty prediction, else 0.
@@ -168,15 +179,18 @@ def answer_scores(prediction: str, golds: Sequence[str], normalise: Callable[[st
 
 
 def squad_scores(prediction: str, golds: Sequence[str]) -> tuple[float, float]:
-    """Compute (F1, exact match) by the rules of SQuAD v1.1, for XQuAD and TyDiQA too, in all languages."""
+    """Compute (F1, exact match) by the rules of SQuAD v1.1.
+
+    They are those of XQuAD and TyDiQA too, in all languages.
+    """
     return answer_scores(prediction, golds, squad_normalise)
 
 
 def squad2_scores(prediction: str, golds: Sequence[str]) -> tuple[float, float]:
-    """Compute (F1, exact match) by SQuAD 2.0's rules, with unanswerable questions (Rajpurkar et al. 2018).
+    """Compute (F1, exact match) by SQuAD 2.0's rules.
 
-    Gold answers without a token after normalisation do not count; without any other the right answer is the empty one.
-    Unlike in SQuAD 1.1, an empty answer has F1 1 where it is right.
+    Questions may be unanswerable (Rajpurkar et al. 2018). Gold answers without a token after normalisation do not count;
+    without any other the right answer is the empty one. Unlike in SQuAD 1.1, an empty answer has F1 1 where it is right.
     """
     answer = squad_normalise(prediction)
     forms = {form for gold in golds if (form := squad_normalise(gold))} or {""}
@@ -187,7 +201,7 @@ def squad2_scores(prediction: str, golds: Sequence[str]) -> tuple[float, float]:
 def best_at_threshold(
     null_odds: np.ndarray, answered: np.ndarray, unanswerable: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Compute the mean score of weighted samples at SQuAD 2.0's best threshold of the null answer.
+    """Compute weighted mean scores at SQuAD 2.0's best null threshold.
 
     Args:
         null_odds: [n], the null answer's score minus the best span's.
@@ -206,15 +220,15 @@ def best_at_threshold(
 
 
 def mlqa_scores(prediction: str, golds: Sequence[str], language: str) -> tuple[float, float]:
-    """Compute (F1, exact match) by MLQA's rules for the language of the context."""
+    """Compute (F1, exact match) by MLQA's rules for a context's language."""
     return answer_scores(prediction, golds, partial(mlqa_normalise, language=language))
 
 
 def character_f1(prediction: str, golds: Sequence[str]) -> float:
-    """Compute F1 over characters of SQuAD's normalised answers, the best over the gold answers.
+    """Compute F1 over characters, the best over the gold answers.
 
-    It is over the multiset of characters without spaces. It is not a published metric: in scripts without spaces between
-    words, SQuAD's F1 is hardly more than exact match.
+    Answers are normalised by SQuAD's rules. It is over the multiset of characters without spaces. It is not a published
+    metric: in scripts without spaces between words, SQuAD's F1 is hardly more than exact match.
     """
     answer, *forms = (squad_normalise(text).replace(" ", "") for text in (prediction, *golds))
     return max((_multiset_f1(answer, form) for form in forms), default=float(not answer))
@@ -232,7 +246,7 @@ def _multiset_f1(ours: Sequence[str], theirs: Sequence[str]) -> float:
 
 
 def chunk_counts(gold: Sequence[str], predicted: Sequence[str]) -> tuple[int, int, int]:
-    """Count (true positives, predicted chunks, gold chunks) of one sentence of tag names.
+    """Count (true positives, predicted chunks, gold chunks) of a sentence.
 
     Chunks are those of seqeval 0.0.12, which computed XTREME's scores (Hu et al. 2020), for IOB tags and for bare
     part-of-speech tags alike; F1 over a file is `f1_from_counts` of the sums over its sentences. Newer releases of
@@ -251,7 +265,7 @@ def _chunks(tags: tuple[str, ...]) -> frozenset[tuple[str, int, int]]:
 
 @lru_cache(maxsize=4096)
 def _as_iob(tag: str) -> str:
-    """Convert a tag so that any version of seqeval behaves like 0.0.12.
+    """Convert a tag to make any seqeval behave like 0.0.12.
 
     The type follows the last "-"; a bare tag is a type as a whole. 0.0.12 treats a bare tag's first letter as its prefix. S
     (SCONJ, SYM) is always a chunk of its own, like B and E; any other letter extends a run of the same tag, as I does.
@@ -263,11 +277,11 @@ def _as_iob(tag: str) -> str:
 
 
 def rebuild_bio(tags: Sequence[str]) -> list[str]:
-    """Make BIO tags from slot names alone, as XeroAlign scores slots (Gritta and Iacobacci 2021).
+    """Make BIO tags from slot names alone, as in XeroAlign.
 
-    A word with the name of the word before it continues that slot, so adjacent slots of one name become one. The input are
-    bare names or BIO tags; "O" stays. XeroAlign also scores every sub-token of a word outside slots, which is not done here:
-    tags are those of words.
+    XeroAlign scores slots like this (Gritta and Iacobacci 2021). A word with the name of the word before it continues that
+    slot, so adjacent slots of one name become one. The input are bare names or BIO tags; "O" stays. XeroAlign also scores
+    every sub-token of a word outside slots, which is not done here: tags are those of words.
     """
     names = [tag[2:] if tag.startswith(("B-", "I-")) else tag for tag in tags]
     before = ["O", *names]
@@ -281,27 +295,35 @@ def rebuild_bio(tags: Sequence[str]) -> list[str]:
 
 
 def average_precision(ranking: Sequence[str], gold: Collection[str], k: int) -> float:
-    """Compute AP@k of one query: the sum of the precision at each hit, over min(golds, k).
+    """Compute AP@k of one query.
 
-    The definition is LAReQA's (Roy et al. 2020). ranking: distinct candidates, best first; those after the k-th do not
-    count. 0 without gold candidates.
+    It is the sum of the precision at each hit, over min(golds, k), as in LAReQA (Roy et al. 2020); 0 without gold candidates.
+
+    Args:
+        ranking: distinct candidates, best first; those after the k-th do not count.
     """
     hits = [rank for rank, candidate in enumerate(ranking[:k], 1) if candidate in gold]
     return sum(n / rank for n, rank in enumerate(hits, 1)) / min(len(gold), k) if gold else 0.0
 
 
 def reciprocal_rank(ranking: Sequence[str], gold: Collection[str], k: int) -> float:
-    """Compute 1 / rank of the first gold candidate among the first k; 0 without one.
+    """Compute the reciprocal rank of the first gold candidate.
 
-    The definition is that of Mewsli-X (Ruder et al. 2021).
+    It is 0 if there is none among the first k, as for Mewsli-X (Ruder et al. 2021).
     """
     return next((1 / rank for rank, candidate in enumerate(ranking[:k], 1) if candidate in gold), 0.0)
 
 
 def nearest(queries: np.ndarray, pool: np.ndarray, block: int = 1024) -> np.ndarray:
-    """Find the pool vector of the highest cosine for each query; the first one on a tie.
+    """Find the pool vector of the highest cosine by query.
 
-    queries [n, dim], pool [m, dim]; returns indices, int64 [n]. `block` queries are compared at once, to bound memory.
+    Of equals it is the first.
+
+    Args:
+        queries, pool: [n, dim] and [m, dim].
+        block: number of queries compared at once, to bound memory.
+    Returns:
+        indices in the pool, int64 [n].
     """
     unit_queries, unit_pool = unit(queries), unit(pool)
     parts = [np.argmax(unit_queries[i : i + block] @ unit_pool.T, axis=1) for i in range(0, len(queries), block)]
@@ -309,7 +331,10 @@ def nearest(queries: np.ndarray, pool: np.ndarray, block: int = 1024) -> np.ndar
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Scale rows to length 1, float32; a row of zeros stays."""
+    """Scale rows to length 1, float32.
+
+    A row of zeros stays.
+    """
     wide = np.asarray(vectors, np.float32)
     length = np.linalg.norm(wide, axis=1, keepdims=True)
     return np.asarray(wide / np.where(length == 0, 1, length), np.float32)

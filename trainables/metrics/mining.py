@@ -1,6 +1,7 @@
-"""Mining of parallel sentences from two pools with the ratio margin, as in XTREME for BUCC (Hu et al. 2020).
+"""Mining of parallel sentences from two pools (Hu et al. 2020).
 
-The margin is that of Artetxe and Schwenk 2019: the similarity of two sentences relative to that of each to its neighbours.
+It uses the ratio margin, as in XTREME for BUCC. The margin is that of Artetxe and Schwenk 2019: the similarity of two
+sentences relative to that of each to its neighbours.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ Candidate = tuple[str, str, float]  # the same by id
 
 
 def margin_candidates(source: np.ndarray, target: np.ndarray, k: int = NEIGHBOURS) -> list[Mined]:
-    """Find pairs of rows that may be translations, by descending margin; each row is in at most one pair.
+    """Find pairs of rows that may be translations, by descending margin.
 
-    source [n, dim], target [m, dim]. Each row has k nearest rows of the other side by cosine (all if there are fewer). The
-    margin of two neighbours is their cosine over the mean of the two rows' mean cosines to their neighbours. The best target
-    of each source and the best source of each target are taken greedily by margin, while it is above 0. Of equals the one
-    with the lower row numbers comes first. Rows of zeros are in no pair.
+    Sides are [n, dim] and [m, dim], and each row is in at most one pair. Each row has k nearest rows of the other side by
+    cosine (all if there are fewer). The margin of two neighbours is their cosine over the mean of the two rows' mean cosines to
+    their neighbours. The best target of each source and the best source of each target are taken greedily by margin, while it
+    is above 0. Of equals the one with the lower row numbers comes first. Rows of zeros are in no pair.
     """
     if source.ndim != 2 or target.ndim != 2 or source.shape[1] != target.shape[1]:
         raise ValueError(f"two matrices of equal width are needed, not {source.shape} and {target.shape}")
@@ -54,7 +55,9 @@ def margin_candidates(source: np.ndarray, target: np.ndarray, k: int = NEIGHBOUR
 
 
 def neighbours(queries: np.ndarray, pool: np.ndarray, k: int) -> np.ndarray:
-    """Find the k pool rows of the highest cosine for each query, the highest first.
+    """Find the k pool rows of the highest cosine by query.
+
+    They are sorted by descending cosine.
 
     queries [n, dim], pool [m, dim]; returns int64 [n, min(k, m)]. Of equals the lower row comes first. Blocks of queries are
     compared with the pool, so that two large pools never need one matrix.
@@ -94,7 +97,10 @@ def _cosines(queries: np.ndarray, pool: np.ndarray, neighbours: np.ndarray) -> n
 def _best(
     cosines: np.ndarray, neighbours: np.ndarray, own_mean: np.ndarray, other_mean: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find each row's neighbour of the highest margin, and that margin; an undefined margin is 0."""
+    """Find each row's neighbour of the highest margin, and its margin.
+
+    An undefined margin is 0.
+    """
     mean = (own_mean[:, None] + other_mean[neighbours]) / 2
     margins = np.divide(cosines, mean, out=np.zeros_like(cosines), where=mean != 0)
     highest = margins.max(1, keepdims=True)
@@ -117,7 +123,7 @@ def unify(texts: Sequence[str]) -> list[int]:
 
 
 def occurring_once(texts: Sequence[str]) -> list[bool]:
-    """Mark the sentences that occur once in their file, apart from white space around them."""
+    """Mark the sentences that occur once, ignoring outer white space."""
     counts = Counter(text.strip() for text in texts)
     return [counts[text.strip()] == 1 for text in texts]
 
@@ -160,10 +166,10 @@ def mine(
 
 
 def best_threshold(candidates: Iterable[Candidate], gold: Collection[tuple[str, str]]) -> float:
-    """Find the margin threshold of the highest F1 on these pairs, the first of equals.
+    """Find the margin threshold of the highest F1.
 
-    It is midway between the last pair to extract and the next one; after the last candidate it is the margin of that one. 0
-    if no candidate is right.
+    Of equals it is the first. It is midway between the last pair to extract and the next one; after the last candidate it is
+    the margin of that one. 0 if no candidate is right.
     """
     right, ordered = set(gold), sorted(candidates, key=lambda c: -c[2])
     threshold, best, correct = 0.0, 0.0, 0
@@ -177,18 +183,21 @@ def best_threshold(candidates: Iterable[Candidate], gold: Collection[tuple[str, 
 
 
 def extract(candidates: Iterable[Candidate], threshold: float) -> list[tuple[str, str]]:
-    """Return the pairs whose margin is at least the threshold, in their order."""
+    """Return the pairs with a margin of at least the threshold."""
     return [(source, target) for source, target, margin in candidates if margin >= threshold]
 
 
 def pair_scores(found: Iterable[tuple[str, str]], gold: Iterable[tuple[str, str]]) -> dict[str, float]:
-    """Compute `f1`, `precision` and `recall` of two sets of pairs, in percent."""
+    """Compute `f1`, `precision` and `recall` of pairs, in percent."""
     ours, golds = set(found), set(gold)
     return count_scores(len(ours & golds), len(ours), len(golds))
 
 
 def count_scores(right: int, predicted: int, gold: int) -> dict[str, float]:
-    """Compute `f1`, `precision` and `recall` from counts, in percent; 0 if a divisor is 0."""
+    """Compute `f1`, `precision` and `recall` from counts, in percent.
+
+    They are 0 if a divisor is 0.
+    """
     return {
         "f1": 100 * f1_from_counts(right, predicted, gold),
         "precision": 100 * right / predicted if predicted else 0.0,

@@ -18,7 +18,7 @@ COUNTS = ("tp", "predicted", "gold")
 
 @dataclass(frozen=True)
 class Sample:
-    """Table of examples, and how often each of them is drawn, [n] or [B, n]."""
+    """Table of examples, with draws of each, [n] or [B, n]."""
 
     table: Table
     drawn: np.ndarray
@@ -36,12 +36,15 @@ class Sample:
         return share(self.total(name), self.size())
 
     def f1(self, prefix: str = "") -> np.ndarray:
-        """Compute F1 from summed counts, whose columns may have a prefix."""
+        """Compute F1 from sums of counts."""
         right, predicted, gold = (self.total(prefix + name) for name in COUNTS)
         return share(2 * right, predicted + gold)
 
     def at_best_threshold(self, name: str) -> np.ndarray:
-        """Compute the mean of a column with questions above the best null odds unanswered."""
+        """Compute the mean of a column at the best null threshold.
+
+        Questions above it are left unanswered.
+        """
         odds, unanswerable = self.column("null_odds"), self.column("unanswerable")
         return best_at_threshold(odds, self.column(name), unanswerable, self.drawn)
 
@@ -50,7 +53,7 @@ Rule = Callable[[Sample], np.ndarray]  # a metric of a sample, as a fraction
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Divide a part by the whole; 0 where the whole is 0."""
+    """Divide a part by the whole, giving 0 for 0."""
     return np.asarray(np.divide(part, whole, out=np.zeros_like(part), where=whole != 0))
 
 

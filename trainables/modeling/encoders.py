@@ -1,4 +1,7 @@
-"""Supported encoder architectures and their differences; imports no model code, so that every verb may use it."""
+"""Supported encoder architectures and their differences.
+
+This module imports no model code, so that every verb may use it.
+"""
 
 from __future__ import annotations
 

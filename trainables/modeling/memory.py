@@ -49,7 +49,11 @@ class Shape:
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Shape:
-        """Read the sizes from a `config.json` of transformers; KeyError if one is missing."""
+        """Read the sizes from a `config.json` of transformers.
+
+        Raises:
+            KeyError: one is missing.
+        """
 
         def value(*names: str) -> int:
             return int(config[next((name for name in names if name in config), names[0])])
@@ -85,7 +89,7 @@ class Shape:
         return self.layer_bytes + self._row_bytes * self.vocabulary
 
     def tokens_at_once(self, device: str, length: int, frac: float = 1.0, *, text: bool = False) -> int:
-        """Choose the number of padded tokens that go through the model at once in training.
+        """Choose the padded tokens in the model at once.
 
         It depends on the machine and is never part of a recipe: larger batches are split, and their gradients accumulated.
 
@@ -102,14 +106,14 @@ class Shape:
         return max(MIN_TOKENS, int(frac * most))
 
     def _token_bytes(self, length: int, *, text: bool) -> int:
-        """Estimate the activations of one token that are kept for the backward pass, in bytes."""
+        """Estimate the bytes of a token's activations for the backward pass."""
         # Inputs of the linear maps, attention and norms, dropout masks; the inner layer before and after its activation;
         # with dropout, attention keeps about three numbers for each head and attended position.
         each = 12 * self.width + 3 * self.inner + 3 * self.heads * length
         return FLOAT * (self.layers * each + (int(3 * MASKED_FRAC * self.vocabulary) if text else 0))
 
     def trial_bytes(self, device: str = "cpu", *, text: bool = False) -> int:
-        """Estimate the resident memory of one worker of a trial, in bytes.
+        """Estimate the resident memory of one worker, in bytes.
 
         On a CPU: weights, gradients, Adam's two moments, activations and libraries. Only the used rows of the embedding are
         trained, unless masked LM (`text`) needs them all. With a GPU all of that is in its own memory, and the process has a
@@ -136,7 +140,9 @@ def release() -> None:
 
 
 def trim_heap() -> None:
-    """Return free pages between used blocks to the system, if the allocator is glibc's.
+    """Return free pages between used blocks to the system.
+
+    It needs glibc's allocator.
 
     They add up to half a gigabyte over some hundred batches of different lengths. An allocator that returns every block at
     once would make training a fifth slower. Small processes are skipped.
@@ -147,17 +153,20 @@ def trim_heap() -> None:
 
 
 def resident() -> int:
-    """Return the resident memory of this process in bytes; 0 if not known."""
+    """Return this process's resident memory in bytes; 0 if unknown."""
     return _status("VmRSS")
 
 
 def peak() -> int:
-    """Return the peak of resident memory since the last `reset_peak` in bytes; 0 if not known."""
+    """Return the peak of `resident` since the last `reset_peak`; 0 if unknown."""
     return _status("VmHWM")
 
 
 def reset_peak() -> None:
-    """Start a new measurement of `peak`; if the system refuses, peaks are those of the whole process."""
+    """Start a new measurement of `peak`.
+
+    If the system refuses, peaks are those of the whole process.
+    """
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -55,9 +55,9 @@ class _Lookup(torch.autograd.Function):
 
 
 class LeanEmbedding(nn.Embedding):
-    """Embedding with the gradient of `_Lookup` on a CPU, and PyTorch's own elsewhere.
+    """Embedding that accumulates its gradient in place on CPUs.
 
-    It may contain only some rows of the whole table.
+    Elsewhere the gradient is PyTorch's own. It may contain only some rows of the whole table.
 
     Attributes:
         place: int64 [rows of the whole table], index of each row in `weight`, -1 if it is missing; None = all rows.
@@ -67,14 +67,21 @@ class LeanEmbedding(nn.Embedding):
 
     @classmethod
     def of(cls, table: nn.Embedding) -> LeanEmbedding:
-        """Convert a table; the weight is shared, so that it stays tied to an LM head."""
+        """Convert a table, with the same weight.
+
+        So it stays tied to an LM head.
+        """
         made = cls(table.num_embeddings, table.embedding_dim, table.padding_idx, device="meta")
         made.register_buffer("place", None, persistent=False)
         made.use_rows(table.weight, None)
         return made
 
     def use_rows(self, weight: Tensor, rows: Tensor | None) -> None:
-        """Set the weight: these rows of the whole table, in ascending order (None = all)."""
+        """Set the weight to some rows of the whole table.
+
+        Args:
+            rows: row numbers in ascending order; None = all.
+        """
         place, self.padding = None, -1 if self.padding_idx is None else self.padding_idx
         if rows is not None:
             place = torch.full((self.num_embeddings,), -1)
@@ -83,7 +90,11 @@ class LeanEmbedding(nn.Embedding):
         self.weight, self.place = cast(nn.Parameter, weight), place
 
     def forward(self, input: Tensor) -> Tensor:
-        """Look up token ids [...] -> [..., width]; IndexError for a missing row."""
+        """Look up token ids [...] -> [..., width].
+
+        Raises:
+            IndexError: a missing row.
+        """
         rows = input if self.place is None else self.place[input]
         if self.weight.is_cuda or not (torch.is_grad_enabled() and self.weight.requires_grad):
             return nn.functional.embedding(rows, self.weight, self.padding if self.padding >= 0 else None)
@@ -91,7 +102,10 @@ class LeanEmbedding(nn.Embedding):
 
 
 class Net(nn.Module):
-    """A shared encoder, inside its masked-LM model if its architecture has one, and a head per task."""
+    """A shared encoder and a head per task.
+
+    The encoder is inside its masked-LM model, if its architecture has one.
+    """
 
     def __init__(self, lm: Any, heads: Mapping[str, Head], seed: int) -> None:
         super().__init__()
@@ -115,13 +129,16 @@ class Net(nn.Module):
 
     @property
     def lm_head(self) -> nn.Module:
-        """The pretrained head from hidden states to vocabulary logits; BadInput if there is none."""
+        """Pretrained masked-LM head; BadInput if there is none."""
         if self.family.lm_head is None:
             raise no_masked_lm("the encoder", self.lm.config.model_type)
         return getattr(self.lm, self.family.lm_head)  # type: ignore[no-any-return]
 
     def parameters_of(self, task: str) -> Iterator[nn.Parameter]:
-        """Yield the parameters that a step on `task` trains (tied LM weights belong to the encoder)."""
+        """Yield the parameters that a step on `task` trains.
+
+        Tied LM weights belong to the encoder.
+        """
         yield from self.encoder.parameters()
         if format_of(self.specs[task].kind).masked:
             shared = {id(p) for p in self.encoder.parameters()}
@@ -130,7 +147,11 @@ class Net(nn.Module):
             yield from self.heads[task].parameters()
 
     def pooler_of(self, task: str) -> PooledHead | None:
-        """Return the head that computes sentence vectors for this task; None for tasks on single words."""
+        """Return the head with a task's sentence vectors.
+
+        Returns:
+            None if words are tagged.
+        """
         head = dict(self.heads.items()).get(task)
         head = head.intent if isinstance(head, JointHead) else head
         return head if isinstance(head, PooledHead) else None
@@ -142,16 +163,19 @@ class Net(nn.Module):
             yield from pooler.dense.parameters()
 
     def embedded(self, tokens: Tensor) -> Tensor:
-        """Look up the word embeddings [B, L, width] of token ids [B, L]."""
+        """Look up word embeddings: [B, L] -> [B, L, width]."""
         return self.lm.get_input_embeddings()(tokens)  # type: ignore[no-any-return]
 
     def hidden(
         self, tokens: Tensor, mask: Tensor, segments: Tensor | None = None, delta: Tensor | None = None
     ) -> Tensor:
-        """Compute the last hidden states [B, L, width] of token ids [B, L] with an attention mask [B, L].
+        """Compute the last hidden states [B, L, width].
 
-        Segment ids [B, L] are passed only to an encoder with two segments: XLM-R has one, DeBERTa none, although DeBERTa's
-        tokenizer returns two. `delta` [B, L, width] is added to the word embeddings (`robust`).
+        Args:
+            tokens, mask: token ids and attention mask [B, L].
+            segments: [B, L]; passed only to an encoder with two segments: XLM-R has one, DeBERTa none, although DeBERTa's
+                tokenizer returns two.
+            delta: [B, L, width], added to the word embeddings (`robust`).
         """
         words = {"input_ids": tokens} if delta is None else {"inputs_embeds": self.embedded(tokens) + delta}
         inputs = {**words, "attention_mask": mask.long()}  # DeBERTa computes 1 - mask
@@ -190,10 +214,11 @@ class Net(nn.Module):
         return form.loss(logits, batch, rows_per_item)
 
     def alignment(self, via: str, batch: Mapping[str, Tensor]) -> Tensor:
-        """Compute the alignment loss of pairs: squared difference of rows 2i and 2i + 1, *summed* over pairs.
+        """Compute the alignment loss, *summed* over pairs.
 
-        Each is a mean over dimensions, and gradients flow into both sides (Gritta and Iacobacci 2021, XeroAlign). The vectors
-        are those that the task `via` classifies; if it has none, as in tagging, the states of `<s>`.
+        It is the squared difference between the vectors of rows 2i and 2i + 1, mean over dimensions. Gradients flow into both
+        sides (Gritta and Iacobacci 2021, XeroAlign). The vectors are those that the task `via` classifies; if it has none, as
+        in tagging, the states of `<s>`.
         """
         hidden = self.hidden(batch["tokens"], batch["mask"], batch.get("segments"))
         pooler = self.pooler_of(via)
@@ -203,7 +228,7 @@ class Net(nn.Module):
 
 
 def start_fresh(head: nn.Module, seed: int) -> nn.Module:
-    """Initialise a head: weights from N(0, 0.02) with a generator of its own, biases 0."""
+    """Initialise a head: weights from N(0, 0.02), biases 0."""
     rng = torch.Generator().manual_seed(seed)
     for parameter in head.parameters():
         with torch.no_grad():
@@ -215,9 +240,10 @@ def start_fresh(head: nn.Module, seed: int) -> nn.Module:
 
 
 def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool = False) -> Any:
-    """Load the masked-LM model of a checkpoint, or its encoder if the architecture has none (T5).
+    """Load a checkpoint's masked-LM model, or only its encoder.
 
-    It is in float32, from safetensors only, and never with remote code.
+    Architectures without masked LM (T5) have the encoder only. It is in float32, from safetensors only, and never with remote
+    code.
 
     Args:
         dropout: of hidden states and attention; None keeps the checkpoint's.
@@ -255,7 +281,11 @@ def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool
 
 
 def load_tokenizer(folder: str | Path) -> Any:
-    """Load the fast tokenizer of a checkpoint; BadInput if it has none."""
+    """Load the fast tokenizer of a checkpoint.
+
+    Raises:
+        BadInput: it has none.
+    """
     from transformers import AutoTokenizer
 
     if Path(folder).is_dir():
@@ -270,7 +300,10 @@ def load_tokenizer(folder: str | Path) -> Any:
 
 
 def save(net: Net, tokenizer: Any, out: Path) -> None:
-    """Write encoder and tokenizer in the Hugging Face layout, and the heads beside them, as safetensors."""
+    """Write encoder, tokenizer and heads, as safetensors.
+
+    Encoder and tokenizer have the Hugging Face layout; the heads are beside them.
+    """
     net.lm.save_pretrained(out / "encoder")
     tokenizer.save_pretrained(out / "encoder")
     if net.heads:
@@ -281,7 +314,7 @@ def save(net: Net, tokenizer: Any, out: Path) -> None:
 
 
 def head_state(folder: Path, name: str) -> dict[str, Tensor]:
-    """Read the weights of one head from a folder that `save` wrote."""
+    """Read one head's weights from a folder of `save`."""
     tensors = load_file(folder / "heads.safetensors")
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 

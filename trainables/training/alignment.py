@@ -1,4 +1,4 @@
-"""Pairs of rows for alignment: a row and its English original, matched by id."""
+"""Pairs of rows and their English originals, for alignment."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class AlignmentRow(NamedTuple):
 
 
 def pairs_of(align: AlignmentConfig, data: Data) -> Encoded:
-    """Encode all pairs: rows 2i and 2i + 1 are a translation and its English original.
+    """Encode all pairs of translations and English originals.
 
-    They are encoded as for their own task, so that a pair of sentences is one row; of an utterance that is split into several
-    rows only the first counts. Rows are matched by id, never by position: translated sets may have another order than the
-    English.
+    Rows 2i and 2i + 1 are a pair. They are encoded as for their own task, so that a pair of sentences is one row; of an
+    utterance that is split into several rows only the first counts. Rows are matched by id, never by position: translated sets
+    may have another order than the English.
 
     Raises:
         DataError: no id of a language occurs in the English rows.
@@ -51,7 +51,7 @@ def pairs_of(align: AlignmentConfig, data: Data) -> Encoded:
 
 
 def _both_sides(d: Dataset, language: str, cut: EncodingConfig, data: Data) -> Iterator[AlignmentRow]:
-    """Yield the rows of a dataset whose examples contain their English originals."""
+    """Yield the rows of examples that contain their English originals."""
     pairs = cast("list[Bitext]", data.examples(d, language, "train"))
     own, english = (_rows(encode("text", side, data.tokenizer, max_length=cut.max_length)) for side in sides(pairs))
     for pair in zip(own, english, strict=True):

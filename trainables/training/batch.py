@@ -1,4 +1,4 @@
-"""Padded batches: the global batch of a step, and each worker's share of it."""
+"""Padded batches: global, and each worker's share."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class Batch:
     by_token: bool = False
 
     def share(self, rank: int, world: int) -> Batch:
-        """Take every `world`-th item from `rank` on; the count stays that of the global batch."""
+        """Take every `world`-th item from `rank` on.
+
+        The count stays that of the global batch.
+        """
         return self._take(np.arange(rank, len(self.tokens) // self.rows_per_item, world))
 
     def pieces(self, max_tokens: int) -> Iterator[Batch]:
@@ -74,12 +77,19 @@ def rows_of(items: np.ndarray, rows_per_item: int) -> np.ndarray:
 
 
 def item_lengths(encoded: Encoded) -> np.ndarray:
-    """Compute the number of tokens of each item's longest row: int [items]."""
+    """Compute the number of tokens of each item's longest row.
+
+    Returns:
+        int [items].
+    """
     return np.asarray(np.diff(encoded.starts).reshape(-1, encoded.rows_per_item).max(1))
 
 
 def collate(encoded: Encoded, items: np.ndarray, pad_id: int) -> Batch:
-    """Make the padded batch of some items; `mask_batch` fills in the labels of text."""
+    """Make the padded batch of some items.
+
+    `mask_batch` fills in the labels of text.
+    """
     rows = rows_of(items, encoded.rows_per_item)
     lengths = (encoded.starts[rows + 1] - encoded.starts[rows]).astype(np.int64)
     columns = np.arange(int(lengths.max(initial=1)))

@@ -1,4 +1,4 @@
-"""Checkpoints of a training phase, from which an interrupted phase resumes.
+"""Checkpoints from which an interrupted training phase resumes.
 
 A step depends only on the recipe, the seed and the step number (`schedule.py`), so weights, optimizer, history and the best
 weights so far are the whole state, and a resumed phase ends with the same bits as an uninterrupted one on the same kind of
@@ -32,11 +32,14 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 class Stopped(RuntimeError):
-    """Clean stop of a stage on request; its state is on disk, from which it resumes."""
+    """Clean stop of a stage on request.
+
+    Its state is on disk, from which it resumes.
+    """
 
 
 class Saved(NamedTuple):
-    """Checkpoint on disk, written after `step`, with the file of the best weights so far."""
+    """Checkpoint on disk, with the best weights so far."""
 
     step: int
     path: Path
@@ -76,7 +79,7 @@ class Checkpoints:
     def maybe_save(
         self, step: int, net: torch.nn.Module, optimizer: torch.optim.Optimizer, values: Callable[[], Mapping[str, Any]]
     ) -> None:
-        """Write the state after `step` if it is due or the stage has to stop.
+        """Write the state after `step` if due or before a stop.
 
         Raises:
             Stopped: the stage has to stop, and its state is written.
@@ -94,7 +97,11 @@ class Checkpoints:
     def save(
         self, step: int, net: torch.nn.Module, optimizer: torch.optim.Optimizer, values: Mapping[str, Any]
     ) -> None:
-        """Write the state after `step` now, and remove older checkpoints; OSError on failure."""
+        """Write the state after `step` now, and remove older checkpoints.
+
+        Raises:
+            OSError: the checkpoint cannot be written.
+        """
         if self.temporary or not self.comm.is_first:
             return
         began = time.monotonic()
@@ -109,7 +116,11 @@ class Checkpoints:
         self._remove_unused()
 
     def keep_best(self, net: torch.nn.Module) -> None:
-        """Write the net's weights as the best so far; OSError on failure."""
+        """Write the net's weights as the best so far.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         if self._writes:
             self.best = self._write(BEST, untied(net), {})
             self._remove_unused()
@@ -123,7 +134,7 @@ class Checkpoints:
             copy_into(untied(net), self.best)
 
     def latest(self) -> Saved | None:
-        """Find the newest intact checkpoint, the same on every worker; None if there is none."""
+        """Find the newest intact checkpoint, the same on every worker."""
         if self.temporary:
             return None
         name = self.comm.from_first(next((p.name for p in reversed(self._files()) if self._is_whole(p)), None))
@@ -159,7 +170,7 @@ class Checkpoints:
         return sorted(path for path in self.folder.glob("*.safetensors") if not path.name.startswith(BEST))
 
     def _remove_unused(self) -> None:
-        """Remove best weights that are neither current nor those of a kept checkpoint."""
+        """Remove best weights that no checkpoint needs."""
         used = {self.best, *(_best_of(path) for path in self._files())}
         for path in self.folder.glob(f"{BEST}-*.safetensors"):
             if path not in used:
@@ -172,7 +183,10 @@ class Checkpoints:
         return best is None or _intact(best)
 
     def _write(self, name: str, tensors: Tensors, metadata: dict[str, str]) -> Path:
-        """Write one file atomically; its name contains its hash, so that damage is detected."""
+        """Write one file atomically.
+
+        Its name contains its hash, so that damage is detected.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"{os.getpid()}.part"
         try:
@@ -192,7 +206,10 @@ class Checkpoints:
 
 
 def untied(net: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return the net's weights by name; tied weights only under their first name."""
+    """Return the net's weights by name, tied weights only once.
+
+    Tied weights have the first of their names.
+    """
     found: dict[str, torch.Tensor] = {}
     places: set[tuple[int, torch.Size]] = set()
     for name, value in net.state_dict().items():
@@ -204,14 +221,17 @@ def untied(net: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def copy_into(tensors: Tensors, path: Path, prefix: str = "") -> None:
-    """Overwrite tensors with those of the same names in a safetensors file, one at a time."""
+    """Overwrite tensors from a safetensors file, one at a time."""
     with torch.no_grad():
         for name, value in tensors.items():
             value.copy_(_read(path, prefix + name))
 
 
 def _read(path: Path, name: str) -> torch.Tensor:
-    """Read one tensor; the file is opened for it alone, since a mapping keeps all pages that were read."""
+    """Read one tensor.
+
+    The file is opened for it alone, since a mapping keeps all pages that were read.
+    """
     with safe_open(path, framework="pt") as file:
         return file.get_tensor(name)  # type: ignore[no-any-return]
 
@@ -225,7 +245,7 @@ def _moments(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tens
 
 
 def _best_of(checkpoint: Path) -> Path | None:
-    """Return the file of best weights of a checkpoint, if any."""
+    """Return a checkpoint's file of best weights, if any."""
     try:
         with safe_open(checkpoint, framework="pt") as file:
             name = json.loads(file.metadata()["best"])

@@ -1,4 +1,7 @@
-"""Rows for a stage, encoded once per tokenizer, length and content, and shared by all trials."""
+"""Rows for a stage, cached for all trials.
+
+They are encoded once per tokenizer, length and content.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,11 @@ class Data:
         return digest(self.tokenizer.backend_tokenizer.to_str())
 
     def examples(self, d: Dataset, language: str, split: str, at_most: int | None = None) -> list[Example]:
-        """Return the validated rows of a split at this scale; DataError for a bad row or if there are none."""
+        """Return the validated rows of a split at this scale.
+
+        Raises:
+            DataError: a row is invalid, or there are none.
+        """
         take = self._take(d, language, split)
         rows = self.source.examples(d, language, split, take=take if at_most is None else min(take, at_most))
         if not rows:
@@ -73,7 +80,7 @@ class Data:
         first: int | None = None,
         exchange: Exchange | None = None,
     ) -> Encoded:
-        """Return a split as flat arrays, from the cache if possible.
+        """Return a split as flat arrays, cached.
 
         Args:
             labels: see `Framing`.

@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 
 class ProcessGroup:
-    """Group of workers, and this worker's rank in it; one worker outside torch.distributed."""
+    """Group of workers, of one worker outside torch.distributed."""
 
     def __init__(self) -> None:
         self.on = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
@@ -23,7 +23,10 @@ class ProcessGroup:
         return self.rank == 0
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Sum the gradients of all workers in place; a worker without a share of the batch adds zeros."""
+        """Sum the gradients of all workers in place.
+
+        A worker without a share of the batch adds zeros.
+        """
         if not self.on:
             return
         handles = []

@@ -55,7 +55,11 @@ class History:
     tokens: int = 0
 
     def add_dev(self, step: int, score: float) -> bool:
-        """Add a dev evaluation; return True if it is the best so far."""
+        """Add a dev evaluation.
+
+        Returns:
+            True if it is the best so far.
+        """
         is_best = score > max((score for _, score in self.dev), default=-math.inf)
         self.dev.append((step, score))
         if is_best:
@@ -69,7 +73,10 @@ class History:
 
 
 class NonFiniteLoss(RuntimeError):
-    """Infinite or NaN loss; the message has the step, the task and the losses before it."""
+    """Infinite or NaN loss.
+
+    The message has the step, the task and the losses before it.
+    """
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class MidTrainingEvaluation:
 
 @dataclass(frozen=True)
 class Device:
-    """Device and process group of a worker, with its stop signal and memory limit.
+    """Device, process group, stop signal and memory limit of a worker.
 
     Attributes:
         stop: returns whether the stage has to stop.
@@ -108,7 +115,10 @@ class Device:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on)
 
     def check_stop(self, doing: str) -> None:
-        """Raise Stopped if the stage has to stop; each worker checks for itself."""
+        """Raise Stopped if the stage has to stop.
+
+        Each worker checks for itself.
+        """
         if self.stop():
             raise Stopped(f"stopped cleanly while {doing}")
 
@@ -140,9 +150,10 @@ def fit(
     dev_score: Callable[[], float] | None = None,
     probe: MidTrainingEvaluation | None = None,
 ) -> History:
-    """Train a net and leave it with its best weights, or with its last (`config.keep`).
+    """Train a net; its final weights are the best or last.
 
-    Training continues from the newest checkpoint. Best score and patience are computed from the history, which is part of it.
+    `config.keep` chooses between them. Training continues from the newest checkpoint. Best score and patience are computed
+    from the history, which is part of it.
 
     Args:
         checkpoints: store of the state during the phase.
@@ -195,7 +206,10 @@ def fit(
 
 @dataclass(frozen=True)
 class Evaluations:
-    """Evaluations during training: dev rows, which choose the weights to keep, and the points of a curve."""
+    """Evaluations during training.
+
+    They are dev rows, which choose the weights to keep, and the points of a curve.
+    """
 
     dev_score: Callable[[], float] | None
     probe: MidTrainingEvaluation | None
@@ -203,7 +217,7 @@ class Evaluations:
     steps: int
 
     def __call__(self, done: int, net: Net, history: History, checkpoints: Checkpoints) -> None:
-        """Run the evaluations that are due after `done` steps and not in the history."""
+        """Run the due evaluations that are not in the history."""
         if self.probe and done in self.probe.steps and done not in (point["step"] for point in history.curve):
             history.curve.append({"step": done, "scores": self.probe.scores()})
         due = done and (done % self.config.steps_per_eval(self.steps) == 0 or done == self.steps)
@@ -214,14 +228,14 @@ class Evaluations:
                 checkpoints.keep_best(net)
 
     def is_out_of_patience(self, history: History) -> bool:
-        """Return whether training stops early, after `patience` evaluations without an improvement."""
+        """Return whether `patience` evaluations brought no improvement, which ends training."""
         patience = self.config.patience
         return bool(patience) and sum(at > history.best_step for at, _ in history.dev) >= (patience or 0)
 
 
 @dataclass
 class Losses:
-    """Losses of the steps since the last check, still on the device."""
+    """Losses since the last check, still on the device."""
 
     history: History
     machine: Device
@@ -243,7 +257,11 @@ class Losses:
 
 
 def _start(checkpoints: Checkpoints, net: Net, optimizer: torch.optim.Optimizer) -> tuple[int, History]:
-    """Restore the newest checkpoint, if any; return the first step to train and the history."""
+    """Restore the newest checkpoint, if any.
+
+    Returns:
+        the first step to train and the history.
+    """
     if saved := checkpoints.latest():
         checkpoints.restore(saved, net, optimizer)
         return saved.step, History.of(saved.values)
@@ -252,16 +270,20 @@ def _start(checkpoints: Checkpoints, net: Net, optimizer: torch.optim.Optimizer)
 
 
 class Cadence:
-    """Schedule of the loop's checks: every 25 steps or 2 seconds, whichever comes first.
+    """Schedule of the loop's checks.
 
-    The first worker's clock decides for all workers once per check, so that the other steps need no communication.
+    They are every 25 steps or 2 seconds, whichever comes first. The first worker's clock decides for all workers once per
+    check, so that the other steps need no communication.
     """
 
     def __init__(self, first: int, comm: ProcessGroup) -> None:
         self.comm, self.at, self.next, self.checked = comm, first, first + 1, time.monotonic()
 
     def is_due(self, done: int) -> bool:
-        """Return whether a check is due after `done` steps; if so, schedule the next one."""
+        """Return whether a check is due.
+
+        If so, schedule the next.
+        """
         if done != self.next:
             return False
         seconds = (time.monotonic() - self.checked) / (done - self.at)
@@ -273,7 +295,7 @@ class Cadence:
 def begin_step(
     net: Net, optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int, steps: int, machine: Device
 ) -> None:
-    """Set training mode, the random seed of dropout and the learning rate of a step.
+    """Set training mode, dropout's seed and the learning rate.
 
     The seed is a function of config, step and worker alone, so that dropout does not depend on earlier draws.
     """
@@ -284,7 +306,7 @@ def begin_step(
 
 
 def losses_of(step: int, data: PhaseData, config: TrainingConfig, tokenizer: Any, special: np.ndarray) -> list[Loss]:
-    """Return the loss terms of a step, with their global batches.
+    """Return a step's loss terms, with their global batches.
 
     Raw text is masked; robust training and alignment do not apply to it.
     """
@@ -302,7 +324,7 @@ def losses_of(step: int, data: PhaseData, config: TrainingConfig, tokenizer: Any
 
 @dataclass(frozen=True)
 class Loss:
-    """Loss term of a step: a task's loss on a global batch.
+    """Loss term: a task's loss on a global batch.
 
     With `aligns` it is the alignment of the vectors that the task classifies; with `changes` the inputs are perturbed
     (`robust`).
@@ -315,7 +337,11 @@ class Loss:
     changes: Changes | None = None
 
     def parts(self, net: Net, machine: Device, tokens: int) -> Iterator[torch.Tensor]:
-        """Yield this worker's part of the term in pieces of at most `tokens` padded tokens."""
+        """Yield this worker's part of the term, piece by piece.
+
+        Args:
+            tokens: maximum padded tokens of a piece.
+        """
         comm, device = machine.comm, machine.device
         noise = self.changes.noise(comm.rank, device) if self.changes else None
         for piece in self.batch.share(comm.rank, comm.world).pieces(tokens):
@@ -337,7 +363,7 @@ class Loss:
 
 @dataclass
 class TokenBudget:
-    """Limit of padded tokens that go through the model at once.
+    """Limit of padded tokens in the model at once.
 
     It is halved at most once in a phase, when memory runs out.
     """
@@ -347,7 +373,11 @@ class TokenBudget:
     halved: bool = False
 
     def tokens(self, length: int, *, text: bool) -> int:
-        """Return the limit for rows of this length; `text`: of masked LM."""
+        """Return the limit for rows of this length.
+
+        Args:
+            text: masked LM.
+        """
         frac = self.machine.tokens_frac / 2 if self.halved else self.machine.tokens_frac
         return self.shape.tokens_at_once(self.machine.device.type, length, frac, text=text)
 
@@ -389,7 +419,7 @@ def train_step(
 
 
 def clip_gradients(parameters: Sequence[torch.nn.Parameter], clip: float, table: torch.Tensor) -> None:
-    """Scale the gradients to a global norm of at most `clip`.
+    """Clip the gradients to a global norm of `clip`.
 
     The norm of the word embedding's gradient is summed over its rows in double precision, so that rows without a gradient
     do not change its last bit, whether the table contains them or not (`vocabulary`).
@@ -402,7 +432,11 @@ def clip_gradients(parameters: Sequence[torch.nn.Parameter], clip: float, table:
 
 
 def _gradients(net: Net, losses: Sequence[Loss], machine: Device, budget: TokenBudget) -> torch.Tensor:
-    """Accumulate the gradients of this worker's share of the batches; return its part of the mean losses."""
+    """Accumulate the gradients of this worker's share of the batches.
+
+    Returns:
+        its part of the mean losses.
+    """
     total = torch.zeros((), device=machine.device)
     for term in losses:
         tokens = budget.tokens(term.batch.tokens.shape[1], text=format_of(net.specs[term.task].kind).masked)
@@ -413,7 +447,7 @@ def _gradients(net: Net, losses: Sequence[Loss], machine: Device, budget: TokenB
 
 
 def make_optimizer(net: Net, config: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
-    """Make the configured optimizer, fused where PyTorch has a fused one.
+    """Make the configured optimizer, fused if PyTorch has one.
 
     Vectors (biases and LayerNorm) have no weight decay.
     """
@@ -427,7 +461,11 @@ def make_optimizer(net: Net, config: TrainingConfig, device: torch.device) -> to
 
 
 def special_ids(tokenizer: Any) -> np.ndarray:
-    """Mark the token ids that masked LM never hides: bool [vocabulary]."""
+    """Mark the token ids that masked LM never hides.
+
+    Returns:
+        bool [vocabulary].
+    """
     special = np.zeros(len(tokenizer), dtype=bool)
     special[[i for i in tokenizer.all_special_ids if i < len(special)]] = True
     return special
@@ -436,7 +474,7 @@ def special_ids(tokenizer: Any) -> np.ndarray:
 def mask_batch(
     batch: Batch, special: np.ndarray, tokenizer: Any, rng: np.random.Generator, share: float = 0.15
 ) -> Batch:
-    """Make a masked-LM batch: corrupted tokens, and labels at the chosen positions only."""
+    """Corrupt a batch for masked LM, with labels where chosen."""
     flat = batch.tokens[batch.mask]
     corrupted, chosen = mask_tokens(
         flat, special[flat], mask_id=tokenizer.mask_token_id, vocabulary=len(special), rng=rng, share=share
@@ -448,7 +486,11 @@ def mask_batch(
 
 
 def check_losses(pending: list[torch.Tensor], history: History, machine: Device) -> list[float]:
-    """Return the global loss of each pending step; raise NonFiniteLoss at the first that is not finite."""
+    """Return the global loss of each pending step.
+
+    Raises:
+        NonFiniteLoss: a loss is infinite or NaN; the first one is named.
+    """
     if not pending:
         return []
     losses = [float(x) for x in machine.comm.sum_number(torch.stack(pending)).tolist()]

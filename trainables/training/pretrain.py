@@ -1,4 +1,4 @@
-"""Small encoders of XLM-R's architecture, with a tokenizer, for training on raw text and parallel sentences."""
+"""Small encoders of XLM-R's architecture, with a tokenizer."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def new_lm(shape: Size, vocabulary: int, seed: int) -> Any:
 
 
 def lm_config(shape: Size, vocabulary: int) -> Any:
-    """Make the transformers configuration of a masked-LM model of this size."""
+    """Make the configuration of a masked-LM model of this size."""
     from transformers import XLMRobertaConfig
 
     return XLMRobertaConfig(

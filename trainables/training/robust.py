@@ -1,7 +1,8 @@
-"""Robust training on perturbed inputs (Huang et al. 2021): each token's embedding changes within a small ball.
+"""Robust training on perturbed inputs (Huang et al. 2021).
 
-`adversarial` maximises the loss over the perturbation by projected gradient ascent (Madry et al. 2018), `random` samples it.
-The third method, synonyms, changes rows: `trainables.training.synonyms`.
+Each token's embedding changes within a small ball. `adversarial` maximises the loss over the perturbation by projected
+gradient ascent (Madry et al. 2018), `random` samples it. The third method, synonyms, changes rows:
+`trainables.training.synonyms`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from trainables.training.schedule import generator
 def changed_loss(
     net: Net, task: str, batch: Mapping[str, Tensor], rows_per_item: int, robust: Robust, noise: torch.Generator
 ) -> Tensor:
-    """Compute the *summed* loss of a batch: (1 - weight) x at the original inputs + weight x at the perturbed ones.
+    """Compute the *summed* loss of a batch on perturbed inputs.
 
-    The ascent and both passes have the same dropout masks, so that the loss that is maximised is the one that is minimised
-    afterwards, and not that of another subnetwork (as in Zhu et al. 2020, FreeLB). With weight 0 the random state is the same
-    as without robust training.
+    It is (1 - weight) x the loss at the original inputs + weight x the loss at the perturbed ones. The ascent and both passes
+    have the same dropout masks, so that the loss that is maximised is the one that is minimised afterwards, and not that of
+    another subnetwork (as in Zhu et al. 2020, FreeLB). With weight 0 the random state is the same as without robust training.
 
     Args:
         batch, rows_per_item: as in `Net.loss`.
@@ -46,10 +47,13 @@ def changed_loss(
 
 
 def pgd_perturbation(net: Net, task: str, batch: Mapping[str, Tensor], rows_per_item: int, robust: Robust) -> Tensor:
-    """Compute an adversarial perturbation of the word embeddings, float32 [B, L, width], 0 on padding.
+    """Compute an adversarial perturbation of the word embeddings.
 
     It is the result of `robust.steps` steps of ascent from 0. Gradients are taken with respect to the perturbation alone, so
     those of the parameters do not change.
+
+    Returns:
+        float32 [B, L, width], 0 on padding.
     """
     delta = torch.zeros_like(net.embedded(batch["tokens"]).detach(), dtype=torch.float32)
     seen = batch["mask"].bool().unsqueeze(-1)
@@ -63,7 +67,11 @@ def pgd_perturbation(net: Net, task: str, batch: Mapping[str, Tensor], rows_per_
 
 
 def random_perturbation(net: Net, batch: Mapping[str, Tensor], robust: Robust, noise: torch.Generator) -> Tensor:
-    """Sample a perturbation per token uniformly from the ball: float32 [B, L, width], 0 on padding."""
+    """Sample a perturbation per token uniformly from the ball.
+
+    Returns:
+        float32 [B, L, width], 0 on padding.
+    """
     like = torch.zeros_like(net.embedded(batch["tokens"]).detach(), dtype=torch.float32)
     if robust.norm == "linf":
         delta = torch.empty_like(like).uniform_(-robust.eps, robust.eps, generator=noise)
@@ -74,7 +82,10 @@ def random_perturbation(net: Net, batch: Mapping[str, Tensor], robust: Robust, n
 
 
 def direction(gradient: Tensor, norm: Norm) -> Tensor:
-    """Return the steepest ascent of length 1 for each token [..., width]: normalised gradient, or its sign; 0 stays 0."""
+    """Return the steepest ascent of length 1 for each token.
+
+    It is the normalised gradient [..., width], or its sign; 0 stays 0.
+    """
     if norm == "linf":
         return gradient.sign()
     tiny = torch.finfo(gradient.dtype).tiny
@@ -84,7 +95,7 @@ def direction(gradient: Tensor, norm: Norm) -> Tensor:
 
 
 def project(delta: Tensor, norm: Norm, eps: float) -> Tensor:
-    """Project perturbations [..., width] to a norm of at most `eps` for every token."""
+    """Project perturbations [..., width] to norms of at most `eps`."""
     if norm == "linf":
         return delta.clamp(-eps, eps)
     length: Tensor = torch.linalg.vector_norm(delta, dim=-1, keepdim=True)
@@ -93,7 +104,10 @@ def project(delta: Tensor, norm: Norm, eps: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Changes:
-    """Robust training in one step; random perturbations are a function of seed, step and worker alone."""
+    """Robust training in one step.
+
+    Random perturbations are a function of seed, step and worker alone.
+    """
 
     robust: Robust
     seed: int
@@ -106,5 +120,5 @@ class Changes:
 
 
 def _same_masks(tensor: Tensor) -> AbstractContextManager[None]:
-    """Restore the random state after the block, so that the next pass has the same dropout masks."""
+    """Restore the random state afterwards, for equal dropout masks."""
     return torch.random.fork_rng(devices=[tensor.device] if tensor.is_cuda else [])

@@ -1,4 +1,4 @@
-"""Schedule of training: the batch and learning rate of step s as pure functions of (recipe, seed, s).
+"""Schedule of training: a pure function of (recipe, seed, step).
 
 Task, examples, masked positions and dropout seed come from counter-based generators keyed by purpose and step. So resuming
 needs no data-loader state, and the number of workers does not change the batches.
@@ -21,15 +21,15 @@ CYCLE_RISES = 0.3  # share of the steps in which one cycle rises
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """Make an independent generator for each (seed, purpose), the same on every machine."""
+    """Make the generator of (seed, purpose), equal on all machines."""
     key = hashlib.blake2b(repr((seed, purpose)).encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
 
 
 def mixing_probabilities(sizes: Mapping[str, int], limit: int) -> dict[str, float]:
-    """Compute the probability of each task: P(m) = min(e_m, K) / sum_j min(e_j, K).
+    """Compute the probability of each task (Phang et al. 2020).
 
-    The formula is from Phang et al. 2020, section 2.2.
+    P(m) = min(e_m, K) / sum_j min(e_j, K), section 2.2.
 
     Args:
         sizes: task -> number of training examples e_m.
@@ -41,7 +41,10 @@ def mixing_probabilities(sizes: Mapping[str, int], limit: int) -> dict[str, floa
 
 
 def language_probabilities(sizes: Sequence[int], alpha: float) -> np.ndarray:
-    """Compute language probabilities q_l ~ (n_l / n)^alpha (Conneau et al. 2020): float64 [languages], sum 1."""
+    """Compute language probabilities (Conneau et al. 2020).
+
+    q_l ~ (n_l / n)^alpha; float64 [languages], sum 1.
+    """
     shares = np.asarray(sizes, dtype=np.float64) / sum(sizes)
     powered = shares**alpha
     return np.asarray(powered / powered.sum(), dtype=np.float64)
@@ -97,7 +100,11 @@ class Schedule:
 
 
 def draw_tasks(probabilities: Sequence[float], steps: int, seed: int) -> np.ndarray:
-    """Draw one task per step, independently with the given probabilities: int [steps]."""
+    """Draw one task per step, independently with the given probabilities.
+
+    Returns:
+        int [steps].
+    """
     uniform = generator(seed, "task").random(steps)
     return np.searchsorted(np.cumsum(probabilities)[:-1], uniform, side="right")
 
@@ -109,7 +116,7 @@ def make_schedule(
     seed: int,
     alignment: Stream | None = None,
 ) -> Schedule:
-    """Make the schedule of `steps` optimiser steps over the tasks of `streams`.
+    """Make the schedule of a phase over the tasks of `streams`.
 
     `alignment` has a batch in each step.
     """
@@ -126,7 +133,13 @@ def make_schedule(
 
 
 def batches(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
-    """Make the first `count` batches of a task, bucketed by length within shuffled windows: int [count, batch]."""
+    """Make the first `count` batches of a task.
+
+    Items are bucketed by length within shuffled windows.
+
+    Returns:
+        int [count, batch].
+    """
     order = item_order(stream, count * stream.batch, seed, name)
     rng = generator(seed, "bucket", name)
     out = np.empty((count, stream.batch), dtype=np.int64)
@@ -139,7 +152,10 @@ def batches(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
 
 
 def item_order(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
-    """Draw item numbers in reshuffled epochs, with groups by language first: int [count]."""
+    """Draw item numbers in reshuffled epochs: int [count].
+
+    If the stream has groups, the group of each is drawn first.
+    """
     if stream.groups is None:
         return shuffled_epochs(np.arange(len(stream.lengths)), count, seed, name)
     assert stream.group_probabilities is not None
@@ -154,7 +170,7 @@ def item_order(stream: Stream, count: int, seed: int, name: str) -> np.ndarray:
 
 
 def shuffled_epochs(items: np.ndarray, count: int, seed: int, name: str) -> np.ndarray:
-    """Repeat `items` to a length of `count`, each pass in a new random order: int [count]."""
+    """Repeat `items` in newly shuffled passes: int [count]."""
     passes = [items[:0]]
     passes += [
         generator(seed, "epoch", name, e).permutation(items) for e in range(math.ceil(count / max(1, len(items))))
@@ -171,7 +187,9 @@ def mask_tokens(
     rng: np.random.Generator,
     share: float = 0.15,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Corrupt a share of the tokens for masked LM: of those 80 % mask, 10 % random, 10 % kept (Devlin et al. 2019).
+    """Corrupt a share of the tokens for masked LM (Devlin et al. 2019).
+
+    Of those 80 % become the mask, 10 % random tokens, and 10 % stay.
 
     Args:
         tokens: int [T], the tokens of a global batch in sequence.
@@ -188,11 +206,13 @@ def mask_tokens(
 
 
 def mixture(config: Intermediate, sizes: Mapping[str, int], lines: int) -> tuple[int, float, dict[str, float]]:
-    """Compute a phase's mix: limit K at its scale, masked LM's share, each task's share of the other steps.
+    """Compute the mix of a phase's tasks.
 
     Args:
         sizes: task -> number of examples, of all tasks but masked LM.
         lines: number of lines of text for masked LM; 0 without it.
+    Returns:
+        the limit K at the phase's scale, masked LM's share, and each task's share of the other steps.
     """
     limit, share = (
         math.ceil(config.mixing_limit * config.scale),
@@ -207,7 +227,7 @@ def mixture(config: Intermediate, sizes: Mapping[str, int], lines: int) -> tuple
 
 
 def rate_of(config: TrainingConfig, step: int, steps: int) -> float:
-    """Compute the learning rate of a step; the first is 0."""
+    """Compute the learning rate of a step, counted from 0."""
     if config.rates == "one_cycle":
         return one_cycle(step, steps, config.lr)
     warmup_frac = min(1.0, config.warmup_steps / steps if config.warmup_steps else config.warmup_frac)
@@ -215,7 +235,10 @@ def rate_of(config: TrainingConfig, step: int, steps: int) -> float:
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup_frac: float) -> float:
-    """Compute linear warm-up over the first `warmup_frac` of the steps, then linear decay to 0 after the last."""
+    """Compute the learning rate of warm-up and decay, both linear.
+
+    It rises over the first `warmup_frac` of the steps, then falls to 0 after the last.
+    """
     warmup = max(1, round(warmup_frac * steps)) if warmup_frac else 0
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -223,9 +246,10 @@ def learning_rate(step: int, steps: int, peak: float, warmup_frac: float) -> flo
 
 
 def one_cycle(step: int, steps: int, peak: float) -> float:
-    """Compute one cycle: a cosine from peak / 25 up to the peak over 30 % of the steps, then down to peak / 250,000.
+    """Compute the learning rate of one cycle (Smith and Topin 2019).
 
-    The schedule is that of Smith and Topin 2019, with the values of PyTorch's OneCycleLR at its defaults.
+    A cosine rises from peak / 25 to the peak over 30 % of the steps, then falls to peak / 250,000. The values are those of
+    PyTorch's OneCycleLR at its defaults.
     """
     top = CYCLE_RISES * steps - 1
     low, end = peak / 25, peak / 250_000

@@ -1,7 +1,7 @@
-"""Synonym augmentation (Huang et al. 2021): copies of training rows with words replaced by synonyms.
+"""Synonym augmentation of training rows (Huang et al. 2021).
 
-Synonyms are English words, from a file or from the source's own paraphrases. Words are separated by single spaces, without
-the punctuation around them; they are matched regardless of case.
+Copies of rows have words replaced by synonyms. Synonyms are English words, from a file or from the source's own paraphrases.
+Words are separated by single spaces, without the punctuation around them; they are matched regardless of case.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ _AROUND = string.punctuation + "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00ab
 
 
 def synonyms_of(source: Source, path: str = "") -> Synonyms:
-    """Return the synonyms of a file, or for "" those of the source.
+    """Return the synonyms of a file, or of the source.
 
+    Args:
+        path: "" = those of the source.
     Raises:
         BadInput: there are none.
         DataError: as in `read_synonyms`.
@@ -42,10 +44,11 @@ def synonyms_of(source: Source, path: str = "") -> Synonyms:
 
 
 def found_in(source: Source) -> Synonyms:
-    """Find words exchanged in at least `MIN_SEEN` English paraphrases that are otherwise equal.
+    """Find synonyms in the paraphrases of a source.
 
-    It reads the training rows of QQP, MRPC and PAWS-X that are labelled as paraphrases, of those sets that the source has. Two
-    sentences count if they have the same number of words and differ in exactly one, which must be letters on both sides.
+    They are exchanged in at least `MIN_SEEN` English paraphrases that are otherwise equal. It reads the training rows of QQP,
+    MRPC and PAWS-X that are labelled as paraphrases, of those sets that the source has. Two sentences count if they have the
+    same number of words and differ in exactly one, which must be letters on both sides.
     """
     served = [name for name in PARAPHRASES if "en" in source.languages(dataset(name), "train")]
     seen: Counter[tuple[str, str]] = Counter()
@@ -62,7 +65,10 @@ def found_in(source: Source) -> Synonyms:
 
 
 def _exchanged(rows: Iterable[Labelled]) -> Iterator[tuple[str, str]]:
-    """Yield the two words, sorted and in lower case, of rows whose sentences differ in exactly one word."""
+    """Yield the two words of rows that differ in one.
+
+    They are sorted and in lower case.
+    """
     for row in rows:
         one, two = row.first.split(" "), (row.second or "").split(" ")
         if len(one) != len(two):
@@ -145,16 +151,19 @@ def _sorted(pairs: Iterable[tuple[str, str]]) -> Synonyms:
 
 
 def address(synonyms: Synonyms) -> str:
-    """Compute the hash of the synonyms; files with the same content have the same hash."""
+    """Compute the hash of synonyms.
+
+    Files with the same content have the same hash.
+    """
     return digest({word: list(others) for word, others in synonyms.items()})
 
 
 def copies_of(rows: Sequence[Labelled], synonyms: Synonyms, copies: int) -> list[Labelled]:
-    """Replace every row by `copies` augmented copies in sequence, with its id and label.
+    """Replace every row by `copies` augmented copies in sequence.
 
-    In each copy, every word that has synonyms is drawn from itself and them with equal probability. The draws are a function
-    of row and copy alone, the same for all seeds of a study: as published, an augmented set is made once, and it is encoded
-    once.
+    Copies have the row's id and label. In each copy, every word that has synonyms is drawn from itself and them with equal
+    probability. The draws are a function of row and copy alone, the same for all seeds of a study: as published, an augmented
+    set is made once, and it is encoded once.
     """
     return [_changed(row, synonyms, generator(0, "synonyms", row.id, copy)) for row in rows for copy in range(copies)]
 
@@ -165,7 +174,10 @@ def _changed(row: Labelled, synonyms: Synonyms, rng: np.random.Generator) -> Lab
 
 
 def exchange(text: str, synonyms: Synonyms, rng: np.random.Generator) -> str:
-    """Draw each word that has synonyms anew; spaces, punctuation and capitals do not change."""
+    """Draw each word that has synonyms anew.
+
+    Spaces, punctuation and capitals do not change.
+    """
     words = text.split(" ")
     for place, word in enumerate(words):
         core = word.strip(_AROUND)
@@ -176,7 +188,7 @@ def exchange(text: str, synonyms: Synonyms, rng: np.random.Generator) -> str:
 
 
 def _as(word: str, model: str) -> str:
-    """Capitalise a word like another one: all letters, the first, or its own."""
+    """Capitalise a word like another one."""
     if model.isupper() and len(model) > 1:
         return word.upper()
     return word[:1].upper() + word[1:] if model[:1].isupper() else word

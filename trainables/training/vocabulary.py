@@ -1,4 +1,4 @@
-"""Training of only those rows of the word embedding that a phase's texts use.
+"""Training of only the used rows of the word embedding.
 
 XLM-R has 250,000 rows, and an English dataset uses a tenth of them. The others have no gradient, so that AdamW only decays
 them: the table in training has the used rows, and the others are decayed once, at the end. The final weights are those of
@@ -36,7 +36,7 @@ class Trimmed:
     tied: tuple[tuple[nn.Module, str], ...]
 
     def restore(self, decay: float) -> None:
-        """Restore the whole table, with the used rows as trained and the others times `decay`."""
+        """Restore the whole table, with untrained rows times `decay`."""
         table = self.net.lm.get_input_embeddings()
         with torch.no_grad():
             if decay != 1.0:
@@ -48,10 +48,10 @@ class Trimmed:
 
 
 def trim(net: Net, texts: Iterable[np.ndarray]) -> Trimmed | None:
-    """Reduce the embedding to the rows of these token ids; None if it cannot be trimmed.
+    """Reduce the embedding to the rows of these token ids.
 
-    The ids must include padding. Weights that are tied to the table, such as an LM head's, are removed from the net until
-    `Trimmed.restore`.
+    It returns None if the embedding cannot be trimmed. The ids must include padding. Weights that are tied to the table, such
+    as an LM head's, are removed from the net until `Trimmed.restore`.
     """
     table = net.lm.get_input_embeddings()
     if not isinstance(table, LeanEmbedding):
@@ -79,7 +79,10 @@ def is_exact(config: TrainingConfig) -> bool:
 
 
 def decay_of(config: TrainingConfig, done: int, steps: int) -> float:
-    """Compute AdamW's factor on a row without a gradient after `done` of `steps` steps."""
+    """Compute AdamW's total decay of a row without a gradient.
+
+    It is the factor after `done` of `steps` steps.
+    """
     if config.optimizer != "adamw":
         return 1.0
     return float(np.prod([1.0 - rate_of(config, step, steps) * config.weight_decay for step in range(done)]))
