@@ -180,7 +180,7 @@ class StudyDriver:
             for name in ("ray.tune", "ray.train"):  # failures are printed by the monitor, in a line
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             gpu, concurrent = capacity(resources, self.workers, self.need)
-            self.open_record()  # from here on nothing is bad input
+            self.open_record()  # only now, since no BadInput is raised after this
             remove_stale(self.record.folder)
             budget = self.todo()[1]
             monitor = TrialMonitor(
@@ -208,7 +208,10 @@ class StudyDriver:
                             break
 
     def open_record(self) -> None:
-        """Write the spec into the record, and which datasets are stand-ins, so that reports need no source."""
+        """Write the spec and the list of stand-in datasets into the record.
+
+        So reports need no source.
+        """
         self.record.open(self.settings)
         if self.settings.source != "pocket":
             self.record.note_standins(standins(self.planner.source, self.settings))
@@ -346,7 +349,7 @@ class StudyDriver:
 
 
 def standins(source: Source, spec: ResolvedSpec) -> list[str]:
-    """List the titles of datasets whose rows stand in for the official ones."""
+    """List the titles of datasets with stand-in rows."""
     trained = (dataset(target).train_on or "" for target in spec.targets)
     names = dict.fromkeys((*spec.targets, *spec.intermediate, *trained))
     return [dataset(name).title for name in names if name and source.standin(dataset(name))]

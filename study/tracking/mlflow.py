@@ -233,8 +233,8 @@ class Writer:
                 view = view or MlflowView(uri, record, store)
                 view.write_trial(trial)
             except Exception as error:  # a view may fail in any way; the study continues and reports it at its end
-                said = sanitize(str(error)).splitlines()  # a server's address may hold a password
-                self.error = f"{type(error).__name__}: {said[0] if said else ''}"
+                lines = sanitize(str(error)).splitlines()  # a server's address may contain a password
+                self.error = f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def gains_of(row: ReportRow) -> dict[str, float]:

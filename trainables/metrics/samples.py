@@ -57,7 +57,7 @@ def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(part, whole, out=np.zeros_like(part), where=whole != 0))
 
 
-# Metrics of what is counted: columns "tp", "predicted" and "gold".
+# Metrics of counts: columns "tp", "predicted" and "gold".
 OF_COUNTS: Mapping[str, Rule] = {
     "f1": lambda s: s.f1(),
     "precision": lambda s: share(s.total("tp"), s.total("predicted")),

@@ -22,7 +22,7 @@ class Batch:
         rows_per_item: rows i*c .. i*c+c-1 belong to item i.
         count: divisor of the summed loss of the *global* batch (items, or scored tokens).
         weights: float32 [rows, L], weight of each label in the *global* batch; None = 1 each.
-        segments: int64 [rows, L], 1 for the second text of a pair and what follows it, else 0; None without segments.
+        segments: int64 [rows, L], 1 for the second text of a pair and the tokens after it, else 0; None without segments.
     """
 
     tokens: np.ndarray
