@@ -124,7 +124,7 @@ def test_a_tokenizer_with_nothing_to_put_in_front_is_refused() -> None:
     import transformers as hf
 
     plain = [(name, 0.0) for name in ("<pad>", "</s>", "<unk>", "\u2581a")]
-    with pytest.raises(BadInput, match="no token before a text.*<extra_id_0>"):
+    with pytest.raises(BadInput, match="no special token before a text.*<extra_id_0>"):
         Layout.of(hf.T5Tokenizer(vocab=plain, extra_ids=0))
 
 
