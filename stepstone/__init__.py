@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from study.api import Study as Study
     from study.api import StudyStatus as StudyStatus
     from study.api import load as load
+    from study.execution.plan_summary import PlanSummary as PlanSummary
+    from study.results.report import Report as Report
     from study.spec.study_spec import StudySpec as StudySpec
     from trainables.catalogue import Dataset as Dataset
     from trainables.errors import BadInput as BadInput
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "BadInput": "trainables.errors",
     "Dataset": "trainables.catalogue",
+    "PlanSummary": "study.execution.plan_summary",
     "Recipe": "trainables.recipe",
+    "Report": "study.results.report",
     "Space": "search_spaces.space",
     "Study": "study.api",
     "StudySpec": "study.spec.study_spec",
@@ -35,10 +39,12 @@ _HOMES = {
     "load": "study.api",
     "open_source": "trainables.sources",
 }
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, "testing"])
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module("stepstone.testing")
     if name not in _HOMES:
         raise AttributeError(f"module 'stepstone' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -15,10 +15,11 @@ from study.home import home_folder
 from study.planning.encoder_weights import resolve as resolve_encoder
 from study.planning.plan import Planner
 from study.record.heartbeat import State, reconcile_status, states
-from study.record.record import Record, Trial, studies, table_order
+from study.record.record import Record, Trial, table_order
 from study.spec.study_spec import ResolvedSpec, RunOptions, StudySpec
 from study.store.remote import check_url
 from study.store.store import Store
+from trainables.errors import BadInput
 from trainables.sources import Source, open_source
 
 if TYPE_CHECKING:
@@ -131,31 +132,61 @@ class Study:
         """Finished stages of the home."""
         return Store(self.home, self.spec.store)
 
-    def plan(self, **options: Any) -> PlanSummary:
+    def __repr__(self) -> str:
+        counts = self.status().counts
+        found = ", ".join(f"{number} {status}" for status, number in counts.items()) or "not run yet"
+        return f"<Study {self.name!r} in {str(self.home)!r}: {found}>"
+
+    def plan(self, *, workers: int = 1, address: str | None = None) -> PlanSummary:
         """Plan the study without starting anything.
 
         Args:
-            options: fields of `RunOptions`.
+            workers, address: as of `run`.
 
         Returns:
             Recipes and stages to run, with an estimate of time and memory.
         """
         from study.execution.plan_summary import summarize
 
-        return summarize(self._driver(RunOptions(**options)))
+        return summarize(self._driver(RunOptions(workers=workers, address=address)))
 
-    def run(self, **options: Any) -> Report:
+    def run(
+        self,
+        *,
+        workers: int = 1,
+        address: str | None = None,
+        mlflow_uri: str | None = None,
+        checkpoint_every: float = 60.0,
+        max_bytes: int | str | None = None,
+        quiet: bool = False,
+    ) -> Report:
         """Run all missing stages and return the report.
 
         Ctrl-C and SIGTERM stop it cleanly in the main thread; in other threads no signal handler is set.
 
         Args:
-            options: fields of `RunOptions`.
+            workers: data-parallel workers of a trial.
+            address: existing Ray cluster; None starts one on this machine.
+            mlflow_uri: server or store; None is a SQLite file in the home.
+            checkpoint_every: seconds between checkpoints.
+            max_bytes: size limit of the home, such as "20GB"; None is no limit.
+            quiet: messages go to standard error, and no table is printed.
 
         Raises:
             BadInput: a check fails before anything is started.
         """
-        driver = self._driver(RunOptions(**options))
+        from study.execution.disk_usage import parse_size
+
+        driver = self._driver(
+            RunOptions(
+                workers=workers,
+                address=address,
+                mlflow_uri=mlflow_uri,
+                checkpoint_every=checkpoint_every,
+                max_bytes=parse_size(max_bytes) if isinstance(max_bytes, str) else max_bytes,
+                quiet=quiet,
+            )
+        )
         with STOP.restored():
             return driver.run()
 
@@ -172,6 +203,7 @@ class Study:
         """Build the report from finished stages."""
         from study.results.transfer_matrix import build
 
+        self._check_has_run()
         return build(self.record, self.store)
 
     def to_frame(self) -> pandas.DataFrame:
@@ -181,6 +213,7 @@ class Study:
         """
         from study.results.frame import tidy_frame
 
+        self._check_has_run()
         return tidy_frame(self.record, self.store)
 
     def matrix(self) -> pandas.DataFrame:
@@ -192,6 +225,10 @@ class Study:
 
         return matrix_frame(self.report())
 
+    def _check_has_run(self) -> None:
+        if not self.record.exists:
+            raise BadInput(f"study {self.name!r} has not run yet: call run()")
+
     def _driver(self, options: RunOptions) -> StudyDriver:
         from study.execution.driver import StudyDriver
 
@@ -202,13 +239,3 @@ class Study:
 def load(name: str, *, home: str | Path | None = None) -> Study:
     """Open an existing study, see `Study.open`."""
     return Study.open(name, home=home)
-
-
-def study_names(home: str | Path | None = None) -> list[str]:
-    """List the studies of a home."""
-    return studies(home_folder(home))
-
-
-def is_finished(report: Report) -> bool:
-    """Return whether a report has no unfinished trials."""
-    return not report.num_unfinished

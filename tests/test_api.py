@@ -59,6 +59,10 @@ def test_a_spec_has_the_options_of_launch() -> None:
         ({"targets": ("xnly",)}, "did you mean 'xnli'"),
         ({"targets": "xnli"}, "must be a list of names, not the text 'xnli'"),
         ({"targets": ()}, "targets is an empty list"),
+        ({"targets": (3,)}, "must be a list of names, not 3"),
+        ({"align_on": "all"}, "must be a list of names, not the text 'all'"),
+        ({"robust": "random"}, "must be a list of names, not the text 'random'"),
+        ({"space": 3}, "space must be a name or a Space, not 3"),
         ({"intermediate": ("mnli", "mnli")}, "has duplicate names"),
         ({"scale": 2.0}, "--scale"),
         ({"pooling": "men"}, "did you mean 'mean'"),
@@ -72,8 +76,24 @@ def test_what_is_wrong_is_named_before_anything_is_made(values: dict[str, Any], 
 
 
 def test_options_of_a_run_are_checked(own_home: Path) -> None:
-    with pytest.raises(stepstone.BadInput, match="--workers"):
-        stepstone.Study.create(SPEC).run(workers=0)
+    study = stepstone.Study.create(SPEC)
+    for wrong, message in (({"workers": 0}, "--workers"), ({"max_bytes": "20 G B"}, "20 G B")):
+        with pytest.raises(stepstone.BadInput, match=message):
+            study.run(**wrong)
+
+
+def test_a_study_that_has_not_run_says_so(own_home: Path) -> None:
+    study = stepstone.Study.create(SPEC, name="mine")
+    assert repr(study) == f"<Study 'mine' in {str(own_home)!r}: not run yet>"
+    for ask in (study.report, study.matrix, study.to_frame):
+        with pytest.raises(stepstone.BadInput, match="study 'mine' has not run yet: call run()"):
+            ask()
+
+
+def test_a_spec_shows_what_is_set() -> None:
+    assert repr(SPEC) == (
+        "StudySpec(space='intermediate_tasks', targets=('xnli',), intermediate=('mnli',), scale=0.02)"
+    )
 
 
 @pytest.mark.slow

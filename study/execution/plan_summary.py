@@ -33,7 +33,7 @@ class RecipeStages(NamedTuple):
     to_score: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PlanSummary:
     """Summary of a study's plan on this machine or cluster.
 
@@ -52,6 +52,13 @@ class PlanSummary:
     def stages_to_run(self) -> int:
         """Number of stages that are not finished."""
         return sum(recipe.to_train + recipe.to_score for recipe in self.recipes)
+
+    def __repr__(self) -> str:
+        return f"<PlanSummary of {self.study!r}: {self.text()}>"
+
+    def text(self) -> str:
+        """Return recipes, stages, steps and time in one line."""
+        return self.cost.text()
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the summary to literals for --json."""
@@ -101,6 +108,6 @@ def print_plan(summary: PlanSummary, console: Console) -> None:
     for cited in sources(summary.numbers):
         console.print(sanitize(cited), soft_wrap=True, markup=False)
     console.print(table)
-    console.print(summary.cost.text(), soft_wrap=True, markup=False)
+    console.print(summary.text(), soft_wrap=True, markup=False)
     if summary.trial_bytes:
         console.print(f"a trial needs about {summary.trial_bytes / 1e9:.1f} GB of memory")

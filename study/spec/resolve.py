@@ -43,6 +43,8 @@ def resolve_spec(spec: StudySpec) -> tuple[ResolvedSpec, Source]:
             check_number(f"--{name}", value, at_least=1)
     if spec.scale is not None:
         check_number("--scale", spec.scale, above=0, at_most=1)
+    for name in ("align_on", "robust"):
+        _check_list(name, getattr(spec, name) or ())
     if spec.recipe:
         return _of_recipe(spec)
     if not spec.space:
@@ -88,6 +90,8 @@ def _space(asked: str | Space) -> tuple[str, Space]:
     """Return a space and its name; a `Space` value is registered by name."""
     if isinstance(asked, Space):
         return search_spaces.register(asked), asked
+    if not isinstance(asked, str):
+        raise BadInput(f"space must be a name or a Space, not {asked!r}")
     return asked, space(asked)
 
 
@@ -101,14 +105,21 @@ def _names(what: str, values: Sequence[str | Dataset] | None) -> tuple[str, ...]
     """
     if values is None:
         return None
-    if isinstance(values, str):
-        raise BadInput(f"{what} must be a list of names, not the text {values!r}")
+    _check_list(what, values)
     names = tuple(value if isinstance(value, str) else catalogue.register(value) for value in values)
     if not names:
         raise BadInput(f"{what} is an empty list of names")
     if len(set(names)) != len(names):
         raise BadInput(f"{what} has duplicate names: {', '.join(names)}")
     return names
+
+
+def _check_list(what: str, values: Sequence[str | Dataset]) -> None:
+    if isinstance(values, str):
+        raise BadInput(f"{what} must be a list of names, not the text {values!r}")
+    for value in values:
+        if not isinstance(value, str | Dataset):
+            raise BadInput(f"{what} must be a list of names, not {value!r}")
 
 
 def _shared(spec: StudySpec, asked: Space) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,18 +33,28 @@ IDENTITY = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class StudySpec:
     """Options of a study, named as in `study.launch`.
 
-    None stands for an option's default. Nothing is checked before `resolve`.
+    None stands for an option's default. Nothing is checked before `resolve`, which `Study.create` calls.
 
     Attributes:
         space: name from `search_spaces`, or a `Space` value; required unless `recipe` is set.
+        source: "pocket" (default), "mirror:DIR", "hub", or several: "mirror:DIR+hub".
+        encoder: "pocket" (default), "pretrain:SIZE", a hub id or a folder.
         targets, intermediate: catalogue names or `Dataset` values; "all" and "mlm" as on the command line.
+        trials, grid: number of trials of a search, or exactly the published recipes (the default).
         recipe: file written by a report, or a `Recipe`, to run beside the baseline.
         profile: name of a set of hyperparameters.
-        align_on: languages or groups such as "de+es"; each is a row.
+        seeds: number of seeds of every recipe (default 1).
+        scale: fraction of all rows and steps (default 1).
+        layer, pooling, direction: how sentence retrieval uses the encoder.
+        bare_prefix: lone word-boundary pieces in tagging: "label" or "drop".
+        curve: number of scores during a target's training.
+        align_on: languages or groups such as "de+es"; each is a recipe. `align_data`, `align_phase`: on which rows, and when.
+        robust: methods of robust training; each is a recipe. `synonyms`: a file for the method of that name.
+        sweep_layers: score retrieval at every layer too.
     """
 
     space: str | Space | None = None
@@ -69,6 +79,12 @@ class StudySpec:
     robust: Sequence[str] | None = None
     synonyms: str | None = None
     sweep_layers: bool = False
+
+    def __repr__(self) -> str:
+        """Show the options that are set."""
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        names = {name: getattr(value, "name", value) for name, value in shown.items()}
+        return f"StudySpec({', '.join(f'{name}={value!r}' for name, value in names.items())})"
 
     def resolve(self) -> tuple[ResolvedSpec, Source]:
         """Check the options, fill in defaults and open the source.
