@@ -1,0 +1,69 @@
+"""Ray: existing clusters by address, the loopback default, cluster capacity."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from study.execution.ray_cluster import capacity
+from tests import ROOT
+from trainables.errors import BadInput
+
+# Ask the kernel for the addresses and TCP ports that the children of a local Ray listen on.
+LISTENERS = """
+import json, psutil
+from study.execution.ray_cluster import start_ray
+with start_ray(None):
+    me = psutil.Process()
+    print(json.dumps(sorted({c.laddr.ip for p in [me, *me.children(recursive=True)] for c in p.net_connections("tcp")
+                             if c.status == "LISTEN"})))
+"""
+
+
+@pytest.mark.parametrize(
+    ("resources", "workers", "expected"),
+    [
+        ({"CPU": 3.0}, 1, (False, 2)),
+        ({"CPU": 9.0}, 4, (False, 2)),
+        ({"CPU": 64.0, "GPU": 8.0}, 2, (True, 4)),
+        ({"CPU": 64.0, "GPU": 8.0}, 8, (True, 1)),
+    ],
+)
+def test_trials_run_on_gpus_where_there_are_some(
+    resources: dict[str, float], workers: int, expected: tuple[bool, int]
+) -> None:
+    assert capacity(resources, workers) == expected
+
+
+def test_more_workers_than_fit_are_refused() -> None:
+    with pytest.raises(BadInput, match="--workers 3 needs 3 GPUs, but the cluster has 2"):
+        capacity({"CPU": 64.0, "GPU": 2.0}, 3)
+
+
+@pytest.mark.slow
+def test_a_local_ray_listens_on_the_loopback_only() -> None:
+    done = subprocess.run([sys.executable, "-c", LISTENERS], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    addresses = json.loads(done.stdout.strip().splitlines()[-1])
+    assert addresses
+    assert {a.removeprefix("::ffff:") for a in addresses} <= {"127.0.0.1", "::1"}
+
+
+@pytest.mark.slow
+def test_a_study_runs_on_an_existing_cluster(tmp_path: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    command = [sys.executable, "-m", "study.launch", "--space", "intermediate_tasks", "--encoder", "pretrain:nano"]
+    command += ["--scale", "0.02", "--targets", "tatoeba", "--intermediate", "mnli", "--home", str(tmp_path), "--json"]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3})
+    try:
+        command += ["--address", cluster.address]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    finally:
+        cluster.shutdown()  # type: ignore[no-untyped-call]
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["trials"] == {"complete": 2, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}

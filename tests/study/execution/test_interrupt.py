@@ -1,0 +1,177 @@
+"""Ctrl-C: workers save their state, nothing is left behind, resume continues.
+
+Also the graceful-shutdown request itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from study.execution.graceful_shutdown import SIGNALS, StopRequest
+from tests import ROOT
+from trainables.training import loop
+from trainables.training.distributed import ProcessGroup
+
+STUDY = "--space intermediate_tasks --name s --encoder pocket --scale 0.3 --intermediate mnli --targets panx"
+
+
+@pytest.fixture
+def request_() -> Iterator[StopRequest]:
+    """Make a request that leaves neither handlers nor an alarm behind."""
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+    yield StopRequest()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_asks_and_the_second_ends(number: int, request_: StopRequest) -> None:
+    asked: list[bool] = []
+
+    def twice() -> None:
+        with request_.deferred():
+            request_.call(lambda: asked.append(True))
+            signal.raise_signal(number)
+            assert asked == [True] and request_.requested
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        twice()
+    assert asked == [True]
+
+
+def test_a_stop_that_came_before_is_heard_at_once(request_: StopRequest) -> None:
+    asked: list[bool] = []
+    with request_.deferred():
+        signal.raise_signal(signal.SIGTERM)  # while Ray starts
+        assert not asked
+        request_.call(lambda: asked.append(True))
+        assert asked == [True]
+
+
+def test_the_grace_period_ends_even_after_the_trials(request_: StopRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.execution.graceful_shutdown.GRACE_S", 0.05)
+
+    def once() -> None:
+        with request_.deferred():
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(5)  # a report, or a server that does not answer
+
+    with pytest.raises(KeyboardInterrupt):
+        once()
+
+
+def test_without_a_signal_nothing_stays_changed(request_: StopRequest) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with request_.deferred():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before and not request_.requested
+
+
+def test_signals_are_heard_though_the_parent_ignores_them_but_for_nohup(request_: StopRequest) -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    request_.listen()
+    signal.raise_signal(signal.SIGHUP)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+
+
+def test_long_steps_are_looked_at_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("trainables.training.loop.time.monotonic", lambda: now)
+    cadence = loop.Cadence(0, ProcessGroup())
+    looks = []
+    for step in range(1, 101):
+        now += 5.0 if step < 10 else 0.5 if step < 50 else 0.001
+        if cadence.is_due(step):
+            looks.append(step)
+    assert looks[:10] == list(range(1, 11)), "every step of five seconds"
+    assert looks[10:13] == [14, 18, 22], "two seconds of steps"
+    assert looks[-1] - looks[-2] == loop.CHECK_EVERY
+
+
+def verb(name: str, *argv: str, home: Path) -> Any:
+    command = [sys.executable, "-m", f"study.{name}", *argv, "--home", str(home), "--json"]
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "study.launch", *STUDY.split(), "--home", str(tmp_path)]
+    with open(tmp_path / "log", "w") as log:
+        driver = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+    family: dict[int, psutil.Process] = {}
+    until, training = time.monotonic() + 200, False
+    while time.monotonic() < until and not training and driver.poll() is None:
+        family |= {child.pid: child for child in psutil.Process(driver.pid).children(recursive=True)}
+        progress = [json.loads(p.read_text()) for p in tmp_path.glob("studies/s/progress/*.json")]
+        training = any(state["label"] == "intermediate" and state["step"] for state in progress)
+        time.sleep(0.1)
+    assert training, (tmp_path / "log").read_text()
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal sends it: to every process of the group
+    assert driver.wait(100) == 1
+    said = (tmp_path / "log").read_text()
+    assert "stopping" in said and "study.resume s" in said and "Traceback" not in said
+    _, alive = psutil.wait_procs(list(family.values()), timeout=20)
+    assert not alive
+    (study,) = verb("status", "s", home=tmp_path)["studies"]
+    assert study["counts"].get("stopped") and not study["counts"].get("running")
+    assert list(tmp_path.glob("checkpoints/*/*.safetensors"))
+    report = verb("resume", "s", home=tmp_path)
+    assert report["trials"] == {"complete": 2, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_while_ray_starts_is_heard_though_the_parent_ignores_ctrl_c(number: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "study.launch", *STUDY.split(), "--home", str(tmp_path)]
+
+    def ignore() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    with open(tmp_path / "log", "w") as log:
+        driver = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True, preexec_fn=ignore)
+    family: dict[int, psutil.Process] = {}
+    until = time.monotonic() + 100
+    while time.monotonic() < until and not family and driver.poll() is None:
+        family |= {child.pid: child for child in psutil.Process(driver.pid).children(recursive=True)}
+        time.sleep(0.05)
+    assert family, (tmp_path / "log").read_text()
+    os.kill(driver.pid, number)
+    while driver.poll() is None and time.monotonic() < until:
+        with suppress(psutil.Error):
+            family |= {child.pid: child for child in psutil.Process(driver.pid).children(recursive=True)}
+        time.sleep(0.05)
+    assert driver.wait(1) == 1
+    said = (tmp_path / "log").read_text()
+    assert "stopped" in said and "Traceback" not in said
+    _, alive = psutil.wait_procs(list(family.values()), timeout=20)
+    assert not alive
+    assert not list(tmp_path.glob("stages/*/*")), "no trial was started"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_study_survives_a_few_kills(tmp_path: Path) -> None:
+    from benchmarks.survive import main
+
+    small = f"{STUDY} --checkpoint-every 0.5"
+    assert main(["--kills", "4", "--seed", "1", "--study", small, "--out", str(tmp_path / "out.json")]) == 0
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["kills"] == 4 and found["wrong"] == []
