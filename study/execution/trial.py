@@ -65,6 +65,9 @@ class TrialJob:
     datasets: tuple[Dataset, ...] = ()  # datasets that are registered at run time
 
 
+MIN_TOKENS_FRAC = 1 / 8  # below it weights and optimizer are nearly all of a trial's memory, and steps only get slower
+
+
 def with_less_memory(job: TrialJob, most: float) -> TrialJob:
     """Return the job after a trial was killed for lack of memory.
 
@@ -72,9 +75,8 @@ def with_less_memory(job: TrialJob, most: float) -> TrialJob:
     time it requests all the memory of a node (`most`, bytes; 0 if not known).
     """
     asked = most if job.tokens_frac < 1 else 2 * job.memory
-    return replace(
-        job, tokens_frac=job.tokens_frac / 2, memory=max(job.memory, int(min(asked, most) if most else asked))
-    )
+    frac = max(job.tokens_frac / 2, MIN_TOKENS_FRAC)
+    return replace(job, tokens_frac=frac, memory=max(job.memory, int(min(asked, most) if most else asked)))
 
 
 def stop_file(log: Path) -> Path:

@@ -123,6 +123,9 @@ def test_less_memory_is_fewer_tokens_and_fewer_trials_beside_it() -> None:
     assert (once.tokens_frac, once.memory) == (0.5, 6_000_000_000)
     twice = with_less_memory(once, 20e9)
     assert (twice.tokens_frac, twice.memory) == (0.25, 20_000_000_000), "all that a node has"
+    for _ in range(3):
+        twice = with_less_memory(twice, 20_000_000_000)
+    assert twice.tokens_frac == 0.125, "fewer tokens would free next to nothing"
     assert with_less_memory(job, 4e9).memory == 4_000_000_000, "no more than a node has"
     assert with_less_memory(job, 0).memory == 6_000_000_000
 
