@@ -126,11 +126,12 @@ def counts(root: Path = ROOT) -> dict[str, object]:
     functions = [n for _, n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     lengths = [n.end_lineno - n.lineno + 1 for n in functions if n.end_lineno]
     words = [len(re.findall(r"\S+", first)) for _, n in nodes if (first := _first_line(n))]
+    files = modules.keys() - {name.rpartition(".")[0] for name in modules}  # without packages
     study = [(name, node) for name, node in nodes if name.startswith("study")]
     meanings = _meanings(modules)
     return {
-        "files in study/ itself": sum(name.count(".") == 1 and name.startswith("study.") for name in modules),
-        "files per folder, at most": max(Counter(name.rpartition(".")[0] for name in modules).values()),
+        "files in study/ itself": sum(name.count(".") == 1 and name.startswith("study.") for name in files),
+        "files per folder, at most": max(Counter(name.rpartition(".")[0] for name in files).values()),
         "lines of a function, median": median(lengths),
         "lines of a function, longest": max(lengths),
         "Any in study/": sum(isinstance(n, ast.Name) and n.id == "Any" for _, n in study),
