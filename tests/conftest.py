@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import search_spaces
 from study.cli_parser import run_verb
 from study.execution.ray_cluster import LOOPBACK_ONLY
 from tests.small import quiet, run_stage, small_source, stages_of
+from trainables import catalogue, formats
 from trainables.sources import Source
 
 if TYPE_CHECKING:
@@ -20,6 +22,19 @@ if TYPE_CHECKING:
 
 os.environ.setdefault(*LOOPBACK_ONLY)  # Ray reads it when it is imported, which some tests do early
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers fork and spawn beside the tokenizer's threads
+
+
+@pytest.fixture(autouse=True)
+def registries() -> Iterator[None]:
+    """Forget datasets, formats and spaces that a test registers."""
+    kept: list[dict[str, Any]] = [
+        catalogue._DATASETS, catalogue._TITLES, catalogue._OWN, formats._FORMATS, search_spaces._OWN,
+    ]  # fmt: skip
+    before = [dict(one) for one in kept]
+    yield
+    for one, content in zip(kept, before, strict=True):
+        one.clear()
+        one.update(content)
 
 
 @pytest.fixture

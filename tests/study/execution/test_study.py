@@ -26,6 +26,7 @@ from study.store.store import Store
 from tests.small import as_checked
 from trainables import pocket
 from trainables.catalogue import dataset
+from trainables.recipe import Recipe
 from trainables.sources import open_source
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -209,7 +210,7 @@ def test_a_search_that_has_its_trials_adds_none(search: Any, home: Path) -> None
 def test_a_recipe_file_runs_again_beside_the_baseline(first: Any, home: Path, tmp_path: Path) -> None:
     row = rows(first)["MNLI + MLM"]
     file = tmp_path / "recipe.toml"
-    file.write_text(recipe_toml(row["recipe"], Record(home, "first").settings, row["name"]))
+    file.write_text(recipe_toml(Recipe.from_dict(row["recipe"]), Record(home, "first").settings, row["name"]))
     again = verb("launch", "--recipe", str(file), home=home)
     assert again["stages"]["train_steps"] == again["stages"]["run"] == 0
     assert [row["name"] for row in again["matrix"]] == ["no intermediate task", "MNLI + MLM"]
