@@ -10,20 +10,33 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from search_spaces.space import Domain, FixedSuggest, Log, Space, SpaceContext
+from study.record.record import Record, Trial
+from study.store.evaluation_result import mean_over_seeds
 from study.store.store import Store
 from trainables.catalogue import DATASETS, TITLES, Dataset
 from trainables.encoding.encoded import Encoded
 from trainables.examples import Bitext, Example, Pair
 from trainables.recipe import Recipe, title
 from trainables.sources import Source, open_source
+
+__all__ = [
+    "CONTEXT",
+    "RandomSuggest",
+    "Tracker",
+    "check_format",
+    "check_source",
+    "check_space",
+    "check_store",
+    "check_tracker",
+]
 
 PROPOSALS = 300
 MAX_LENGTH = 64
@@ -255,3 +268,38 @@ def _check_scores(
     )
     twice = aggregate(d, found.table, np.full((1, len(examples)), 2.0))
     assert all(np.allclose(twice[name], value) for name, value in found.metrics.items())
+
+
+class Tracker(Protocol):
+    """A view of a study's record, such as the one in MLflow."""
+
+    def write_trial(self, trial: Trial, gains: Mapping[str, float] | None = None) -> str:
+        """Write what is known of a trial, and return the id of its run."""
+
+
+def check_tracker(
+    open_tracker: Callable[[], Tracker], metrics_of: Callable[[str], Mapping[str, float]], record: Record, store: Store
+) -> None:
+    """Check a tracker on a study with complete trials; `metrics_of` reads back what a run has.
+
+    Rules: a trial has one run, however often it is written and by however many trackers; a run that was written while its trial
+    was running is the same one at its end; every language's scores, means over seeds, are in the run.
+    """
+    trials = [trial for trial in record.trials().values() if trial.status == "complete"]
+    assert trials, "the record has complete trials"
+    first = open_tracker()
+    begun = [first.write_trial(replace(trial, status="running", evaluations={})) for trial in trials]
+    assert len(set(begun)) == len(trials), "two trials share a run"
+    for tracker in (first, open_tracker()):
+        for _ in range(2):
+            written = [tracker.write_trial(trial, {"gain": 1.5}) for trial in trials]
+            assert written == begun, "a trial that is written again has another run"
+    for trial, run in zip(trials, begun, strict=True):
+        found = metrics_of(run)
+        assert found["gain"] == 1.5, "the run lacks the gain"
+        for target, evaluations in trial.evaluations.items():
+            result = mean_over_seeds([store.metrics(evaluation) for evaluation in evaluations])
+            for language, metrics in result.languages.items():
+                for metric, value in metrics.items():
+                    key = f"{target}/{language}/{metric}"
+                    assert abs(found[key] - value) < 1e-9, f"{key} is {found.get(key)}, not {value}"

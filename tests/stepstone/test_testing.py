@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,8 +16,11 @@ import pytest
 
 from search_spaces import space
 from search_spaces.space import SpaceContext
-from stepstone.testing import check_source, check_space, check_store
+from stepstone.testing import check_source, check_space, check_store, check_tracker
+from study.record.record import Record, Trial
 from study.store.store import Store
+from study.tracking.mlflow import MlflowView, default_uri
+from tests import ROOT
 from trainables.catalogue import dataset
 from trainables.recipe import Recipe
 from trainables.sources import Source, open_source
@@ -81,6 +87,40 @@ def _with_far_epochs(row: Mapping[str, Any]) -> dict[str, Any]:
 def test_a_space_that_breaks_a_rule_is_found(message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check_space(replace(space("intermediate_tasks"), **BROKEN[message]))
+
+
+def tracked(home: Path) -> tuple[Record, Store, Callable[[], MlflowView], Callable[[str], Mapping[str, float]]]:
+    """Copy the finished study, and open its view in a new MLflow store."""
+    shutil.copytree(ROOT / "tests" / "homes" / "finished", home)
+    record, store = Record(home, "finished"), Store(home)
+
+    def metrics_of(run: str) -> Mapping[str, float]:
+        client: Any = MlflowView(default_uri(home), record, store).client
+        found: Mapping[str, float] = client.get_run(run).data.metrics
+        return found
+
+    return record, store, lambda: MlflowView(default_uri(home), record, store), metrics_of
+
+
+def test_mlflow_passes(tmp_path: Path) -> None:
+    record, store, view, metrics_of = tracked(tmp_path / "home")
+    check_tracker(view, metrics_of, record, store)
+
+
+def test_a_tracker_that_breaks_a_rule_is_found(tmp_path: Path) -> None:
+    record, store, view, metrics_of = tracked(tmp_path / "home")
+
+    class Doubling:
+        """A tracker that begins a run at every write."""
+
+        def write_trial(self, trial: Trial, gains: Mapping[str, float] | None = None) -> str:
+            """Return another id each time."""
+            return uuid4().hex
+
+    with pytest.raises(AssertionError, match="written again has another run"):
+        check_tracker(Doubling, metrics_of, record, store)
+    with pytest.raises(AssertionError, match="tatoeba/de/accuracy"):
+        check_tracker(view, lambda run: defaultdict(float, {"gain": 1.5}), record, store)
 
 
 class Leaky(Store):
