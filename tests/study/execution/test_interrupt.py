@@ -167,7 +167,7 @@ def test_a_stop_while_ray_starts_is_heard_though_the_parent_ignores_ctrl_c(numbe
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_study_survives_a_few_kills(tmp_path: Path) -> None:
     from benchmarks.survive import main
 
