@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from study.execution.graceful_shutdown import STOP
 from study.home import home_folder
+from study.planning.encoder_weights import Weights
 from study.planning.encoder_weights import resolve as resolve_encoder
 from study.planning.plan import Planner
 from study.record.heartbeat import State, reconcile_status, states
@@ -65,10 +66,9 @@ class StudyStatus:
 class Study:
     """A study in a home: plan it, run it, read its results."""
 
-    def __init__(self, record: Record, spec: ResolvedSpec, source: Source | None = None) -> None:
+    def __init__(self, record: Record, spec: ResolvedSpec) -> None:
         """Initialise a study; use `create` or `open` instead."""
         self.record, self.spec = record, spec
-        self._source = source
 
     @classmethod
     def create(
@@ -100,7 +100,9 @@ class Study:
         record = Record(folder, resolved.default_name if name is None else name)
         record.check(resolved)
         url = store or os.environ.get("STEPSTONE_STORE") or (record.settings.store if record.exists else "")
-        return cls(record, replace(resolved, store=check_url(url) if url else ""), source)
+        study = cls(record, replace(resolved, store=check_url(url) if url else ""))
+        study.source, study.weights = source, weights  # opened and hashed once
+        return study
 
     @classmethod
     def open(cls, name: str, *, home: str | Path | None = None) -> Study:
@@ -125,7 +127,12 @@ class Study:
     @cached_property
     def source(self) -> Source:
         """Source of the study's rows."""
-        return self._source or open_source(self.spec.source)
+        return open_source(self.spec.source)
+
+    @cached_property
+    def weights(self) -> Weights | None:
+        """Ready weights of the encoder, whose files are hashed; None for `pretrain:SIZE`."""
+        return resolve_encoder(self.spec.encoder)
 
     @cached_property
     def store(self) -> Store:
@@ -232,8 +239,7 @@ class Study:
     def _driver(self, options: RunOptions) -> StudyDriver:
         from study.execution.driver import StudyDriver
 
-        planner = Planner(self.source, resolve_encoder(self.spec.encoder), self.spec.sweep_layers)
-        return StudyDriver(self.home, self.record, self.spec, planner, **asdict(options))
+        return StudyDriver(self.record, self.spec, Planner(self.source, self.weights, self.spec.sweep_layers), options)
 
 
 def load(name: str, *, home: str | Path | None = None) -> Study:

@@ -37,7 +37,7 @@ from study.results.selection import Candidate, candidate
 from study.results.writers import print_report, write_report
 from study.sanitize import SafeConsole, sanitize
 from study.spec.initial_trials import context_of, initial_trials
-from study.spec.study_spec import ResolvedSpec
+from study.spec.study_spec import ResolvedSpec, RunOptions
 from study.store.store import Store
 from trainables.catalogue import dataset, registered
 from trainables.recipe import Recipe
@@ -53,22 +53,17 @@ MLFLOW_PATIENCE_S, STOPPED_PATIENCE_S = 60.0, 3.0
 class StudyDriver:
     """Driver of one launch or resume of a study."""
 
-    home: Path
     record: Record
     settings: ResolvedSpec
     planner: Planner
-    workers: int
-    address: str | None
-    mlflow_uri: str | None
-    quiet: bool
-    checkpoint_every: float = 60.0  # seconds
-    max_bytes: int | None = None
+    options: RunOptions
     plans: dict[str, Plan] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.home = self.record.home
         self.store = Store(self.home, self.settings.store)
         self.space = space(self.settings.space)
-        self.console = SafeConsole(file=sys.stderr if self.quiet else sys.stdout, highlight=False)
+        self.console = SafeConsole(file=sys.stderr if self.options.quiet else sys.stdout, highlight=False)
         self.setting = context_of(self.settings)
 
     def plan(self, recipe: Recipe) -> Plan:
@@ -108,7 +103,7 @@ class StudyDriver:
         """
         from study.tracking.mlflow import Writer, default_uri
 
-        uri = self.mlflow_uri or default_uri(self.home)
+        uri = self.options.mlflow_uri or default_uri(self.home)
         self.check()
         _, budget = self.todo()
         log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
@@ -140,10 +135,10 @@ class StudyDriver:
             report = self._mlflow(uri, report)
         if report.num_unfinished or STOP.requested:
             self.say(f"stopped before the end; `python -m study.resume {self.record.name}` continues")
-        if not self.quiet:
+        if not self.options.quiet:
             print_report(report, self.console)
             self.say(f"\nreport  {self.record.folder / 'report' / 'index.html'}")
-            if not self.mlflow_uri:
+            if not self.options.mlflow_uri:
                 self.say(f"MLflow  mlflow server --backend-store-uri {uri}")
         return report
 
@@ -152,8 +147,8 @@ class StudyDriver:
 
         Rows are read once per home; without `read` only checks that need no download are made.
         """
-        if not self.address:
-            capacity(this_machine(), self.workers, self.need)
+        if not self.options.address:
+            capacity(this_machine(), self.options.workers, self.need)
         plans = [self.plan(recipe) for recipe, _ in self.rows()]
         if self.todo()[1]:
             check_rows(self.planner.source, plans, self.home, self.say, read=read)
@@ -165,13 +160,15 @@ class StudyDriver:
         """
         plans = [self.plan(recipe) for recipe, _ in self.todo()[0]]
         lacking = [node for plan in plans for node in missing(plan, self.store.has)]
-        gpu, concurrent = (True, 1) if self.address else capacity(this_machine(), self.workers, self.need)
+        gpu, concurrent = (
+            (True, 1) if self.options.address else capacity(this_machine(), self.options.workers, self.need)
+        )
         speed = None if gpu or not lacking else measure_speed(plans)
         return cost_of(plans, lacking, self.planner.source, speed, concurrent)
 
     def _run_trials(self, log: Path, writer: Writer) -> None:
         """Start Ray and run all trials, despite errors of Tune."""
-        with STOP.deferred(), start_ray(self.address) as resources, scratch(self.home) as folder:
+        with STOP.deferred(), start_ray(self.options.address) as resources, scratch(self.home) as folder:
             STOP.listen()  # Ray has installed handlers of its own
             if STOP.requested:
                 self.open_record()
@@ -179,7 +176,7 @@ class StudyDriver:
             restart_trials_killed_for_memory()
             for name in ("ray.tune", "ray.train"):  # failures are printed by the monitor, in a line
                 logging.getLogger(name).setLevel(logging.CRITICAL)
-            gpu, concurrent = capacity(resources, self.workers, self.need)
+            gpu, concurrent = capacity(resources, self.options.workers, self.need)
             self.open_record()  # only now, since no BadInput is raised after this
             remove_stale(self.record.folder)
             budget = self.todo()[1]
@@ -190,10 +187,10 @@ class StudyDriver:
                 budget=budget,
                 concurrent=concurrent,
                 callbacks=MonitorCallbacks(
-                    put=writer.put, say=self.say, after=Budget(self.home, self.max_bytes, self.say)
+                    put=writer.put, say=self.say, after=Budget(self.home, self.options.max_bytes, self.say)
                 ),
             )
-            with live_display(self.console, monitor.view, plain=self.quiet):
+            with live_display(self.console, monitor.view, plain=self.options.quiet):
                 for attempt in range(MAX_LOST):
                     ended = monitor.done
                     try:
@@ -280,7 +277,7 @@ class StudyDriver:
         import torch
 
         shape = shape_of(self.settings.encoder, self.planner.weights)
-        gpu = not self.address and torch.cuda.is_available()
+        gpu = not self.options.address and torch.cuda.is_available()
         text = self.settings.mlm or self.planner.weights is None
         return shape.trial_bytes("cuda" if gpu else "cpu", text=text) if shape else 0
 
@@ -297,11 +294,11 @@ class StudyDriver:
             source=self.settings.source,
             log=str(log),
             selection=self.settings.selection,
-            workers=self.workers,
+            workers=self.options.workers,
             gpu=gpu,
             cpus=1,
             store=self.settings.store,
-            checkpoint_every=self.checkpoint_every,
+            checkpoint_every=self.options.checkpoint_every,
             memory=self.need,
             datasets=registered(),
         )

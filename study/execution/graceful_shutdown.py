@@ -33,8 +33,8 @@ class StopRequest:
         A shell's `&` makes its processes ignore Ctrl-C. Only SIGHUP stays ignored if it was, since that is the purpose of
         nohup. Call this again after libraries that install handlers of their own.
         """
-        if threading.current_thread() is not threading.main_thread():
-            return  # Python handles signals in the main thread only
+        if not _in_main_thread():
+            return
         for number in SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
@@ -46,28 +46,26 @@ class StopRequest:
 
         It only sets `requested` and starts the grace period, which may outlast the block.
         """
-        before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+        before = _handlers()
         self.requested, self._deferred = False, True
         self.listen()
         try:
             yield
         finally:
             self._deferred, self._then = False, None
-            if not self.requested and threading.current_thread() is threading.main_thread():
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+            if not self.requested:
+                _install(before)
 
     @contextmanager
     def restored(self) -> Iterator[None]:
         """Restore signal handlers after the block, and end the grace period."""
-        before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+        before = _handlers()
         try:
             yield
         finally:
-            if threading.current_thread() is threading.main_thread():
+            if _in_main_thread():
                 self.end()
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+            _install(before)
 
     def end(self) -> None:
         """End the grace period, just before the exit."""
@@ -86,6 +84,19 @@ class StopRequest:
         signal.setitimer(signal.ITIMER_REAL, GRACE_S)
         if self._then:
             self._then()
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()  # Python handles signals in no other
+
+
+def _handlers() -> dict[int, Any]:
+    return {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+
+
+def _install(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items() if _in_main_thread() else ():
+        signal.signal(number, handler)
 
 
 STOP = StopRequest()

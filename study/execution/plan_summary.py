@@ -92,7 +92,7 @@ def summarize(driver: StudyDriver) -> PlanSummary:
         counts = (len(plan.nodes), len(plan.nodes) - len(lacking), len(lacking) - scoring, scoring)
         recipes.append(RecipeStages(title(recipe, TITLES), *counts))
     found = tuple(dict.fromkeys(n for recipe, _ in driver.rows() for n in numbers(recipe)))
-    trial_bytes = driver.workers * driver.need or None
+    trial_bytes = driver.options.workers * driver.need or None
     return PlanSummary(driver.record.name, tuple(recipes), driver.cost(), trial_bytes, found)
 
 

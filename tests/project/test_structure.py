@@ -16,8 +16,7 @@ import pytest
 from tests import ROOT
 from tools import structure
 
-PRODUCT = ("stepstone", "study", "trainables", "search_spaces", "dashboards")
-ROOMS = (*PRODUCT, "benchmarks", "tests", "tools")
+ROOMS = (*structure.PRODUCT, "benchmarks", "tests", "tools")
 MAX_FUNCTION_LINES = 65
 
 
@@ -77,7 +76,7 @@ FORBIDDEN = {
 
 
 def test_all_rooms_are_looked_at() -> None:
-    assert {room(name) for name in modules()} >= {*PRODUCT, "tests"} and len(modules()) > 40
+    assert {room(name) for name in modules()} >= {*structure.PRODUCT, "tests"} and len(modules()) > 40
 
 
 def test_no_module_imports_against_the_direction() -> None:
@@ -94,17 +93,7 @@ def test_spaces_know_recipes_and_nothing_else_of_the_training() -> None:
 
 def test_no_modules_import_each_other() -> None:
     graph = {name: imports(name, inside_functions=False) & modules().keys() for name in modules()}
-    done: set[str] = set()
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, " -> ".join((*path[path.index(name) :], name))
-        if name not in done:
-            for other in graph[name]:
-                visit(other, (*path, name))
-            done.add(name)
-
-    for name in graph:
-        visit(name, ())
+    assert structure.cycle(graph) == []
 
 
 @pytest.mark.parametrize(

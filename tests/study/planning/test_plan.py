@@ -258,10 +258,13 @@ def test_the_order_of_targets_and_other_targets_change_no_address() -> None:
 def test_the_number_of_workers_changes_no_address(tmp_path: Path) -> None:
     from study.execution.driver import StudyDriver
     from study.record.record import Record
+    from study.spec.study_spec import RunOptions
     from tests.study.record.test_record import SETTINGS
 
     planner = Planner(FakeSource(WORLD), None)
-    launches = [StudyDriver(tmp_path, Record(tmp_path, "x"), SETTINGS, planner, w, None, None, True) for w in (1, 4)]
+    launches = [
+        StudyDriver(Record(tmp_path, "x"), SETTINGS, planner, RunOptions(workers=w, quiet=True)) for w in (1, 4)
+    ]
     one, four = (launch.plan(launch.rows()[-1][0]) for launch in launches)
     assert addresses(one) == addresses(four)
 

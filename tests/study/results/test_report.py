@@ -25,7 +25,7 @@ from study.results.report import Report, ReportRow
 from study.results.transfer_matrix import build
 from study.results.writers import write_report
 from study.spec.recipe_file import read_recipe
-from study.spec.study_spec import ResolvedSpec
+from study.spec.study_spec import ResolvedSpec, RunOptions
 from study.store.store import Store
 from tests import ROOT
 from trainables.catalogue import TITLES
@@ -455,6 +455,6 @@ def test_a_launch_records_what_its_source_says_of_standins(tmp_path: Path) -> No
     planner: Any = SimpleNamespace(source=SimpleNamespace(standin=lambda d: d.name in ("panx", "mnli", "cola")))
     for settings, found in ((MIRROR, ("PAN-X", "MNLI")), (SETTINGS, None)):
         record = Record(tmp_path, settings.source[:6])
-        driver = StudyDriver(tmp_path, record, settings, planner, workers=1, address=None, mlflow_uri=None, quiet=True)
+        driver = StudyDriver(record, settings, planner, RunOptions(quiet=True))
         driver.open_record()
         assert record.settings == settings and record.standins() == found
