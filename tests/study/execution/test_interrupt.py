@@ -164,14 +164,3 @@ def test_a_stop_while_ray_starts_is_heard_though_the_parent_ignores_ctrl_c(numbe
     _, alive = psutil.wait_procs(list(family.values()), timeout=20)
     assert not alive
     assert not list(tmp_path.glob("stages/*/*")), "no trial was started"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_a_study_survives_a_few_kills(tmp_path: Path) -> None:
-    from benchmarks.survive import main
-
-    small = f"{STUDY} --checkpoint-every 0.5"
-    assert main(["--kills", "4", "--seed", "1", "--study", small, "--out", str(tmp_path / "out.json")]) == 0
-    found = json.loads((tmp_path / "out.json").read_text())
-    assert found["kills"] == 4 and found["wrong"] == []
