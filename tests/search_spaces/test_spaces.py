@@ -10,8 +10,10 @@ import pytest
 
 import search_spaces
 from search_spaces import space, space_names
+from search_spaces.intermediate_tasks import MIXTURE, mixtures
 from search_spaces.space import ROBUST, FixedSuggest, SpaceContext
 from stepstone.testing import RandomSuggest, check_space
+from study.results.published import read_paper
 from trainables.catalogue import TITLES
 from trainables.errors import BadInput
 from trainables.objectives import Align
@@ -71,13 +73,26 @@ def test_a_search_over_robust_training_asks_for_what_its_method_has() -> None:
 
 
 def test_intermediate_tasks_has_the_rows_of_the_paper() -> None:
-    """Phang et al. 2020, table 2: no task, each task, all of them.
+    """Phang et al. 2020, Table 2, in the paper's order."""
+    asked = space("intermediate_tasks")
+    assert asked.tasks is not None
+    grid = published("intermediate_tasks", replace(SETTING, tasks=asked.tasks))
+    printed = [r for table in read_paper("phang2020").tables for r in table.rows if r.intermediate is not None]
+    assert [(set(r.intermediate), bool(r.mlm_ratio)) for r in grid] == [
+        (set(r.intermediate or ()), r.mlm) for r in printed
+    ]
+    assert len(grid) == 17
 
-    Each is with and without masked LM.
-    """
+
+def test_named_tasks_widen_the_grid_of_intermediate_tasks() -> None:
+    """Their mixture is a row beside the paper's; without text no row has masked LM."""
     for setting in (s for s in SETTINGS.values() if not s.align):
         sets = len(setting.tasks) + (len(setting.tasks) > 1)
         assert len(published("intermediate_tasks", setting)) == 1 + (2 if setting.mlm else 1) * sets
+    tasks = (*MIXTURE, "squad")
+    assert mixtures(tasks) == [MIXTURE] and mixtures(("squad", "mnli")) == [("squad", "mnli")]
+    assert mixtures((*tasks, "mnli")) == [MIXTURE, (*tasks, "mnli")]
+    assert mixtures(MIXTURE) == [MIXTURE] and mixtures(("mnli",)) == []
     recipes = published("intermediate_tasks", SETTING)
     profile = PROFILES["phang2020"]
     assert len(recipes) == 1 + 2 * (len(TASKS) + 1)
