@@ -1,17 +1,19 @@
-"""Check that a study survives random kills with unchanged results.
+"""Check that a study survives random faults with unchanged results.
 
-python -m benchmarks.survive [--kills 100] [--seed 0] [--minutes 60] [--out benchmarks/results/survive.json]
+python -m benchmarks.survive [--kills 100] [--seed 0] [--minutes 60] [--kinds driver,torn] [--out benchmarks/results/survive.json]
 
 It must end with the same report as an undisturbed study. Runs a small pocket study once undisturbed, and then repeatedly in
-new homes until it is complete. At random times it kills the driver, a worker, the raylet or the MLflow server, by SIGKILL or
-SIGTERM; checkpoints are written continuously. When a driver has ended, `study.resume` is started. Checks at the end of each
-round:
+new homes until it is complete. At random times one of the faults of `KINDS` happens; checkpoints are written continuously.
+When a driver has ended, `study.resume` is started. Checks at the end of each round:
 
 - all scores are byte-identical to those of the undisturbed study;
 - no stage was finished twice;
 - no trial is left running in the record or in Optuna, and no run in MLflow; no run is duplicated, and after
-  `study.sync` all runs have the params and metrics of the undisturbed study;
-- no process outlives its driver.
+  `study.sync` all runs have the params and metrics of the undisturbed study, as has a new store made of the record alone;
+- no process outlives its driver, no driver and no `study.sync` ends with a traceback.
+
+A full disk under the tracking store is a limit on the size of the files that the MLflow server may write (`prlimit`), since a
+mount needs root: its database cannot grow until the limit is lifted.
 
 Exits with 1 if a check fails or the time runs out.
 """
@@ -22,6 +24,8 @@ import argparse
 import json
 import os
 import random
+import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,19 +47,36 @@ STUDY = (
     "--space intermediate_tasks --name s --encoder pocket --scale 0.2 --intermediate mnli,ccg,mlm "
     "--targets tatoeba,panx,udpos --checkpoint-every 0.5"
 )
-KINDS = {"driver": 0.35, "worker": 0.35, "raylet": 0.15, "mlflow": 0.15}
-PAUSE_S = (0.5, 8.0)  # between two kills
+KINDS = {
+    # One process gets a signal.
+    "driver": 0.22,
+    "worker": 0.22,
+    "raylet": 0.08,
+    "mlflow": 0.08,
+    "terminal": 0.08,  # the driver's whole process group gets SIGHUP
+    "syncs": 0.08,  # two `study.sync` at once, beside the driver
+    "experiment": 0.06,  # deleted in MLflow
+    "disk": 0.06,  # full under the tracking store, for a while
+    # All processes are killed, and before the resume:
+    "torn": 0.07,  # a file that can be rebuilt has lost its end
+    "moved": 0.05,  # the home has another path
+}
+BESIDE = ("mlflow", "syncs", "experiment", "disk")  # these interrupt no stage
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
+PAUSE_S = (0.5, 8.0)  # between two faults
+FULL_S = (2.0, 10.0)  # how long the disk is full
 PATIENCE_S = 180.0  # a driver without progress for this long hangs
 GONE_S = 60.0  # time for processes of dead drivers to end, after the end of the study
 
 
 @dataclass
 class Kill:
-    """One kill.
+    """One fault, most of which are kills.
 
     Attributes:
         at: seconds since the start of the round.
-        kind: what was killed, see `KINDS`.
+        kind: what was hit, see `KINDS`.
+        signal: its signal, or what was changed.
         running: labels of the stages that ran at that time.
     """
 
@@ -78,27 +99,34 @@ class Found:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; return 0 if all checks pass."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100, help="minimum number of kills")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random kills")
+    parser.add_argument("--kills", type=int, default=100, help="minimum number of faults")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random faults")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="comma-separated faults (default: all)")
     parser.add_argument("--minutes", type=float, default=60.0, help="start no new round after this time")
     parser.add_argument("--study", default=STUDY, help="options of study.launch")
     parser.add_argument("--out", help="output file, with the log of kills")
     options = parser.parse_args(argv)
     rng, found, begun = random.Random(options.seed), Found(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        quiet = Round(Path(folder) / "undisturbed", options.study, rng, found, 0)
+        kinds = {kind: KINDS[kind] for kind in options.kinds.split(",")}
+        quiet = Round(Path(folder) / "undisturbed", options.study, rng, found, 0, kinds)
         calm_s = quiet.run(kills=0)
         expected = quiet.scores()
         quiet.check()
         while len(found.kills) < options.kills and time.monotonic() - begun < 60 * options.minutes:
-            one = Round(Path(folder) / str(len(found.seconds)), options.study, rng, found, len(found.seconds) + 1)
+            number = len(found.seconds) + 1
+            one = Round(Path(folder) / str(number), options.study, rng, found, number, kinds)
             found.seconds.append(one.run(kills=options.kills - len(found.kills)))
             if one.scores() != expected:
                 found.wrong.append(f"round {one.number}: other scores than undisturbed")
             one.check()
             if one.view != quiet.view:
                 found.wrong.append(f"round {one.number}: MLflow has other params or metrics than undisturbed")
-            print(f"round {one.number}: {len(found.kills)} kills so far, wrong: {found.wrong or 'nothing'}", flush=True)
+            if one.rebuilt != quiet.view:
+                found.wrong.append(f"round {one.number}: a new MLflow store has other params or metrics")
+            print(
+                f"round {one.number}: {len(found.kills)} faults so far, wrong: {found.wrong or 'nothing'}", flush=True
+            )
     result = summary(options, found, calm_s)
     print(json.dumps({key: value for key, value in result.items() if key != "log"}, indent=1))
     if options.out:
@@ -107,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def summary(options: argparse.Namespace, found: Found, calm_s: float) -> dict[str, Any]:
-    """Summarise kills by kind, seconds lost per kill, interrupted stages, and errors."""
+    """Summarise faults by kind, seconds lost per kill, interrupted stages, and errors."""
     lost = sum(found.seconds) - calm_s * len(found.seconds)
     return {
         "study": options.study,
@@ -117,7 +145,7 @@ def summary(options: argparse.Namespace, found: Found, calm_s: float) -> dict[st
         "rounds": len(found.seconds),
         "undisturbed_s": round(calm_s),
         "seconds_lost_per_kill": round(lost / max(1, len(found.kills)), 1),
-        "stages_interrupted": sum(len(kill.running) for kill in found.kills if kill.kind != "mlflow"),
+        "stages_interrupted": sum(len(kill.running) for kill in found.kills if kill.kind not in BESIDE),
         "wrong": found.wrong,
         "log": [asdict(kill) for kill in found.kills],
     }
@@ -126,8 +154,10 @@ def summary(options: argparse.Namespace, found: Found, calm_s: float) -> dict[st
 class Round:
     """One study with its own home and MLflow server."""
 
-    def __init__(self, home: Path, study: str, rng: random.Random, found: Found, number: int) -> None:
-        self.home, self.rng, self.found, self.number = home, rng, found, number
+    def __init__(
+        self, home: Path, study: str, rng: random.Random, found: Found, number: int, kinds: Mapping[str, float]
+    ) -> None:
+        self.home, self.rng, self.found, self.number, self.kinds = home, rng, found, number, kinds
         home.mkdir()
         self.study = study.split()
         self.port = free_port()
@@ -135,10 +165,12 @@ class Round:
         self.server: subprocess.Popen[bytes] | None = None
         self.driver: subprocess.Popen[bytes] | None = None
         self.view: dict[str, Any] = {}  # params and metrics in MLflow at the end
+        self.rebuilt: dict[str, Any] = {}  # the same in a new store
+        self.full_until: float | None = None
         self.widowed: list[psutil.Process] = []  # child processes of ended drivers
 
     def run(self, kills: int) -> float:
-        """Run the study to its end, with at most `kills` kills.
+        """Run the study to its end, with at most `kills` faults.
 
         Returns:
             The seconds that it took.
@@ -156,18 +188,27 @@ class Round:
             elif ended:
                 self._start("resume", "s", "--checkpoint-every", "0.5")
             elif kills:
-                kills -= self._kill(time.monotonic() - started)
+                kills -= self._fault(time.monotonic() - started)
+            if self.full_until is not None and time.monotonic() > self.full_until:
+                self._limit_files(resource.RLIM_INFINITY)
             if not self._server_lives() and self.rng.random() < 0.5:
                 self._serve()
         return time.monotonic() - started
 
     def check(self) -> None:
         """Run all checks on a finished round, and note errors."""
+        self._limit_files(resource.RLIM_INFINITY)
         if not self._server_lives():
             self._serve()
         wrong = [f"round {self.number}: {text}" for text in (*self._twice(), *self._left_in_optuna())]
         self._verb("sync", "s", "--mlflow-uri", self.uri)
-        wrong += [f"round {self.number}: {text}" for text in self._left_in_mlflow()]
+        self.view, found = self._left_in_mlflow(self.uri)
+        wrong += [f"round {self.number}: {text}" for text in found]
+        fresh = f"sqlite:///{self.home / 'fresh.db'}"
+        self._verb("sync", "s", "--mlflow-uri", fresh)
+        self.rebuilt, _ = self._left_in_mlflow(fresh)
+        if "Traceback" in (self.home / "driver.log").read_text():
+            wrong.append(f"round {self.number}: a traceback in the driver's output")
         for process in psutil.wait_procs(self.widowed, timeout=GONE_S)[1]:
             wrong.append(f"round {self.number}: orphan {name_of(process)}")
             process.kill()
@@ -234,33 +275,123 @@ class Round:
         if times and time.time() - max(times) < 5:
             self.moved = time.monotonic()
 
-    # --- kills ---
+    # --- faults ---
 
-    def _kill(self, at: float) -> int:
-        """Kill one random process.
+    def _fault(self, at: float) -> int:
+        """Let one random fault happen.
 
         Returns:
-            1, or 0 if there was no process of the chosen kind.
+            1, or 0 if there was nothing of the chosen kind to hit.
         """
-        kind = self.rng.choices(list(KINDS), list(KINDS.values()))[0]
-        number = self.rng.choice([signal.SIGKILL, signal.SIGTERM])
+        kind = self.rng.choices(list(self.kinds), list(self.kinds.values()))[0]
+        running = self._running()
+        does = {
+            "syncs": self._sync_twice,
+            "experiment": self._delete_experiment,
+            "disk": self._fill_disk,
+            "torn": self._tear,
+            "moved": self._move,
+        }
+        what = does[kind]() if kind in does else self._kill(kind)
+        if what:
+            self.found.kills.append(Kill(self.number, round(at, 1), kind, what, running))
+        return 1 if what else 0
+
+    def _kill(self, kind: str) -> str:
+        """Send a signal to a process, or to a group of them; return its name."""
+        number = signal.SIGHUP if kind == "terminal" else self.rng.choice(SIGNALS)
         victims = self._victims(kind)
         if not victims:
-            return 0
-        running = self._running()
+            return ""
         try:
-            if kind == "mlflow":  # with all processes of the server
+            if kind in ("mlflow", "terminal"):  # with all processes of the group
                 os.killpg(victims[0], number)
             else:
                 os.kill(self.rng.choice(victims), number)
         except ProcessLookupError:
-            return 0
-        self.found.kills.append(Kill(self.number, round(at, 1), kind, number.name, running))
-        return 1
+            return ""
+        return number.name
+
+    def _sync_twice(self) -> str:
+        if not (self.home / "studies" / "s" / "study.json").exists():
+            return ""
+        command = [sys.executable, "-m", "study.sync", "s", "--home", str(self.home), "--mlflow-uri", self.uri]
+        both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in "ab"]
+        said = [process.communicate()[1] for process in both]
+        if any("Traceback" in text for text in said):
+            self.found.wrong.append(f"round {self.number}: study.sync ends with a traceback: {said}")
+        return "+".join(str(process.returncode) for process in both)
+
+    def _delete_experiment(self) -> str:
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):  # the server is down, or starts
+            client = MlflowClient(self.uri)
+            if self._server_lives() and (experiment := client.get_experiment_by_name("s")):
+                client.delete_experiment(experiment.experiment_id)
+                return "deleted"
+        return ""
+
+    def _fill_disk(self) -> str:
+        database = self.home / "mlflow.db"
+        if self.full_until is not None or not database.exists():
+            return ""
+        self._limit_files(database.stat().st_size)
+        seconds = self.rng.uniform(*FULL_S)
+        self.full_until = time.monotonic() + seconds
+        return f"for {seconds:.0f} s"
+
+    def _limit_files(self, size: int) -> None:
+        """Limit the size of files that the MLflow server can write."""
+        self.full_until = None
+        if self.server and self._server_lives():
+            with suppress(psutil.Error, ProcessLookupError):
+                for pid in (
+                    self.server.pid,
+                    *(p.pid for p in psutil.Process(self.server.pid).children(recursive=True)),
+                ):
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def _end_driver(self) -> None:
+        """Kill the driver, and wait for its processes."""
+        assert self.driver is not None
+        self._look()
+        stop(self.driver)
+        for process in psutil.wait_procs(list(self.family.values()), timeout=GONE_S)[1]:
+            self.found.wrong.append(f"round {self.number}: orphan {name_of(process)}")
+            process.kill()
+
+    def _tear(self) -> str:
+        """Cut off the end of a file that Stepstone can rebuild."""
+        study = self.home / "studies" / "s"
+        files = [study / "mlflow.json", study / "optuna.journal", *sorted(self.home.glob("resampled/*.npy"))]
+        files = [path for path in files if path.exists() and path.stat().st_size]
+        if not files:
+            return ""
+        self._end_driver()
+        path = self.rng.choice(files)
+        size = path.stat().st_size
+        last_line = len(path.read_bytes().splitlines()[-1]) if path.suffix == ".journal" else size
+        os.truncate(path, size - last_line + last_line // 2)
+        return path.name
+
+    def _move(self) -> str:
+        """Give the home another path, together with the store of its MLflow server."""
+        if not (self.home / "studies" / "s" / "study.json").exists():
+            return ""
+        self._end_driver()
+        if self.server:
+            stop(self.server)
+        to = self.home.with_name(f"{self.home.name}-moved")
+        shutil.move(self.home, to)
+        self.home = to
+        self._serve()
+        return to.name
 
     def _victims(self, kind: str) -> list[int]:
         assert self.driver is not None
-        if kind == "driver":
+        if kind in ("driver", "terminal"):
             return [self.driver.pid]
         if kind == "mlflow":
             return [self.server.pid] if self.server and self._server_lives() else []
@@ -304,18 +435,19 @@ class Round:
         wrong = [f"{n} trials of one recipe in Optuna" for n in completed.values() if n > 1]
         return wrong + ([f"{running} trials of Optuna are left running"] if running else [])
 
-    def _left_in_mlflow(self) -> list[str]:
+    def _left_in_mlflow(self, uri: str) -> tuple[dict[str, Any], list[str]]:
+        """Return params and metrics of all runs in a store, and what is wrong with them."""
         from mlflow import MlflowClient
 
-        client = MlflowClient(self.uri)
+        client = MlflowClient(uri)
         experiment = client.get_experiment_by_name("s")
         if experiment is None:
-            return ["MLflow has no experiment"]
+            return {}, ["MLflow has no experiment"]
         runs = client.search_runs([experiment.experiment_id])
         wrong = [f"run {run.info.run_name} is left running" for run in runs if run.info.status == "RUNNING"]
         keys = [run.data.tags.get("stepstone.recipe", "report") for run in runs]
-        self.view = {key: (run.data.params, run.data.metrics) for key, run in zip(keys, runs, strict=True)}
-        return wrong + [f"{n} runs of one recipe" for n in Counter(keys).values() if n > 1]
+        view = {key: (run.data.params, run.data.metrics) for key, run in zip(keys, runs, strict=True)}
+        return view, wrong + [f"{n} runs of one recipe" for n in Counter(keys).values() if n > 1]
 
 
 def name_of(process: psutil.Process) -> str:

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
+from study.execution.graceful_shutdown import AGAIN
 from study.home import home_folder
 from study.sanitize import redact, safe_json, sanitize
 from study.spec.study_spec import RunOptions, StudySpec
@@ -172,7 +173,7 @@ def run_verb(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = 
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("stopped; run the same command again to continue", file=sys.stderr)
+        print(AGAIN, file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)

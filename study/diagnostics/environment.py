@@ -34,7 +34,8 @@ from packaging.specifiers import SpecifierSet
 from rich.filesize import decimal
 
 from study.execution.disk_usage import LEFT_S, Disk
-from study.hardware import usable_cpus, usable_memory
+from study.execution.ray_cluster import check_processes, own_token, session_folder
+from study.hardware import cpu_limits, memory_limits, usable_processes
 from study.planning.encoder_weights import resolve
 from study.record.record import Record, studies
 from trainables.errors import BadInput
@@ -161,7 +162,14 @@ def check_ray(address: str | None, *, start: bool) -> Check:
             except OSError as error:
                 said = f"no port of 127.0.0.1 can be bound: {error.strerror}"
                 return Check("ray", "broken", said, "check the firewall and the limits of the container")
-        return Check("ray", "ok", "ports of 127.0.0.1 can be bound (--ray starts Ray to check it fully)")
+        try:
+            check_processes()
+            folder = session_folder(os.environ)
+        except BadInput as error:
+            return Check("ray", "broken", str(error), "see the limits of the container or the job")
+        said = f"ports of 127.0.0.1 can be bound, files are in {folder}"
+        said += ", a token of its own, as HOME cannot keep one" if own_token(os.environ) else ""
+        return Check("ray", "ok", f"{said} (--ray starts Ray to check it fully)")
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdigit():
         return Check("ray", "ok", f"{address!r} was not checked (--ray joins it)")
@@ -208,12 +216,24 @@ def check_gpus() -> Check:
 
 
 def check_memory() -> Check:
-    """Check the usable cores and the free memory."""
-    cores, free = usable_cpus(), usable_memory()
-    said = f"{cores} cores, {decimal(free)} of memory free"
+    """Check the usable cores and the free memory, and say what limits them."""
+    cores, bytes_ = cpu_limits(), memory_limits()
+    free = max(0, min(bytes_.values()))
+    said = f"{_least(cores, str)} cores, {_least(bytes_, decimal)} of memory free"
+    processes = usable_processes()
+    said += "" if processes is None else f", {processes} processes"
     if free < LOW_MEMORY:
         return Check("memory", "warning", said, "stop other programs, or use a smaller encoder")
     return Check("memory", "ok", said)
+
+
+def _least(limits: dict[str, int], show: Callable[[int], str]) -> str:
+    """Show the smallest limit, with its name and the machine's own number if that is larger."""
+    name = min(limits, key=lambda key: limits[key])
+    least = show(max(0, limits[name]))
+    return (
+        least if limits[name] == limits["machine"] else f"{least} ({name}; the machine has {show(limits['machine'])})"
+    )
 
 
 def check_shm() -> Check:
@@ -222,8 +242,8 @@ def check_shm() -> Check:
     Ray's object store is there, or on disk if /dev/shm is too small.
     """
     folder = Path("/dev/shm")
-    if not folder.is_dir():
-        return Check("shared memory", "ok", "no /dev/shm: Ray stores its objects elsewhere")
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        return Check("shared memory", "ok", "no writable /dev/shm: Ray stores its objects on disk")
     free = shutil.disk_usage(folder).free
     said = f"{decimal(free)} free in /dev/shm"
     return (

@@ -13,13 +13,13 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search_spaces import space
 from search_spaces.space import Value
 from study.execution.disk_usage import scratch
 from study.execution.graceful_shutdown import STOP
-from study.execution.live_display import live_display
+from study.execution.live_display import LastingStream, live_display
 from study.execution.monitor import MonitorCallbacks, TrialMonitor
 from study.execution.ray_cluster import capacity, restart_trials_killed_for_memory, start_ray, this_machine
 from study.execution.retention import Budget
@@ -63,7 +63,8 @@ class StudyDriver:
         self.home = self.record.home
         self.store = Store(self.home, self.settings.store)
         self.space = space(self.settings.space)
-        self.console = SafeConsole(file=sys.stderr if self.options.quiet else sys.stdout, highlight=False)
+        stream: Any = LastingStream(sys.stderr if self.options.quiet else sys.stdout)
+        self.console = SafeConsole(file=stream, highlight=False)
         self.setting = context_of(self.settings)
 
     def plan(self, recipe: Recipe) -> Plan:
@@ -134,7 +135,7 @@ class StudyDriver:
         if not STOP.requested:  # there is little time, and a resume writes it anyway
             report = self._mlflow(uri, report)
         if report.num_unfinished or STOP.requested:
-            self.say(f"stopped before the end; `python -m study.resume {self.record.name}` continues")
+            self.say(f"stopped before the end; {self.advice}")
         if not self.options.quiet:
             print_report(report, self.console)
             self.say(f"\nreport  {self.record.folder / 'report' / 'index.html'}")
@@ -168,7 +169,7 @@ class StudyDriver:
 
     def _run_trials(self, log: Path, writer: Writer) -> None:
         """Start Ray and run all trials, despite errors of Tune."""
-        with STOP.deferred(), start_ray(self.options.address) as resources, scratch(self.home) as folder:
+        with STOP.deferred(), start_ray(self.options.address, self._abort) as resources, scratch(self.home) as folder:
             STOP.listen()  # Ray has installed handlers of its own
             if STOP.requested:
                 self.open_record()
@@ -210,6 +211,7 @@ class StudyDriver:
         So reports need no source.
         """
         self.record.open(self.settings)
+        STOP.last_words = f"stopped; {self.advice}"
         if self.settings.source != "pocket":
             self.record.note_standins(standins(self.planner.source, self.settings))
 
@@ -262,7 +264,8 @@ class StudyDriver:
                 failure_config=tune.FailureConfig(max_failures=MAX_LOST),
             ),
         )
-        STOP.call(partial(stop, "stopping: running stages write their state (again: stop at once)"))
+        # With the advice, since whoever stops all processes at once stops Ray too, and then nothing is said in the end.
+        STOP.call(partial(stop, f"stopping: running stages write their state (again: stop at once); {self.advice}"))
         try:
             tuner.fit()
         finally:
@@ -339,6 +342,16 @@ class StudyDriver:
             command = f"python -m study.sync {self.record.name}"
             self.say(f"MLflow is behind ({type(error).__name__}); `{command}` brings it up to date")
         return report.with_runs(self.record.mlflow_runs())
+
+    @property
+    def advice(self) -> str:
+        """How to go on after a stop."""
+        return f"`python -m study.resume {self.record.name}` continues"
+
+    def _abort(self) -> None:
+        """End a launch whose Ray has lost a process."""
+        self.say("Ray's node process has ended, and with it all trials")
+        STOP.abort()
 
     def say(self, text: str) -> None:
         """Print a line literally: names and paths are not markup."""

@@ -5,11 +5,13 @@ It is a live table in a terminal, and a line per minute elsewhere.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -32,6 +34,38 @@ class View(NamedTuple):
 
     summary: str
     trials: Sequence[tuple[str, State | str]]
+
+
+class LastingStream:
+    """Text stream whose reader may go, as a closed terminal or `| head` do.
+
+    What cannot be written is dropped: a study does not end for the lack of a reader.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text, or drop it."""
+        return self._unless_lost(lambda: self._stream.write(text)) or len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered, or drop it."""
+        self._unless_lost(self._stream.flush)
+
+    def _unless_lost(self, write: Callable[[], int | None]) -> int | None:
+        try:
+            return write()
+        except OSError as error:  # a full disk may have room again, but a reader does not come back
+            if error.errno in (errno.EPIPE, errno.EIO):
+                with suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+                    os.dup2(
+                        nowhere.fileno(), self._stream.fileno()
+                    )  # for the interpreter too, which flushes in the end
+            return None
 
 
 def table(trials: Sequence[tuple[str, State | str]]) -> Table:

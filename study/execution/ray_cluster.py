@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import secrets
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from study.hardware import usable_cpus, usable_memory
+from study.hardware import usable_cpus, usable_memory, usable_processes
 from trainables.errors import BadInput
 
 # Ray Train polls its workers every 2 s by default, which is most of the run time of a small trial.
@@ -20,6 +23,7 @@ RAY_ENV = {
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "TOKENIZERS_PARALLELISM": "false",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the launch handles Ctrl-C itself (graceful_shutdown.py)
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # nobody reads them, and that of TensorBoard fails without a writable /dev/shm
     "RAY_AIR_NEW_OUTPUT": "0",  # the other output prints boxes at any verbosity
     # Ray warns of a node on which four times as many processes were started; a trial alone has four.
     "RAY_worker_maximum_startup_concurrency": str(2 * usable_cpus()),
@@ -38,21 +42,35 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("stepstone", "study", "trainables", "search_spaces", "dashboards")
 
 
+# Ray's sockets lie in its session's folder, and the path of a socket has at most 107 bytes (`man 7 unix`).
+SOCKET_BYTES, LONGEST_SOCKET = 107, "session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+VITAL, LOOK_EVERY_S = ("raylet", "gcs_server"), 1.0  # Ray's processes without which no trial can run
+MIN_PROCESSES = 300  # threads of Ray's processes, the launch and one trial
+
+
 @contextmanager
-def start_ray(address: str | None) -> Iterator[dict[str, float]]:
+def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -> Iterator[dict[str, float]]:
     """Join the cluster at `address`, or start a local one.
 
     It yields the cluster's resources. A local one listens on 127.0.0.1 only. If Ray already runs in this process, it is used
     and left running.
+
+    Args:
+        on_loss: called in a thread when the local Ray has lost one of its `VITAL` processes.
+    Raises:
+        BadInput: no cluster answers, or this machine has no place for Ray's files or not enough processes.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in RAY_ENV.items()})
     if not address:
         os.environ.setdefault(*LOOPBACK_ONLY)
     import ray
-    from ray._private import worker
+    from ray._private import services, worker
 
     # Ray's nodes print a page of text for each lost process; `TrialMonitor.restart` prints one line instead.
     worker.print_to_stdstream = lambda *data, **how: None  # type: ignore[assignment]
+    # A terminal that is closed, Ctrl-C and `timeout` signal the whole process group of the launch. Ray's processes are not in
+    # it, or they would be gone before the trials have written their state.
+    services.ConsolePopen = partial(subprocess.Popen, process_group=0)  # type: ignore[assignment,misc]
     if ray.is_initialized():
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
         return
@@ -71,7 +89,10 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
             num_cpus=LOGICAL_CPUS,
             object_store_memory=OBJECT_STORE_BYTES,
             _memory=trial_memory(),
+            _temp_dir=str(session_folder(os.environ)),
         )
+        check_processes()
+        os.environ.update(own_token(os.environ))
         try:
             local()
         except SystemExit:  # Ray raises it on SIGTERM while its processes start
@@ -79,10 +100,74 @@ def start_ray(address: str | None) -> Iterator[dict[str, float]]:
         except Exception:  # on a busy machine Ray's processes may miss their start-up deadline
             ray.shutdown()
             local()
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(worker._global_node, over, on_loss), daemon=True).start()
     try:
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
     finally:
+        over.set()
         ray.shutdown()
+
+
+def _watch(node: Any, over: threading.Event, on_loss: Callable[[], None]) -> None:
+    """Call `on_loss` once a vital process of this launch's own Ray has ended."""
+    while not over.wait(LOOK_EVERY_S):
+        if any(kind in VITAL for kind, _ in node.dead_processes()):
+            on_loss()
+            return
+
+
+def session_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder of Ray's sockets and logs.
+
+    It is in $RAY_TMPDIR or $TMPDIR, as by Ray's default, or in /tmp if the paths of sockets would be too long there, or
+    nothing can be written.
+
+    Raises:
+        BadInput: neither has a place.
+    """
+    given = next((name for name in ("RAY_TMPDIR", "TMPDIR") if environment.get(name)), "")
+    for place in dict.fromkeys((environment.get(given) or "/tmp", "/tmp")):
+        folder = Path(place).absolute() / "ray"
+        if len(os.fsencode(folder / LONGEST_SOCKET)) <= SOCKET_BYTES and _writable(folder):
+            return folder
+    named = f"{given} {environment[given]!r} and /tmp have" if given else "/tmp has"
+    room = SOCKET_BYTES - len(f"/ray/{LONGEST_SOCKET}")
+    raise BadInput(
+        f"{named} no place for Ray's files: set RAY_TMPDIR to a folder that can be written, with a path of at most {room} bytes"
+    )
+
+
+def own_token(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return a token for a local Ray if none can be kept in HOME, where Ray keeps it (`~/.ray/auth_token`).
+
+    So a home that is read-only, or absent as with `docker run --user`, is no obstacle. The token is good for this launch.
+    """
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & environment.keys():
+        return {}
+    try:
+        folder = Path.home() / ".ray"
+        kept = _writable(folder) or os.access(folder / "auth_token", os.R_OK)
+    except RuntimeError:  # no HOME, and a user without a name
+        kept = False
+    return {} if kept else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def check_processes() -> None:
+    """Raise BadInput if Ray could not start its processes and threads, which it would wait for."""
+    most = usable_processes()
+    if most is not None and most < MIN_PROCESSES:
+        raise BadInput(
+            f"only {most} processes and threads can be started here, and Ray needs {MIN_PROCESSES}: raise `ulimit -u`, or the "
+            "pids limit of the container"
+        )
+
+
+def _writable(folder: Path) -> bool:
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.access(folder, os.W_OK | os.X_OK)
+    return False
 
 
 def _runtime_env() -> dict[str, Any]:

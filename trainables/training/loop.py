@@ -272,8 +272,9 @@ def _start(checkpoints: Checkpoints, net: Net, optimizer: torch.optim.Optimizer)
 class Cadence:
     """Schedule of the loop's checks.
 
-    They are every 25 steps or 2 seconds, whichever comes first. The first worker's clock decides for all workers once per
-    check, so that the other steps need no communication.
+    They are every 25 steps or 2 seconds, whichever comes first. One worker looks at its clock after every step. Of several
+    the first worker's clock decides for all once per check, by the steps before it, so that the other steps need no
+    communication.
     """
 
     def __init__(self, first: int, comm: ProcessGroup) -> None:
@@ -284,7 +285,8 @@ class Cadence:
 
         If so, schedule the next.
         """
-        if done != self.next:
+        late = not self.comm.on and time.monotonic() - self.checked >= CHECK_EVERY_S
+        if done != self.next and not (late and done > self.at):
             return False
         seconds = (time.monotonic() - self.checked) / (done - self.at)
         steps = max(1, min(CHECK_EVERY, int(CHECK_EVERY_S / max(seconds, 1e-9))))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from study.execution.ray_cluster import capacity
+from study.execution import ray_cluster
+from study.execution.ray_cluster import capacity, own_token, session_folder
 from tests import ROOT
 from trainables.errors import BadInput
 
@@ -42,6 +43,41 @@ def test_trials_run_on_gpus_where_there_are_some(
 def test_more_workers_than_fit_are_refused() -> None:
     with pytest.raises(BadInput, match="--workers 3 needs 3 GPUs, but the cluster has 2"):
         capacity({"CPU": 64.0, "GPU": 2.0}, 3)
+
+
+def test_the_sockets_of_ray_fit_whatever_tmpdir_is(tmp_path: Path) -> None:
+    assert session_folder({"TMPDIR": "/tmp"}) == session_folder({}) == Path("/tmp/ray")
+    long = tmp_path / ("x" * 60)
+    assert session_folder({"TMPDIR": str(long)}) == Path("/tmp/ray")
+    assert session_folder({"TMPDIR": "/proc/1/nowhere"}) == Path("/tmp/ray")
+    assert session_folder({"RAY_TMPDIR": "/var/tmp", "TMPDIR": str(long)}) == Path("/var/tmp/ray")
+
+
+def test_a_place_for_rays_files_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "_writable", lambda folder: False)
+    with pytest.raises(BadInput, match=r"^TMPDIR '/scratch/job' and /tmp have no place .* set RAY_TMPDIR"):
+        session_folder({"TMPDIR": "/scratch/job"})
+    with pytest.raises(BadInput, match="^/tmp has no place"):
+        session_folder({})
+
+
+def test_ray_needs_no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert own_token({}) == {}, "Ray keeps one in HOME"
+    monkeypatch.setenv("HOME", "/proc/1/nowhere")
+    assert len(own_token({})["RAY_AUTH_TOKEN"]) == 64
+    assert own_token({"RAY_AUTH_TOKEN": "given"}) == {}
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])  # `docker run --user 12345`
+    assert "RAY_AUTH_TOKEN" in own_token({})
+
+
+def test_too_few_processes_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "usable_processes", lambda: 100)
+    with pytest.raises(BadInput, match="only 100 processes .* `ulimit -u`"):
+        ray_cluster.check_processes()
+    monkeypatch.setattr(ray_cluster, "usable_processes", lambda: None)
+    ray_cluster.check_processes()
 
 
 @pytest.mark.slow

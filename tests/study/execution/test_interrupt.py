@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -103,6 +104,54 @@ def test_long_steps_are_looked_at_more_often(monkeypatch: pytest.MonkeyPatch) ->
     assert looks[:10] == list(range(1, 11)), "every step of five seconds"
     assert looks[10:13] == [14, 18, 22], "two seconds of steps"
     assert looks[-1] - looks[-2] == loop.CHECK_EVERY
+
+
+def test_a_worker_looks_by_time_when_steps_become_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("trainables.training.loop.time.monotonic", lambda: now)
+    cadence = loop.Cadence(0, ProcessGroup())
+    looks = []
+    for step in range(1, 41):
+        now += 0.001 if step <= 30 else 5.0
+        if cadence.is_due(step):
+            looks.append(step)
+    assert looks == [1, 26, *range(31, 41)]
+
+
+# A main thread that hears no signal, as in a call of Ray to a process that is gone: the signal's C handler runs, Python's not.
+DEAF = """
+import ctypes, signal, threading
+from study.execution import graceful_shutdown as stopping
+stopping.GRACE_S, stopping.LAST_S, stopping.LOOK_EVERY_S = 0.1, 0.1, 0.02
+STOP = stopping.STOP
+STOP.listen(owns_process=True)
+with STOP.restored(), STOP.deferred():
+    STOP.last_words = "stopped; `python -m study.resume s` continues"
+    {how}
+    until = ctypes.CDLL(None).usleep
+    while True:
+        try:
+            until(900000)
+        except KeyboardInterrupt:
+            pass
+"""
+
+
+@pytest.mark.parametrize("how", ["signal.raise_signal(signal.SIGHUP)", "threading.Timer(0.05, STOP.abort).start()"])
+def test_a_launch_that_hears_nothing_ends_with_its_advice(how: str) -> None:
+    done = subprocess.run([sys.executable, "-c", DEAF.format(how=how)], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "stopped; `python -m study.resume s` continues\n")
+
+
+def test_the_loss_of_ray_ends_what_the_main_thread_does(request_: StopRequest) -> None:
+    def launch() -> None:
+        with request_.deferred():
+            threading.Thread(target=request_.abort).start()
+            time.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt):
+        launch()
+    assert request_.requested
 
 
 def verb(name: str, *argv: str, home: Path) -> Any:

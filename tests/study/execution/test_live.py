@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from study import status
-from study.execution.live_display import View, clock, line, live_display, table
+from study.execution.live_display import LastingStream, View, clock, line, live_display, table
 from study.execution.monitor import MonitorCallbacks, TrialMonitor
 from study.execution.trial import TrialJob, run_stages
 from study.execution.trial_failure import TrialFailure
@@ -358,3 +359,23 @@ def test_a_trial_tells_its_stages_as_it_goes(tmp_path: Path, monkeypatch: pytest
     assert list((tmp_path / "progress").iterdir()) == []
     monkeypatch.setattr(Heartbeat, "__init__", lambda *_: pytest.fail("nothing is left to run"))
     run_stages(job, lambda result: None)
+
+
+def test_a_reader_that_is_gone_ends_no_study() -> None:
+    read, write = os.pipe()
+    with open(write, "w") as stream:
+        lasting: Any = LastingStream(stream)
+        console = Console(file=lasting)
+        console.print("one")
+        assert os.read(read, 100) == b"one\n"
+        os.close(read)  # as `| head` does
+        console.print("two")
+        print("three", file=stream)  # what others write does not fail either, nor the flush at the end
+
+
+def test_a_full_disk_under_the_output_drops_lines_until_there_is_room() -> None:
+    with open("/dev/full", "w") as stream:
+        lasting: Any = LastingStream(stream)
+        Console(file=lasting).print("one")
+        with open(os.devnull, "w") as room:
+            os.dup2(room.fileno(), stream.fileno())

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from study import hardware as machines
 from study.execution.ray_cluster import capacity
 from study.planning.encoder_weights import resolve, shape_of
 from tests import ROOT
@@ -118,50 +114,3 @@ def test_a_peak_is_measured_anew_for_every_stage(monkeypatch: pytest.MonkeyPatch
     memory.reset_peak()
     assert memory.peak() < with_block - (200 << 20)
     assert 0 < memory.resident() <= memory.peak()
-
-
-class _Groups:
-    """Files of a control group in a folder in place of /sys/fs/cgroup."""
-
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.root = root
-        monkeypatch.setattr(machines, "CGROUPS", root)
-        monkeypatch.setattr(machines, "_available", lambda: 64 << 30)
-        monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(16)), raising=False)
-
-    def write(self, **files: str) -> None:
-        for name, text in files.items():
-            path = self.root / name.replace("__", "/").replace("_dot_", ".")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-
-
-@pytest.fixture
-def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    return _Groups(tmp_path, monkeypatch)
-
-
-def test_a_limit_of_version_2_counts(groups: _Groups) -> None:
-    assert (machines.usable_cpus(), machines.usable_memory()) == (16, 64 << 30)
-    groups.write(memory_dot_max="6000000000\n", memory_dot_current="1000000000\n", cpu_dot_max="400000 100000\n")
-    groups.write(memory_dot_stat="anon 5\ninactive_file 250000000\n")
-    assert (machines.usable_cpus(), machines.usable_memory()) == (4, 5_250_000_000)
-    groups.write(memory_dot_max="max\n", cpu_dot_max="max 100000\n")
-    assert (machines.usable_cpus(), machines.usable_memory()) == (16, 64 << 30)
-
-
-def test_a_limit_of_version_1_counts(groups: _Groups) -> None:
-    root = "memory__memory_dot_"
-    groups.write(**{f"{root}limit_in_bytes": "6000000000", f"{root}usage_in_bytes": "2000000000"})
-    groups.write(**{f"{root}stat": "inactive_file 1\ntotal_inactive_file 500000000\n"})
-    groups.write(cpu__cpu_dot_cfs_quota_us="150000", cpu__cpu_dot_cfs_period_us="100000")
-    if "memory" in Path("/proc/self/cgroup").read_text():  # only where this machine has version 1
-        assert (machines.usable_cpus(), machines.usable_memory()) == (1, 4_500_000_000)
-
-
-def test_cores_outside_the_affinity_are_not_ours() -> None:
-    one = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from study.hardware import usable_cpus; "
-    done = subprocess.run(
-        [sys.executable, "-c", one + "print(usable_cpus())"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "1"
