@@ -8,9 +8,9 @@ BIN := .venv/bin
 study: .venv/ready
 	$(BIN)/python -m study.launch --space intermediate_tasks $(MORE)
 
-# Four files of tests at a time (many wait for a cluster), in the order of the folders: those with clusters are not left for the end.
+# Three files of tests at a time (many wait for processes), in the order of the folders: those with clusters are not left for the end.
 test: .venv/ready
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready
 	$(BIN)/ruff check .

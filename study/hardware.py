@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import re
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-CGROUPS, PROC = Path("/sys/fs/cgroup"), Path("/proc")
+CGROUPS, PROC, DEVICES = Path("/sys/fs/cgroup"), Path("/proc"), Path("/dev")
 UNLIMITED = 1 << 60  # cgroups v1 writes a number about this large for no limit
 
 
@@ -87,6 +88,19 @@ def usable_processes(cgroups: Path = CGROUPS, proc: Path = PROC) -> int | None:
         with suppress(OSError, ValueError):
             found.append(int((folder / "pids.max").read_text()) - int((folder / "pids.current").read_text()))
     return max(0, min(found)) if found else None
+
+
+def num_gpus(devices: Path = DEVICES) -> int:
+    """Count the GPUs that torch can use.
+
+    Without a GPU device torch is not imported, which takes seconds. On systems other than Linux torch is always asked.
+    """
+    names = [path.name for path in devices.iterdir()] if devices.is_dir() else []
+    if sys.platform == "linux" and not any(re.fullmatch(r"nvidia\d+|kfd|dxg", name) for name in names):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def killed_for_memory(proc: Path = PROC) -> int:

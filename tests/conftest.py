@@ -21,7 +21,21 @@ if TYPE_CHECKING:
     from trainables.training.loop import Device
 
 os.environ.setdefault(*LOOPBACK_ONLY)  # Ray reads it when it is imported, which some tests do early
+# Ray's workers have a low priority by default: tests that run beside them would stop them for minutes.
+os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers fork and spawn beside the tokenizer's threads
+
+
+def pytest_configure() -> None:
+    """Give each process of pytest-xdist one core.
+
+    The studies that a test starts then run one trial at a time. So studies side by side do not take more cores than there
+    are, and every launch has one process less that imports torch.
+    """
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if number and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(number) % len(cores)]})
 
 
 @pytest.fixture(autouse=True)

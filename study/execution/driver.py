@@ -25,6 +25,7 @@ from study.execution.ray_cluster import capacity, restart_trials_killed_for_memo
 from study.execution.retention import Budget
 from study.execution.trial import TrialJob, own_share, stop_file
 from study.execution.worker_failures import MAX_LOST
+from study.hardware import num_gpus
 from study.planning.cost import Cost, cost_of
 from study.planning.encoder_weights import shape_of
 from study.planning.plan import Plan, Planner, missing, selection_rows
@@ -112,7 +113,7 @@ class StudyDriver:
         if not budget:
             self.open_record()
         else:
-            self.say(self.cost().text())
+            self.say(self.cost(time=not self.options.quiet).text())
             writer = Writer(uri, self.record, self.store)
             with redirect_stdout(sys.stderr):  # keeps Ray's warnings out of --json, which is one object
                 try:
@@ -154,17 +155,18 @@ class StudyDriver:
         if self.todo()[1]:
             check_rows(self.planner.source, plans, self.home, self.say, read=read)
 
-    def cost(self) -> Cost:
+    def cost(self, *, time: bool) -> Cost:
         """Estimate the cost of the rows that run first.
 
-        If they run on this machine, its speed is measured briefly.
+        Args:
+            time: estimate minutes too. If the rows run on this machine, its speed is measured, which takes some seconds.
         """
         plans = [self.plan(recipe) for recipe, _ in self.todo()[0]]
         lacking = [node for plan in plans for node in missing(plan, self.store.has)]
         gpu, concurrent = (
             (True, 1) if self.options.address else capacity(this_machine(), self.options.workers, self.need)
         )
-        speed = None if gpu or not lacking else measure_speed(plans)
+        speed = measure_speed(plans) if time and lacking and not gpu else None
         return cost_of(plans, lacking, self.planner.source, speed, concurrent)
 
     def _run_trials(self, log: Path, writer: Writer) -> None:
@@ -277,10 +279,8 @@ class StudyDriver:
 
         It is 0 if the encoder's sizes are not known.
         """
-        import torch
-
         shape = shape_of(self.settings.encoder, self.planner.weights)
-        gpu = not self.options.address and torch.cuda.is_available()
+        gpu = not self.options.address and num_gpus() > 0
         text = self.settings.mlm or self.planner.weights is None
         return shape.trial_bytes("cuda" if gpu else "cpu", text=text) if shape else 0
 

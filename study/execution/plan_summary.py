@@ -93,7 +93,7 @@ def summarize(driver: StudyDriver) -> PlanSummary:
         recipes.append(RecipeStages(title(recipe, TITLES), *counts))
     found = tuple(dict.fromkeys(n for recipe, _ in driver.rows() for n in numbers(recipe)))
     trial_bytes = driver.options.workers * driver.need or None
-    return PlanSummary(driver.record.name, tuple(recipes), driver.cost(), trial_bytes, found)
+    return PlanSummary(driver.record.name, tuple(recipes), driver.cost(time=True), trial_bytes, found)
 
 
 def print_plan(summary: PlanSummary, console: Console) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from study.hardware import usable_cpus, usable_memory, usable_processes
+from study.hardware import num_gpus, usable_cpus, usable_memory, usable_processes
 from trainables.errors import BadInput
 
 # Ray Train polls its workers every 2 s by default, which is most of the run time of a small trial.
@@ -207,9 +207,7 @@ def capacity(resources: Mapping[str, float], workers: int, need: int = 0) -> tup
 
 def this_machine() -> dict[str, float]:
     """Return the resources of a cluster started on this machine."""
-    import torch
-
-    return {"CPU": LOGICAL_CPUS, "GPU": torch.cuda.device_count(), "memory": trial_memory()}
+    return {"CPU": LOGICAL_CPUS, "GPU": num_gpus(), "memory": trial_memory()}
 
 
 def trial_memory() -> int:

@@ -93,3 +93,12 @@ def test_cores_outside_the_affinity_are_not_ours() -> None:
         [sys.executable, "-c", one + "print(usable_cpus())"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "1"
+
+
+def test_torch_counts_gpus_only_where_there_is_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    for name in ("null", "nvidiactl"):
+        (tmp_path / name).touch()
+    assert hardware.num_gpus(tmp_path) == (0 if sys.platform == "linux" else 3)
+    (tmp_path / "nvidia0").touch()
+    assert hardware.num_gpus(tmp_path) == 3

@@ -53,7 +53,7 @@ def test_many_drivers_on_one_cluster(tmp_path: Path) -> None:
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4})
     try:
-        drivers = [start(tmp_path, f"s{n % 5}", "mnli", "--address", cluster.address) for n in range(10)]
+        drivers = [start(tmp_path, f"s{n % 3}", "mnli", "--address", cluster.address) for n in range(6)]
         found = reports(drivers)
     finally:
         cluster.shutdown()  # type: ignore[no-untyped-call]

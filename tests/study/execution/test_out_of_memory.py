@@ -13,7 +13,7 @@ import pytest
 
 from tests import ROOT
 
-FREE = 2_500_000_000  # bytes from which on the monitor kills
+FREE = 4_500_000_000  # bytes from which on the monitor kills: more than other tests take meanwhile
 
 # Two trials: one takes more memory than there is until it is asked to take less, the other goes on beside it.
 SCRIPT = """
@@ -57,7 +57,7 @@ with start_ray(None):
 @pytest.mark.slow
 def test_a_trial_that_the_memory_monitor_kills_starts_again_with_less(tmp_path: Path) -> None:
     memory = psutil.virtual_memory()
-    if memory.available < 5 * FREE:
+    if memory.available < 12e9:
         pytest.skip("it takes 12 GB of free memory to see who is killed")
     threshold = (memory.total - memory.available + FREE) / memory.total
     environment = {**os.environ, "RAY_memory_usage_threshold": f"{threshold:.3f}"}
