@@ -144,18 +144,18 @@ class Study:
         found = ", ".join(f"{number} {status}" for status, number in counts.items()) or "not run yet"
         return f"<Study {self.name!r} in {str(self.home)!r}: {found}>"
 
-    def plan(self, *, workers: int = 1, address: str | None = None) -> PlanSummary:
+    def plan(self, *, workers: int = 1, address: str | None = None, mlflow_uri: str | None = None) -> PlanSummary:
         """Plan the study without starting anything.
 
         Args:
-            workers, address: as of `run`.
+            workers, address, mlflow_uri: as of `run`.
 
         Returns:
             Recipes and stages to run, with an estimate of time and memory.
         """
         from study.execution.plan_summary import summarize
 
-        return summarize(self._driver(RunOptions(workers=workers, address=address)))
+        return summarize(self._driver(RunOptions(workers=workers, address=address, mlflow_uri=mlflow_uri)))
 
     def run(
         self,

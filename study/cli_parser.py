@@ -7,17 +7,20 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from study.execution.graceful_shutdown import AGAIN
-from study.home import home_folder
+from study.home import home_folder, owned
 from study.sanitize import redact, safe_json, sanitize
 from study.spec.study_spec import RunOptions, StudySpec
 from trainables.errors import BadInput, DataError, unknown
 from trainables.objectives import In, Method
 from trainables.profiles import PROFILES
 from trainables.recipe import CHOICES
+
+MACHINE_ERRORS = (EACCES, EPERM, EROFS, ENOSPC, EDQUOT)  # of a disk or its permissions, not of the program
 
 
 class Parser(argparse.ArgumentParser):
@@ -177,9 +180,20 @@ def run_verb(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = 
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
-    except Exception:  # a bug: its traceback may quote data and the environment
-        print(sanitize(traceback.format_exc()), end="", file=sys.stderr)
+    except OSError as error:
+        if error.errno not in MACHINE_ERRORS or not error.filename:
+            _print_bug()
+        whose = owned(Path(error.filename)) if error.errno in (EACCES, EPERM) else repr(str(error.filename))
+        print(f"error: {one_line(OSError(f'{whose}: {error.strerror}'))}", file=sys.stderr)
         sys.exit(1)
+    except Exception:
+        _print_bug()
+
+
+def _print_bug() -> NoReturn:
+    """Print the traceback of the current error, which may quote data and the environment, and exit."""
+    print(sanitize(traceback.format_exc()), end="", file=sys.stderr)
+    sys.exit(1)
 
 
 def one_line(error: Exception) -> str:

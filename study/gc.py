@@ -18,7 +18,7 @@ from study.execution.disk_usage import parse_size
 from study.execution.retention import GcResult, RetentionPolicy, collect, over
 from study.record.record import studies
 from study.sanitize import SafeConsole
-from trainables.errors import check_number, unknown
+from trainables.errors import BadInput, check_number, unknown
 
 KINDS = {"leftover": "leftovers", "encoded": "encoded rows", "weights": "weights of stages"}
 
@@ -36,6 +36,8 @@ def main(argv: Sequence[str]) -> int:
     check_number("--keep-best", options.keep_best, at_least=0)
     max_bytes = parse_size(options.max_bytes) if options.max_bytes is not None else None
     home, names = home_of(options), names_of(options.studies)
+    if not home.exists():
+        raise BadInput(f"there is no home {str(home)!r}")
     for name in names or ():
         if name not in studies(home):
             raise unknown("study", name, studies(home))

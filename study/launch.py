@@ -57,7 +57,7 @@ def _dry_run(study: Study, options: RunOptions) -> int:
     from study.execution.plan_summary import print_plan
     from study.sanitize import SafeConsole
 
-    summary = study.plan(workers=options.workers, address=options.address)
+    summary = study.plan(workers=options.workers, address=options.address, mlflow_uri=options.mlflow_uri)
     if options.quiet:
         print_json(summary.to_dict())
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -60,6 +61,11 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
 def sanitize(text: str) -> str:
     """Redact secrets and escape control characters, for errors."""
     return escape_control_characters(redact(text))
+
+
+def print_error(text: str) -> None:
+    """Print one safe line to standard error."""
+    print(sanitize(text), file=sys.stderr)
 
 
 def spreadsheet_cell(value: Any) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from study.cli_parser import spec_of
@@ -10,6 +13,7 @@ from study.launch import parser
 from study.results.report import Report, ReportRow, ReportTarget, TargetResult
 from study.results.transfer_matrix import STATUSES
 from study.spec.study_spec import ResolvedSpec
+from study.tracking.mlflow_store import default_uri, prepare
 from trainables.catalogue import dataset
 from trainables.recipe import Recipe, title
 from trainables.sources import Source
@@ -54,3 +58,11 @@ def report_of(matrix: Sequence[ReportRow] = (), targets: Sequence[ReportTarget] 
         "version": "", "best": None, "numbers": (), "alignment": (), "headline": "!",
     }  # fmt: skip
     return Report(**{**known, **more})
+
+
+@cache
+def empty_mlflow_store() -> bytes:
+    """Return the content of a SQLite store without studies, whose making takes MLflow seconds."""
+    with tempfile.TemporaryDirectory() as home:
+        prepare(default_uri(Path(home)), Path(home), "study", print)
+        return Path(home, "mlflow.db").read_bytes()

@@ -15,8 +15,8 @@ Value = TypeVar("Value")
 def read_dataclass(kind: type[Value], values: Any, name: str, *, inside: str = "") -> Value:
     """Make a dataclass from a table, by the types of its fields.
 
-    Fields may be text, numbers, lists of text, one of a few words, or dataclasses; each has one type, and beside it perhaps
-    None or a few words.
+    Fields may be text, numbers, truth values, lists of text, tables that are taken as they are, one of a few words, or
+    dataclasses; each has one type, and beside it perhaps None or a few words.
 
     Args:
         name: of the table, in messages.
@@ -43,7 +43,15 @@ def _read(hint: Any, value: Any, key: str, name: str, inside: str) -> Any:
     parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if isinstance(value, str) and (str in parts or any(get_origin(part) is Literal for part in parts)):
         return value  # which words are allowed is for the dataclass to say
+    if value is None and types.NoneType in parts or isinstance(value, bool) and bool in parts:
+        return value
     for part in parts:
+        if part is bool:
+            raise BadInput(f"{text_key} must be true or false, not {value!r}")
+        if get_origin(part) is dict:
+            if not isinstance(value, Mapping):
+                raise BadInput(f"{text_key} must be a table, not {value!r}")
+            return value
         if part in (int, float):
             number = check_number(number_key, value)
             if part is int and number != int(number):

@@ -14,20 +14,16 @@ import re
 import shlex
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-import urllib.request
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -36,8 +32,11 @@ from rich.filesize import decimal
 from study.execution.disk_usage import LEFT_S, Disk
 from study.execution.ray_cluster import check_processes, own_token, session_folder
 from study.hardware import cpu_limits, memory_limits, usable_processes
+from study.home import command, nearest, owned
 from study.planning.encoder_weights import resolve
 from study.record.record import Record, studies
+from study.sanitize import redact
+from study.tracking.mlflow_store import BrokenStore, check_uri, fault
 from trainables.errors import BadInput
 
 State = Literal["ok", "warning", "broken"]
@@ -97,7 +96,7 @@ def check_all(
         ("memory", lambda: [check_memory(), check_shm()]),
         ("home", lambda: [check_home(home), check_room(home), check_leftovers(home)]),
         ("studies", lambda: [check_studies(home), check_optuna(home)]),
-        ("mlflow", lambda: [check_mlflow(mlflow_uri or f"sqlite:///{home / 'mlflow.db'}")]),
+        ("mlflow", lambda: [check_mlflow(home, mlflow_uri)]),
         ("encoder", lambda: [check_encoder(encoder)]),
     ]
     found: list[Check] = []
@@ -260,6 +259,10 @@ def check_home(home: Path) -> Check:
     """
     mend = "choose another --home; on NFS, version 4 with its lock service"
     step = "be written"
+    if not home.exists():
+        if os.access(nearest(home), os.W_OK):
+            return Check("home", "ok", f"{home} does not exist yet: the first launch makes it")
+        return Check("home", "broken", f"{home} cannot be made: {owned(nearest(home))} is not writable", mend)
     try:
         with tempfile.TemporaryDirectory(dir=home, prefix=".doctor-") as name:
             folder = Path(name)
@@ -291,9 +294,9 @@ def check_home(home: Path) -> Check:
 
 def check_room(home: Path) -> Check:
     """Check the free disk space of the home."""
-    free = shutil.disk_usage(home).free
+    free = shutil.disk_usage(nearest(home)).free
     state: State = "broken" if free < NO_DISK else "warning" if free < LOW_DISK else "ok"
-    mend = "" if state == "ok" else f"python -m study.gc --home {shlex.quote(str(home))}, or choose another --home"
+    mend = "" if state == "ok" else f"{command('gc', home=home)}, or choose another --home"
     return Check("disk", state, f"{decimal(free)} free in the home", mend)
 
 
@@ -309,21 +312,21 @@ def check_leftovers(home: Path) -> Check:
         f"{counts['damaged']} damaged stages, {counts['leases']} {stale}, {len(left) - sum(counts.values())} others: "
         f"{decimal(sum(item.bytes for item in left))}"
     )
-    return Check(
-        "leftovers", "warning", said, f"python -m study.gc --home {shlex.quote(str(home))} --dry-run, then without"
-    )
+    return Check("leftovers", "warning", said, f"{command('gc', '--dry-run', home=home)}, then without --dry-run")
 
 
 def check_studies(home: Path) -> Check:
     """Check that all studies' settings and records are readable."""
-    names = studies(home)
+    names, broken = studies(home), []
     for name in names:
         try:
             record = Record(home, name)
             record.settings, record.trials()
-        except (BadInput, OSError, ValueError, TypeError, KeyError) as error:
-            said = f"study {name!r} cannot be read: {type(error).__name__}: {error}"
-            return Check("studies", "broken", said, f"restore {record.folder}, or move it out of the home")
+        except (BadInput, OSError) as error:
+            broken.append(f"{name!r}: {error}")
+    if broken:
+        said = f"{len(broken)} of {len(names)} cannot be read: {'; '.join(broken)}"
+        return Check("studies", "broken", said, f"do as they say, or move them out of {home / 'studies'}")
     return Check("studies", "ok", f"{len(names)} in the home, all can be read")
 
 
@@ -339,42 +342,25 @@ def check_optuna(home: Path) -> Check:
             try:
                 json.loads(line)
             except ValueError:
-                mend = f"rm {shlex.quote(str(path))}; python -m study.resume {path.parent.name} rebuilds it from the record"
+                mend = f"{command('resume', path.parent.name, home=home)} sets it aside and rebuilds it from the record"
                 return Check("optuna", "broken", f"line {number} of {path} is not JSON", mend)
     return Check("optuna", "ok", f"{len(journals)} journals, all can be read")
 
 
-def check_mlflow(uri: str) -> Check:
-    """Check that the MLflow store opens (read-only) or the server is healthy.
-
-    MLflow itself is not loaded.
-    """
-    scheme, shown = urlsplit(uri).scheme, _without_user(uri)
-    if scheme in ("http", "https"):
-        try:
-            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=LOOK_S) as answer:
-                answer.read(100)
-        except (OSError, ValueError) as error:
-            mend = "start it; studies run without it, and python -m study.sync NAME brings it up to date"
-            return Check("mlflow", "broken", f"{shown} does not answer: {getattr(error, 'reason', error)}", mend)
-        return Check("mlflow", "ok", f"{shown} is healthy")
-    if scheme != "sqlite":
-        return Check("mlflow", "ok", f"{shown} was not checked")
-    path = Path("/" + uri.removeprefix("sqlite:///").lstrip("/")) if uri.startswith("sqlite:////") else Path(uri[10:])
-    if not path.exists():
-        return Check("mlflow", "ok", f"{path} does not exist yet: the first study creates it")
+def check_mlflow(home: Path, uri: str | None = None) -> Check:
+    """Check that the home's MLflow store, or another store or server, can be used."""
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=LOOK_S)) as store:
-            (count,) = store.execute("select count(*) from runs").fetchone()
-    except sqlite3.Error as error:
-        mend = f"move {shlex.quote(str(path))} away; python -m study.sync NAME rebuilds it from the record"
-        return Check("mlflow", "broken", f"{path} cannot be read: {error}", mend)
-    return Check("mlflow", "ok", f"{path} has {count} runs")
-
-
-def _without_user(uri: str) -> str:
-    """Remove user name and password from a URI."""
-    return re.sub(r"(?<=//)[^/@]*@", "", uri)
+        if uri:
+            return Check("mlflow", "ok", f"{redact(check_uri(uri))} can be used")
+        path = home / "mlflow.db"
+        if not path.exists():
+            return Check("mlflow", "ok", f"{path} does not exist yet: the first study creates it")
+        old = fault(path)
+    except BadInput as error:
+        sync = " && ".join(command("sync", name, home=home, mlflow_uri=uri) for name in studies(home) or ["NAME"])
+        does = "sets it aside and rebuilds it" if isinstance(error, BrokenStore) else "brings it up to date after that"
+        return Check("mlflow", "broken", str(error), f"{sync} {does} from the record; studies run without it")
+    return Check("mlflow", "ok", f"{old}: the next study migrates it" if old else f"{path} can be used")
 
 
 def check_encoder(encoder: str) -> Check:

@@ -12,7 +12,6 @@ import re
 import secrets
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from study.home import age_s
 from study.record.heartbeat import states
 from study.record.record import studies
 from study.store.store import LEASE_S, Store
+from trainables.atomic_file import PART
 from trainables.configs import Intermediate, Pretrain, Target
 from trainables.errors import BadInput
 
@@ -101,15 +102,6 @@ class Disk:
     home: Path
 
     @cached_property
-    def now(self) -> float:
-        """Time of the file system's clock, maybe another machine's."""
-        try:
-            with tempfile.NamedTemporaryFile(dir=self.home, prefix=".clock-") as file:
-                return os.stat(file.name).st_mtime
-        except OSError:  # a full disk
-            return time.time()
-
-    @cached_property
     def stages(self) -> dict[str, Stage]:
         """Finished stages by id.
 
@@ -127,7 +119,11 @@ class Disk:
     @cached_property
     def leases(self) -> dict[str, float]:
         """Seconds since the last heartbeat of each lease, by stage."""
-        return {p.name: self.now - touched for p, touched in _touched(self.home / "leases") if ".stale" not in p.name}
+        return {p.name: self.age_s(at) for p, at in _touched(self.home / "leases") if ".stale" not in p.name}
+
+    def age_s(self, touched: float) -> float:
+        """Return the seconds since a modification time, see `home.age_s`."""
+        return age_s(self.home, touched)
 
     def is_live(self, address: str) -> bool:
         """Return whether a process is computing the stage."""
@@ -178,18 +174,25 @@ class Disk:
         """List the files of killed processes, and damaged stages."""
         found: list[tuple[Path, float]] = []
         for path, touched in _touched(self.home / "work"):
-            if not self.is_live(path.name.rpartition("-")[0]) and self.now - touched > LEASE_S:
+            if not self.is_live(path.name.rpartition("-")[0]) and self.age_s(touched) > LEASE_S:
                 found.append((path, touched))
         for path, touched in _touched(self.home / "checkpoints"):
-            over = path.name in self.stages or self.now - touched > FORGOTTEN_S
+            over = path.name in self.stages or self.age_s(touched) > FORGOTTEN_S
             if over and not self.is_live(path.name):
                 found.append((path, touched))
         for folder in ("damaged", "trash"):
             found += _touched(self.home / folder)
-        old = [*_touched(self.home / "leases"), *(p for p in _touched(self.home / "encoded") if p[0].suffix == ".part")]
+        old = [*_touched(self.home / "leases"), *self._half_written()]
         old += [(path, touched) for path, touched in _touched(self.home / "ray") if not _is_held(path / LOCK)]
-        found += [(path, touched) for path, touched in old if self.now - touched > LEFT_S]
+        found += [(path, touched) for path, touched in old if self.age_s(touched) > LEFT_S]
         return [Item("leftover", path, size_of(path), touched) for path, touched in found]
+
+    def _half_written(self) -> Iterator[tuple[Path, float]]:
+        """Yield files that a killed process was writing, with their modification times."""
+        for folder in (".", "encoded", "resampled", "studies/*", "studies/*/report"):
+            for path in self.home.glob(f"{folder}/*{PART}"):
+                with suppress(OSError):
+                    yield path, path.lstat().st_mtime
 
     def free(self, item: Item) -> bool:
         """Remove an item permanently.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import sys
 import time
 from contextlib import redirect_stdout
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces import space
-from search_spaces.space import Value
+from search_spaces.space import Suggest, Value
 from study.execution.disk_usage import scratch
 from study.execution.graceful_shutdown import STOP
 from study.execution.live_display import LastingStream, live_display
@@ -26,6 +27,7 @@ from study.execution.retention import Budget
 from study.execution.trial import TrialJob, own_share, stop_file
 from study.execution.worker_failures import MAX_LOST
 from study.hardware import num_gpus
+from study.home import check_writable, command
 from study.planning.cost import Cost, cost_of
 from study.planning.encoder_weights import shape_of
 from study.planning.plan import Plan, Planner, missing, selection_rows
@@ -103,10 +105,10 @@ class StudyDriver:
 
         After an interruption at any point a later launch continues.
         """
-        from study.tracking.mlflow import Writer, default_uri
+        from study.tracking.mlflow import Writer
 
-        uri = self.options.mlflow_uri or default_uri(self.home)
-        self.check()
+        uri = self.check()
+        self.home.mkdir(parents=True, exist_ok=True)
         _, budget = self.todo()
         log = self.record.folder / f"stages-{time.time_ns()}.jsonl"
         self.say(f"study {self.record.name} in {self.home}: {budget} trials to run")
@@ -114,7 +116,7 @@ class StudyDriver:
             self.open_record()
         else:
             self.say(self.cost(time=not self.options.quiet).text())
-            writer = Writer(uri, self.record, self.store)
+            writer = Writer(uri, self.record, self.store, self.say)
             with redirect_stdout(sys.stderr):  # keeps Ray's warnings out of --json, which is one object
                 try:
                     self._run_trials(log, writer)
@@ -128,9 +130,7 @@ class StudyDriver:
                         remove_state(self.record.folder, address)
             problem = writer.close(STOPPED_PATIENCE_S if STOP.requested else MLFLOW_PATIENCE_S)
             if problem:
-                self.say(
-                    f"MLflow is behind ({problem}); `python -m study.sync {self.record.name}` brings it up to date"
-                )
+                self.say(f"MLflow is behind ({problem}); `{self.command('sync')}` brings it up to date")
         self._count(log)
         report = write_report(self.record, self.store)
         if not STOP.requested:  # there is little time, and a resume writes it anyway
@@ -141,19 +141,31 @@ class StudyDriver:
             print_report(report, self.console)
             self.say(f"\nreport  {self.record.folder / 'report' / 'index.html'}")
             if not self.options.mlflow_uri:
-                self.say(f"MLflow  mlflow server --backend-store-uri {uri}")
+                # From inside the home any path will do, and what the server makes stays there.
+                server = "mlflow server --backend-store-uri sqlite:///mlflow.db"
+                self.say(f"MLflow  cd {shlex.quote(str(self.home))} && {server}")
         return report
 
-    def check(self, *, read: bool = True) -> None:
-        """Raise BadInput for errors that are known before the start.
+    def command(self, verb: str) -> str:
+        """Write the command of another verb for this study, as it can be pasted."""
+        return command(verb, self.record.name, home=self.home, mlflow_uri=self.options.mlflow_uri)
+
+    def check(self, *, read: bool = True) -> str:
+        """Raise BadInput for errors that are known before the start; return the URI of MLflow.
 
         Rows are read once per home; without `read` only checks that need no download are made.
         """
+        from study.tracking.mlflow_store import check_uri, default_uri
+
+        uri = check_uri(self.options.mlflow_uri) if self.options.mlflow_uri else default_uri(self.home)
+        if read:
+            check_writable(self.home, self.record.folder, self.record.folder / "record.jsonl")
         if not self.options.address:
             capacity(this_machine(), self.options.workers, self.need)
         plans = [self.plan(recipe) for recipe, _ in self.rows()]
         if self.todo()[1]:
             check_rows(self.planner.source, plans, self.home, self.say, read=read)
+        return uri
 
     def cost(self, *, time: bool) -> Cost:
         """Estimate the cost of the rows that run first.
@@ -234,9 +246,13 @@ class StudyDriver:
             f"stopping, since the other trials would fail as well: {sanitize(reason)}"
         )
         rows, budget = self.todo()
-        optuna = open_optuna(self.record.folder, self.record.name)
+
+        def propose(suggest: Suggest) -> Recipe:
+            return self.space.recipe(suggest, self.setting)
+
+        optuna = open_optuna(self.record.folder, self.record.name, propose, self.say)
         searcher = RecipeSearcher(
-            propose=lambda suggest: self.space.recipe(suggest, self.setting),
+            propose=propose,
             study=optuna,
             given=rows,
             budget=budget,
@@ -334,19 +350,18 @@ class StudyDriver:
         Returns:
             the report with its run ids.
         """
-        from study.tracking.mlflow import sync
+        from study.tracking.mlflow import reason_of, sync
 
         try:
-            sync(uri, self.record, self.store, report, self.record.folder / "report")
+            sync(uri, self.record, self.store, report, self.record.folder / "report", self.say)
         except Exception as error:  # the view may be unreachable; the study is complete without it
-            command = f"python -m study.sync {self.record.name}"
-            self.say(f"MLflow is behind ({type(error).__name__}); `{command}` brings it up to date")
+            self.say(f"MLflow is behind ({reason_of(error)}); `{self.command('sync')}` brings it up to date")
         return report.with_runs(self.record.mlflow_runs())
 
     @property
     def advice(self) -> str:
         """How to go on after a stop."""
-        return f"`python -m study.resume {self.record.name}` continues"
+        return f"`{self.command('resume')}` continues"
 
     def _abort(self) -> None:
         """End a launch whose Ray has lost a process."""

@@ -7,6 +7,7 @@ unfinished trials start from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -108,7 +109,8 @@ class RetentionPolicy:
             try:
                 self._add(found, Record(self.home, name), disk)
             except Exception as error:  # of any kind: a study that cannot be read loses nothing
-                found.reasons |= {a: found.reasons.get(a, UNFINISHED) for a in found.owned.get(name, ())}
+                kept = found.owned.get(name, set()) | self._mentioned(name)
+                found.reasons |= {a: found.reasons.get(a, UNFINISHED) for a in kept}
                 found.notes.append(f"study {name!r} cannot be planned ({' '.join(str(error).split())})")
         return found
 
@@ -155,10 +157,21 @@ class RetentionPolicy:
             known = self.planners[name] = (settings, planner)
         return known[1]
 
+    def _mentioned(self, name: str) -> set[str]:
+        """Return the stages below all that the record of a study names, whatever its form."""
+        with suppress(OSError):
+            text = (self.home / "studies" / name / "record.jsonl").read_text(errors="replace")
+            return self._ancestors(dict.fromkeys(re.findall("[0-9a-f]{64}", text)))
+        return set()
+
     def _below(self, trial: Trial) -> set[str]:
         """Return the ancestors of a trial's evaluations that have descriptions."""
+        return self._ancestors(a for seeds in (*trial.evaluations.values(), *trial.sweeps.values()) for a in seeds)
+
+    def _ancestors(self, addresses: Iterable[str]) -> set[str]:
+        """Return the stages below others, as far as there are descriptions."""
         found: set[str] = set()
-        waiting = [a for seeds in (*trial.evaluations.values(), *trial.sweeps.values()) for a in seeds]
+        waiting = list(addresses)
         while waiting:
             address = waiting.pop()
             with suppress(OSError, ValueError, KeyError):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from study.planning.plan import Plan
+from trainables.atomic_file import write_atomic
 from trainables.catalogue import Dataset, dataset
 from trainables.configs import Evaluate, all_data
 from trainables.errors import BadInput, DataError
@@ -158,10 +158,9 @@ def _remembered(home: Path) -> dict[str, str]:
 
 
 def _remember(home: Path, passed: Mapping[str, str]) -> None:
-    """Add keys to the file of passed checks, by an atomic rename.
+    """Add keys to the file of passed checks.
 
     Of two launches at once one may overwrite the other's entries, which are then checked again.
     """
-    temporary = home / f"{FILE}.{os.getpid()}"
-    temporary.write_text(json.dumps(_remembered(home) | dict(passed), indent=1))
-    os.replace(temporary, home / FILE)
+    home.mkdir(parents=True, exist_ok=True)
+    write_atomic(home / FILE, json.dumps(_remembered(home) | dict(passed), indent=1))

@@ -15,8 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from study.home import age_s
 from study.planning.plan import Node
 from study.record.record import Trial
+from trainables.errors import BadInput
+from trainables.read_dataclass import read_dataclass
 
 EVERY_S = 1.0
 # A file that was not updated for this long belongs to a killed process: a live one writes even while it loads or encodes.
@@ -151,14 +154,16 @@ def file_of(study: Path, address: str) -> Path:
 def states(study: Path) -> dict[str, State]:
     """Read the progress of all running trials, oldest first.
 
+    Whether a process still writes is told from the file's time, since its own clock may be wrong.
+
     Returns:
         Recipe address -> state.
     """
     found: dict[str, State] = {}
     for path in (study / "progress").glob("*.json"):
-        with suppress(OSError, ValueError, TypeError):  # removed meanwhile, or of another version
-            state = State(**json.loads(path.read_text()))
-            if time.time() - state.updated < STALE_S:
+        with suppress(OSError, BadInput, ValueError):  # removed meanwhile, or of another version
+            touched, state = path.stat().st_mtime, read_dataclass(State, json.loads(path.read_bytes()), "progress")
+            if age_s(study, touched) < STALE_S:
                 found[path.stem] = state
     return dict(sorted(found.items(), key=lambda item: item[1].started))
 
@@ -166,13 +171,17 @@ def states(study: Path) -> dict[str, State]:
 def reconcile_status(trials: Mapping[str, Trial], study: Path) -> dict[str, Trial]:
     """Mark trials as stopped whose process no longer exists.
 
-    These are recorded as running but have no fresh progress file.
+    These are recorded as running, not just now, but have no fresh progress file.
     """
-    alive, now = states(study), time.time()
+    silent = {a for a, trial in trials.items() if trial.status == "running"} - states(study).keys()
+    if not silent:
+        return dict(trials)
+    # The trial's line was written before the newest one, by the clock of one machine, and that one before now, by the file's.
+    newest = max(trial.at for trial in trials.values())
+    written = age_s(study, (study / "record.jsonl").stat().st_mtime)
+    killed = {a for a in silent if written + newest - trials[a].at > STALE_S}
     return {
-        address: replace(trial, status="stopped", reason="its launch was killed")
-        if trial.status == "running" and address not in alive and now - trial.at > STALE_S
-        else trial
+        address: replace(trial, status="stopped", reason="its launch was killed") if address in killed else trial
         for address, trial in trials.items()
     }
 
@@ -187,7 +196,7 @@ def remove_stale(study: Path) -> None:
     """Remove progress files of earlier, killed launches."""
     for path in (study / "progress").glob("*"):
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > STALE_S:
+            if age_s(study, path.stat().st_mtime) > STALE_S:
                 path.unlink()
 
 

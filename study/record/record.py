@@ -11,19 +11,27 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from packaging.version import InvalidVersion, Version
 
 from study.spec.study_spec import IDENTITY, ResolvedSpec
-from trainables.errors import BadInput, unknown
+from trainables.atomic_file import write_atomic
+from trainables.errors import BadInput, check_number, unknown
 from trainables.objectives import ALL
+from trainables.read_dataclass import read_dataclass
 from trainables.recipe import Recipe
 
 # stopped: stopped or interrupted before its end; a resume continues it.
 Status = Literal["running", "stopped", "complete", "pruned", "failed"]
 UNFINISHED = ("running", "stopped")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+ADDRESS = re.compile(r"[0-9a-f]{64}")
+VERSION = "version"  # key of `study.json` beside the spec: of the Stepstone that wrote it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +70,24 @@ class Record:
 
     @property
     def settings(self) -> ResolvedSpec:
-        """Resolved spec of the study; raises BadInput for an unknown study."""
+        """Resolved spec of the study.
+
+        Raises:
+            BadInput: the study is unknown, or its file is damaged or of a newer version.
+        """
         if not self.exists:
             raise unknown("study", self.name, studies(self.home))
-        values = json.loads((self.folder / "study.json").read_text())
-        for key in ("targets", "intermediate", "labelled"):
-            values[key] = tuple(values.get(key, ()))
-        return ResolvedSpec(**values)
+        path = self.folder / "study.json"
+        try:
+            values = json.loads(path.read_bytes())
+            made_by = values.pop(VERSION, "") if isinstance(values, dict) else ""
+            return read_dataclass(ResolvedSpec, values, "spec")
+        except BadInput as error:
+            raise BadInput(f"{path}: {error}{_newer(made_by)}") from error
+        except ValueError as error:
+            what = "is empty" if not path.stat().st_size else f"is damaged ({error})"
+            mend = "restore it, or remove it and launch the study again with its options: finished work is found again"
+            raise BadInput(f"{path} {what}: {mend}") from error
 
     def check(self, settings: ResolvedSpec) -> None:
         """Check that the name is free or belongs to the same study.
@@ -89,9 +108,7 @@ class Record:
     def open(self, settings: ResolvedSpec) -> None:
         """Write the settings (a later launch may raise the number of trials)."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f"study.json.{os.getpid()}"
-        temporary.write_text(json.dumps(asdict(settings), indent=1))
-        os.replace(temporary, self.folder / "study.json")
+        write_atomic(self.folder / "study.json", json.dumps({VERSION: code_version(), **asdict(settings)}, indent=1))
 
     def append(self, event: str, values: Mapping[str, Any]) -> None:
         """Append one line atomically and wait until it is on disk."""
@@ -127,11 +144,19 @@ class Record:
         self.append("trial", {**asdict(trial), "recipe": trial.recipe.to_dict(), **texts})
 
     def trials(self) -> dict[str, Trial]:
-        """Map recipe address to latest state, in order of first recording."""
+        """Map recipe address to latest state, in order of first recording.
+
+        Raises:
+            BadInput: an event is damaged or of a newer version.
+        """
         found: dict[str, Trial] = {}
-        for values in self.events("trial"):
-            values.pop("time")
-            found[values["address"]] = Trial(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
+        for number, values in enumerate(self.events("trial"), 1):
+            try:
+                trial = _trial(values)
+            except (ValueError, TypeError, KeyError) as error:
+                what = f"{self.folder / 'record.jsonl'}: event {number} of a trial is not valid ({error})"
+                raise BadInput(what + (_newer(self._made_by()) or ": restore the file, or remove that line")) from error
+            found[trial.address] = trial
         return found
 
     def note_standins(self, titles: Sequence[str]) -> None:
@@ -151,13 +176,16 @@ class Record:
         return found
 
     def mlflow_runs(self) -> dict[str, str]:
-        """Map recipe address to MLflow run id, as far as written."""
-        path = self.folder / "mlflow.json"
-        return dict(json.loads(path.read_text())) if path.exists() else {}
+        """Map recipe address to MLflow run id, as far as written; {} if the file is damaged: the next sync writes it."""
+        with suppress(OSError, ValueError):
+            found = json.loads((self.folder / "mlflow.json").read_bytes())
+            if isinstance(found, dict) and all(isinstance(run, str) for run in found.values()):
+                return found
+        return {}
 
     def keep_mlflow_runs(self, runs: Mapping[str, str]) -> None:
         """Store the run ids that `mlflow_runs` returns."""
-        (self.folder / "mlflow.json").write_text(json.dumps(runs, indent=1))
+        write_atomic(self.folder / "mlflow.json", json.dumps(runs, indent=1))
 
     def last_launch(self) -> dict[str, int]:
         """Count the work of the last finished launch or resume.
@@ -167,8 +195,60 @@ class Record:
         """
         counts = {"run": 0, "reused": 0, "train_steps": 0}
         for values in self.events("launch"):
-            counts = {key: int(values[key]) for key in counts}
+            with suppress(KeyError, TypeError, ValueError):  # a damaged line: these counts only inform
+                counts = {key: int(values[key]) for key in counts}
         return counts
+
+    def _made_by(self) -> str:
+        """Return the version that wrote `study.json`, or ""."""
+        with suppress(OSError, ValueError, AttributeError):
+            return str(json.loads((self.folder / "study.json").read_bytes()).get(VERSION, ""))
+        return ""
+
+
+def _trial(values: Mapping[str, Any]) -> Trial:
+    """Read an event of a trial.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is not what `add_trial` writes.
+    """
+    recipe = Recipe.from_dict(values["recipe"])
+    trial = Trial(**{key: value for key, value in values.items() if key not in ("time", "recipe")}, recipe=recipe)
+    if trial.address != recipe.address:
+        raise ValueError("its address is not that of its recipe")
+    if trial.status not in get_args(Status):
+        raise unknown("status", str(trial.status), get_args(Status))
+    for key in ("seconds", "at", "retries"):
+        check_number(key, getattr(trial, key))
+    for key in ("name", "reason", "traceback"):
+        if not isinstance(getattr(trial, key), str):
+            raise TypeError(f"{key} is not a text")
+    for found in (trial.evaluations, trial.sweeps):
+        lists = isinstance(found, dict) and found.keys() <= set(recipe.targets) and all(map(_is_list, found.values()))
+        if not lists or not isinstance(trial.params, dict):
+            raise ValueError("evaluations, sweeps or params have another form")
+    return trial
+
+
+def _is_list(addresses: Any) -> bool:
+    return isinstance(addresses, list) and all(isinstance(a, str) and ADDRESS.fullmatch(a) for a in addresses)
+
+
+def code_version() -> str:
+    """Return the installed version of the project."""
+    try:
+        return version("stepstone")
+    except PackageNotFoundError:
+        return "uninstalled"
+
+
+def _newer(made_by: Any) -> str:
+    """Say that a newer version wrote a file, if it did; else return ""."""
+    own = code_version()
+    with suppress(InvalidVersion, TypeError):
+        if Version(made_by) > Version(own):
+            return f"; made by a newer Stepstone ({made_by}); this is {own}"
+    return ""
 
 
 def _encodable(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -14,10 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study.record.record import Record, Trial, table_order
+from study.record.record import Record, Trial, code_version, table_order
 from study.results.report import literals
 from study.results.selection import CHOSEN_BY, ENGLISH_DEV, Candidate, best_of, is_scored, is_zero_shot, target_score
-from study.results.transfer_matrix import build, code_version
+from study.results.transfer_matrix import build
 from study.store.store import Store
 from study.xtreme.layout import (
     TASKS,
@@ -30,6 +31,7 @@ from study.xtreme.layout import (
     squad_text,
     tags_text,
 )
+from trainables.atomic_file import write_atomic
 from trainables.catalogue import Dataset, dataset
 from trainables.errors import BadInput
 
@@ -139,7 +141,7 @@ def write(record: Record, store: Store, out: Path, labels: Path | None = None) -
     files[out / "submission.json"] = json_text(found.to_dict())
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
+        write_atomic(path, text)
     return found
 
 
@@ -297,6 +299,7 @@ def print_submission(found: Submission, console: Console) -> None:
     console.print(escape(f"\nwritten to  {found.out}"), soft_wrap=True)
     if found.labels:
         console.print(escape(f"labels      {found.labels}"), soft_wrap=True)
-        version = "" if found.version == VERSIONS[0] else f" --version {found.version}"
-        command = f"python -m study.score --predictions {found.out} --labels {found.labels}{version}"
+        version = [] if found.version == VERSIONS[0] else ["--version", found.version]
+        arguments = ["--predictions", found.out, "--labels", found.labels, *version]
+        command = shlex.join(["python", "-m", "study.score", *arguments])
         console.print(escape(f"score it    {command}"), soft_wrap=True)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import io
 import json
-import os
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
 
 from search_spaces import space
+from study.home import command
 from study.record.heartbeat import reconcile_status
-from study.record.record import Record, Status, Trial, table_order
+from study.record.record import Record, Status, Trial, code_version, table_order
 from study.results.alignment_tables import alignment
 from study.results.layer_sweep import layers
 from study.results.learning_curves import by_epoch, curve_notes
@@ -37,6 +37,7 @@ from study.spec.recipe_file import recipe_toml
 from study.spec.study_spec import ResolvedSpec
 from study.store.evaluation_result import EvaluationResult, mean_over_seeds
 from study.store.store import Store
+from trainables.atomic_file import write_atomic
 from trainables.catalogue import Dataset, dataset
 from trainables.hyperparameter_sources import numbers
 from trainables.languages import crossed, describe
@@ -74,7 +75,7 @@ def build(record: Record, store: Store) -> Report:
     targets = tuple(_target(name, results) for name in spec.targets)
     standins = () if spec.source == "pocket" else record.standins()
     counts, epochs = Counter(t.status for t in trials), by_epoch(trials, store)
-    best = _best(rows, spec, record.folder / "report" / "best.toml")
+    best = _best(rows, spec, record)
     report = Report(
         study=record.name,
         space=spec.space,
@@ -106,14 +107,6 @@ def build(record: Record, store: Store) -> Report:
     return replace(report, headline=headline(report))
 
 
-def code_version() -> str:
-    """Return the installed version of the project."""
-    try:
-        return version("stepstone")
-    except PackageNotFoundError:
-        return "uninstalled"
-
-
 def _scored(trial: Trial, spec: ResolvedSpec, store: Store) -> dict[str, Scored]:
     """Read the finished targets of a trial."""
     return {name: _read(name, trial, spec, store) for name in spec.targets if is_scored(trial, name, store.has)}
@@ -127,16 +120,22 @@ def _read(target: str, trial: Trial, spec: ResolvedSpec, store: Store) -> Scored
 
 
 def _resampled(d: Dataset, address: str, store: Store) -> np.ndarray:
-    """Return the resampled means of one evaluation, cached in the home: a large one takes seconds and never changes."""
+    """Return the resampled means of one evaluation, cached in the home: a large one takes seconds and never changes.
+
+    A file of the cache ends with its own SHA-256, and one that is damaged is written anew.
+    """
     path = store.home / "resampled" / f"{address}.npy"
-    if not path.exists():
-        found = resampled_mean(d, read_scores(store.folder(address) / "scores.parquet"))
+    with suppress(OSError):
+        content = path.read_bytes()
+        if hashlib.sha256(content[:-32]).digest() == content[-32:]:
+            return np.asarray(np.load(io.BytesIO(content), allow_pickle=False))
+    found = resampled_mean(d, read_scores(store.folder(address) / "scores.parquet"))
+    with suppress(OSError):  # who may only read computes it every time
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.part")
-        with open(temporary, "wb") as file:
-            np.save(file, found, allow_pickle=False)
-        os.replace(temporary, path)
-    return np.asarray(np.load(path, allow_pickle=False))
+        buffer = io.BytesIO()
+        np.save(buffer, found, allow_pickle=False)
+        write_atomic(path, buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
+    return found
 
 
 def _row(
@@ -177,8 +176,8 @@ def _failure(trial: Trial) -> FailedRecipe:
     return FailedRecipe(name=trial.name, address=trial.address, reason=trial.reason, traceback=trial.traceback)
 
 
-def _best(rows: Sequence[ReportRow], spec: ResolvedSpec, path: Path) -> BestRecipe | None:
-    """Make the recipe to copy from the best row; its file will be at `path`."""
+def _best(rows: Sequence[ReportRow], spec: ResolvedSpec, record: Record) -> BestRecipe | None:
+    """Make the recipe to copy from the best row."""
     row = best_of(rows)
     if row is None:
         return None
@@ -188,7 +187,7 @@ def _best(rows: Sequence[ReportRow], spec: ResolvedSpec, path: Path) -> BestReci
         gain=row.gain,
         interval=row.interval,
         address=row.address,
-        command=f"python -m study.launch --recipe {shlex.quote(str(path))}",
+        command=command("launch", "--recipe", str(record.folder / "report" / "best.toml"), home=record.home),
         toml=recipe_toml(row.recipe, spec, row.name),
     )
 

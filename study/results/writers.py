@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -23,6 +24,7 @@ from study.results.report_tables import AlignmentTable, Comparison, PublishedLin
 from study.results.transfer_matrix import build
 from study.sanitize import escape_control_characters, spreadsheet_cell
 from study.store.store import Store
+from trainables.atomic_file import write_atomic
 
 WIDE = 100  # columns of a terminal from which the matrix shows intervals
 NAMES = 24  # columns that the names of recipes get at least
@@ -46,15 +48,16 @@ def write_files(report: Report, out: Path) -> None:
 
     values = report.to_dict()
     out.mkdir(parents=True, exist_ok=True)
-    (out / "report.json").write_text(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False))
-    (out / "report.md").write_text(markdown(report))
+    write_atomic(out / "report.json", json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False))
+    write_atomic(out / "report.md", markdown(report))
     for name, rows in _sheets(report).items():
-        with open(out / f"{name}.csv", "w", newline="") as file:
-            csv.writer(file).writerows([list(map(spreadsheet_cell, row)) for row in rows])
+        sheet = io.StringIO(newline="")
+        csv.writer(sheet).writerows([list(map(spreadsheet_cell, row)) for row in rows])
+        write_atomic(out / f"{name}.csv", sheet.getvalue())
     if report.best:
-        (out / "best.toml").write_text(report.best.toml)
-    (out / "matrix.svg").write_text(to_svg(values))
-    (out / "index.html").write_text(render(values))
+        write_atomic(out / "best.toml", report.best.toml)
+    write_atomic(out / "matrix.svg", to_svg(values))
+    write_atomic(out / "index.html", render(values))
 
 
 def _sheets(report: Report) -> dict[str, list[list[object]]]:

@@ -9,10 +9,17 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    check_distribution_compatibility,
+)
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -20,7 +27,10 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 from ray.tune.search import Searcher
 
 from search_spaces.space import Domain, Log, Suggest, Value
+from study.record.record import Trial
 from study.results.selection import Candidate, is_zero_shot, may_be_chosen
+from study.sanitize import print_error
+from trainables.atomic_file import set_aside
 from trainables.recipe import Recipe
 
 # Maximum repeated proposals in a row; after them the space counts as exhausted.
@@ -46,13 +56,62 @@ class OptunaSuggest:
     nuisance = scientific
 
 
-def open_optuna(folder: Path, name: str) -> optuna.Study:
+class _Replay:
+    """Suggestions that repeat known values, as far as the space still asks for them and offers them.
+
+    Args:
+        distributions: the domains that Optuna knows, which it cannot mix with others.
+    """
+
+    def __init__(self, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution] | None = None) -> None:
+        self.params, self.distributions = params, distributions or {}
+
+    def scientific(self, name: str, domain: Domain) -> Any:
+        """Return the known value; ValueError if the domain has changed."""
+        if name not in self.params:
+            raise _Ended
+        if isinstance(domain, Log):
+            wanted: BaseDistribution = FloatDistribution(domain.low, domain.high, log=True)
+        else:
+            wanted = CategoricalDistribution(list(domain))  # type: ignore[arg-type]
+        wanted.to_internal_repr(self.params[name])
+        check_distribution_compatibility(self.distributions.get(name, wanted), wanted)
+        return self.params[name]
+
+    nuisance = scientific
+
+
+class _Ended(Exception):
+    """A replay has no more answers."""
+
+
+def open_optuna(
+    folder: Path, name: str, propose: Callable[[Suggest], Recipe], say: Callable[[str], None] = print_error
+) -> optuna.Study:
     """Open the study's Optuna view in `optuna.journal`.
 
-    Trials that a killed driver left RUNNING or WAITING become FAIL.
+    Trials that a killed driver left RUNNING or WAITING become FAIL. A journal that is damaged, or was written for other
+    choices than the space now has, is set aside: the searcher fills a new one from the record.
+
+    Args:
+        propose: makes a recipe of the space from suggestions.
+        say: prints a line about what was mended.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
+    path = folder / "optuna.journal"
+    try:
+        return _open_journal(path, name, propose)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged line breaks Optuna in any way
+        aside = set_aside(path)
+        why = " ".join(str(error).split()) or type(error).__name__
+        say(f"{path} does not fit this study ({why}): it is now {aside.name}, and a new one is filled from the record")
+        return _open_journal(path, name, propose)
+
+
+def _open_journal(path: Path, name: str, propose: Callable[[Suggest], Recipe]) -> optuna.Study:
+    storage = JournalStorage(JournalFileBackend(str(path)))
     study = optuna.create_study(
         study_name=name,
         storage=storage,
@@ -64,6 +123,9 @@ def open_optuna(folder: Path, name: str) -> optuna.Study:
         study.ask()  # consumes an enqueued trial, which would otherwise replace the next row
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
+    for trial in study.get_trials(deepcopy=False):
+        with suppress(_Ended):
+            propose(_Replay(trial.params, trial.distributions))
     return study
 
 
@@ -100,8 +162,15 @@ class RecipeSearcher(Searcher):  # type: ignore[misc]
         known_to_optuna = {t.user_attrs.get("recipe") for t in ended}
         # Restore from the record what the journal lacks, if it was deleted or the driver was killed before writing to it.
         for trial in (candidate.trial for candidate in known.values()):
-            if trial.address not in known_to_optuna and trial.params:
+            if trial.address not in known_to_optuna and self._is_offered(trial):
                 self._tell(self._ask(trial.params)[0], self._end(trial.address))
+
+    def _is_offered(self, trial: Trial) -> bool:
+        """Return whether the space could propose a recorded trial now."""
+        try:
+            return bool(trial.params) and self.propose(_Replay(trial.params)).address == trial.address
+        except (ValueError, _Ended):
+            return False
 
     def suggest(self, trial_id: str) -> Any:
         """Return the Tune config of the next new recipe, or FINISHED."""

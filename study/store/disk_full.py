@@ -47,7 +47,7 @@ def no_room(error: BaseException, folder: Path, written: int = 0) -> str:
     needed, free = max(2 * written, _largest(folder), 1 << 20), shutil.disk_usage(folder).free
     return (
         f"needs {needed} bytes ({_mb(needed)}) free in {folder}, which has {free} ({_mb(free)}); "
-        "free space there, then continue with `python -m study.resume NAME`"
+        "free space there, then resume the study"
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
+
+from trainables.atomic_file import write_atomic
 
 Files = dict[str, list[int | str]]  # file below the stage's folder -> its size in bytes, its SHA-256
 BLOCK_BYTES = 1 << 20
@@ -14,10 +15,7 @@ BLOCK_BYTES = 1 << 20
 
 def write_done(folder: Path) -> None:
     """Write a folder's DONE and wait until it is on disk."""
-    with open(folder / "DONE", "w") as done:
-        done.write(json.dumps({name: checksum(folder / name) for name in _names(folder)}, indent=1))
-        done.flush()
-        os.fsync(done.fileno())
+    write_atomic(folder / "DONE", json.dumps({name: checksum(folder / name) for name in _names(folder)}, indent=1))
 
 
 def read_done(content: bytes) -> Files:

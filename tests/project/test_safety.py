@@ -23,7 +23,8 @@ from study.results.report import FailedRecipe, TargetResult
 from study.results.writers import markdown, plain, write_files, write_report
 from study.sanitize import SafeConsole, escape_control_characters, redact, safe_json, sanitize, spreadsheet_cell
 from study.store.store import Store
-from study.tracking.mlflow import Writer, default_uri, sync
+from study.tracking.mlflow import Writer, sync
+from study.tracking.mlflow_store import default_uri
 from study.xtreme.scoring import score_folder
 from tests import ROOT
 from tests.builders import resolved, row_of
@@ -264,6 +265,7 @@ def test_mlflows_address_is_shown_without_its_password(
     from study import sync as verb
 
     monkeypatch.setattr("study.tracking.mlflow.sync", lambda *_: {})
+    monkeypatch.setattr("study.tracking.mlflow_store.check_uri", lambda uri: uri)
     home = str(study[0].home)
     for more in ((), ("--json",)):
         assert verb.main(["mine", "--home", home, "--mlflow-uri", "http://me:pa55word@host:1", *more]) == 0

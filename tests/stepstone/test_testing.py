@@ -19,7 +19,8 @@ from search_spaces.space import SpaceContext
 from stepstone.testing import check_source, check_space, check_store, check_tracker
 from study.record.record import Record, Trial
 from study.store.store import Store
-from study.tracking.mlflow import MlflowView, default_uri
+from study.tracking.mlflow import MlflowView
+from study.tracking.mlflow_store import default_uri
 from tests import ROOT
 from trainables.catalogue import dataset
 from trainables.recipe import Recipe

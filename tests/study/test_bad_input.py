@@ -200,8 +200,8 @@ def test_home_must_be_a_folder_and_out_too(
 ) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    assert f"home '{file}' cannot be created: " in refused(*LAUNCH, "--home", str(file))
-    assert f"home '{file}/x' cannot be created: " in refused("status", "--home", f"{file}/x")
+    assert f"home '{file}' is a file, not a folder" in refused(*LAUNCH, "--home", str(file))
+    assert f"home '{file}/x' cannot be used: " in refused("status", "--home", f"{file}/x")
 
 
 @pytest.mark.parametrize(

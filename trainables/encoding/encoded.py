@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from trainables.atomic_file import atomic_writer
+
 NOT_SCORED = -100  # the label that torch's cross-entropy ignores
 
 
@@ -49,7 +51,7 @@ class Encoded:
         arrays |= {f"extra.{name}": values for name, values in self.extra.items()}
         arrays |= {} if self.second is None else {"second": self.second}
         sizes = np.array([self.rows_per_item, self.num_examples])
-        with open(path, "wb") as file:  # to a name numpy would append a suffix of its own
+        with atomic_writer(path) as file:  # to a name numpy would append a suffix of its own
             np.savez(file, kind=np.array(self.kind), sizes=sizes, **cast("dict[str, Any]", arrays))
 
     @classmethod

@@ -5,13 +5,13 @@ They are encoded once per tokenizer, length and content.
 
 from __future__ import annotations
 
-import os
-import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -108,6 +108,11 @@ class Data:
             return Encoded.load(path)
         except FileNotFoundError:  # the cache was just cleared
             return self._encode(d, examples(), cut, labels)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):  # a damaged file of the cache
+            made = self._encode(d, examples(), cut, labels)
+            if self.comm.is_first:
+                write_npz(made, path)
+            return made
 
     def _rows(
         self, d: Dataset, language: str, split: str, first: int | None, exchange: Exchange | None
@@ -161,9 +166,6 @@ def concat(parts: Sequence[Encoded]) -> Encoded:
 
 
 def write_npz(encoded: Encoded, path: Path) -> None:
-    """Write the file atomically, by a rename."""
+    """Write the file into a folder, which is made if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    encoded.save(Path(temporary))
-    os.replace(temporary, path)
+    encoded.save(path)

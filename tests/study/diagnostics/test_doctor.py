@@ -7,9 +7,7 @@ import json
 import os
 import shutil
 import socket
-import sqlite3
 import threading
-from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +21,7 @@ from study.diagnostics import environment as checks
 from study.planning.encoder_weights import Weights
 from study.record.record import Record
 from study.store.store import Store
+from tests.builders import empty_mlflow_store
 from tests.small import files_of
 from tests.study.results.test_report import SETTINGS
 from tests.trainables.catalogue.test_schemas import SCHEMAS, build, recording, write_parquet
@@ -199,9 +198,7 @@ def used(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     Record(tmp_path, "s").open(SETTINGS)
     (folder / "optuna.journal").write_text('{"op_code": 0}\n{"op_code": 4}\n{"op_c')
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as db:
-        db.execute("create table runs (id text)")
-        db.commit()
+    (tmp_path / "mlflow.db").write_bytes(empty_mlflow_store())
     with Store(tmp_path).claim("ab" * 32) as work:
         assert work is not None
         Store(tmp_path).publish("ab" * 32, work, {"kind": "evaluate", "parent": ""})
@@ -214,7 +211,7 @@ def test_of_a_sound_home_nothing_is_broken_and_nothing_changes(used: Path, capsy
     assert status == 0
     names = ["python", "libraries", "ray", "gpu", "memory", "shared memory", "home", "disk", "leftovers", "studies"]
     assert list(found) == [*names, "optuna", "mlflow", "encoder"]
-    assert found["mlflow"]["said"].endswith("has 0 runs") and "torch" in found["libraries"]["said"]
+    assert found["mlflow"]["said"].endswith("mlflow.db can be used") and "torch" in found["libraries"]["said"]
     assert {found[name]["state"] for name in ("studies", "optuna", "mlflow", "encoder", "home", "leftovers")} == {"ok"}
     assert files_of(used) == before
 
@@ -239,7 +236,7 @@ def test_what_is_damaged_or_left_behind_is_named_with_what_mends_it(
     }
     assert found["optuna"]["said"].startswith("line 2 of ") and "study.resume s" in found["optuna"]["mend"]
     assert found["leftovers"]["said"].startswith("1 damaged stages, 1 leases")
-    assert f"study.gc --home {used}" in found["leftovers"]["mend"] and "study.sync" in found["mlflow"]["mend"]
+    assert f"study.gc --dry-run --home {used}" in found["leftovers"]["mend"] and "study.sync" in found["mlflow"]["mend"]
 
 
 def test_versions_outside_the_wanted_ranges_are_named(
@@ -259,30 +256,30 @@ def test_the_ranges_are_those_of_the_project() -> None:
 
 
 class Health(BaseHTTPRequestHandler):
-    """Minimal MLflow server with the endpoints that the doctor uses."""
+    """Minimal MLflow server with the endpoint that the doctor uses."""
 
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/health" else 404)
+        self.send_response(200 if self.path.startswith("/api/2.0/mlflow/experiments/search?") else 404)
         self.end_headers()
-        self.wfile.write(b"OK")
+        self.wfile.write(b"{}")
 
     def log_message(self, *args: object) -> None:
         pass
 
 
 def test_an_mlflow_server_is_asked_and_one_that_is_down_or_hangs_does_not_hold_the_doctor_up(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        assert checks.check_mlflow(url).state == "ok"
+        assert checks.check_mlflow(tmp_path, url).state == "ok"
         server.shutdown()
-    down = checks.check_mlflow(url.replace("//", "//me:secret@"))
+    down = checks.check_mlflow(tmp_path, url.replace("//", "//me:secret@"))
     assert down.state == "broken" and "study.sync" in down.mend and "secret" not in down.said
-    monkeypatch.setattr(checks, "LOOK_S", 0.2)
+    monkeypatch.setattr("study.tracking.mlflow_store.LOOK_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert checks.check_mlflow(f"http://127.0.0.1:{silent.getsockname()[1]}").state == "broken"
+        assert checks.check_mlflow(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}").state == "broken"
 
 
 def test_a_ray_address_where_nothing_listens_is_broken() -> None:
@@ -345,7 +342,7 @@ def test_a_home_that_cannot_be_used_is_broken_and_says_how(
 ) -> None:
     (tmp_path / "file").write_text("")
     status, found = installation(capsys, tmp_path / "file" / "home")
-    assert status == 1 and "cannot be created" in found["home"]["said"]
+    assert status == 1 and "cannot be used" in found["home"]["said"]
 
     def no_locks(*args: object) -> None:
         raise OSError(37, "No locks available")

@@ -305,7 +305,8 @@ def test_an_encoder_that_another_study_starts_from_stays(home: Home) -> None:
 def test_a_study_that_cannot_be_planned_loses_nothing(home: Home) -> None:
     gone = Home(home.path, replace(SETTINGS, source=f"mirror:{home.path / 'gone'}", scale=0.02), "gone")
     trial = home.record.trials()[recipes()["squad",].address]
-    gone.record.add_trial(replace(trial, address="0" * 64, status="failed"))  # which starts from the same stages
+    other = replace(trial.recipe, scale=0.03)
+    gone.record.add_trial(replace(trial, recipe=other, address=other.address, status="failed"))  # from the same stages
     orphan = replace(home.plan(("squad",)).nodes[0], parent="f" * 64)
     publish(home.store, orphan, 1.0)
     done = home.collect(keep_best=0)

@@ -92,7 +92,7 @@ def test_the_report_has_what_other_tools_rely_on(first: Any, home: Path) -> None
     best = first["best"]
     assert best["address"] in {row["address"] for row in first["matrix"]}
     file = home / "studies" / "first" / "report" / "best.toml"
-    assert best["command"] == f"python -m study.launch --recipe {file}"
+    assert best["command"] == f"python -m study.launch --recipe {file} --home {home}"
     assert read_recipe(str(file))[0].address == best["address"]
 
 

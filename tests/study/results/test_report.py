@@ -303,7 +303,7 @@ def test_the_best_recipe_can_be_run_again_from_its_file(home: Home) -> None:
     record, _ = home
     found = write_report(*home).best
     path = record.folder / "report" / "best.toml"
-    assert found is not None and found.command == f"python -m study.launch --recipe {path}"
+    assert found is not None and found.command == f"python -m study.launch --recipe {path} --home {record.home}"
     assert path.read_text() == found.toml
     recipe, study = read_recipe(str(path))
     assert recipe == SQUAD and recipe.address == found.address

@@ -358,7 +358,9 @@ def test_languages_and_variants_that_have_no_file_are_named(tmp_path: Path, worl
     store._verified.add(folder.name)  # its checksum is no longer right
     record.open(replace(SETTINGS, targets=targets))
     for trial in record.trials().values():
-        record.add_trial(replace(trial, evaluations={**trial.evaluations, "tatoeba_r": trial.evaluations["tatoeba"]}))
+        recipe = replace(trial.recipe, targets=targets)
+        evaluations = {**trial.evaluations, "tatoeba_r": trial.evaluations["tatoeba"]}
+        record.add_trial(replace(trial, recipe=recipe, address=recipe.address, evaluations=evaluations))
     found = written.write(record, store, tmp_path / "out")
     assert found.targets["xnli"].languages_left_out == ("gsw",)
     assert found.left_out == {"tatoeba_r": "tatoeba has its folder"}

@@ -62,17 +62,21 @@ class Bench:
     budget: int = 10
     known: dict[str, Trial] = field(default_factory=dict)
     out: list[Recipe] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.study = open_optuna(self.folder, "study")
+        self.study = open_optuna(self.folder, "study", self._propose, self.said.append)
         self.searcher = RecipeSearcher(
-            propose=lambda suggest: self.space.recipe(suggest, SETTING),
+            propose=self._propose,
             study=self.study,
             given=self.given,
             budget=self.budget,
             known={address: Candidate(trial, 50.0) for address, trial in self.known.items()},
             start=self._start,
         )
+
+    def _propose(self, suggest: Suggest) -> Recipe:
+        return self.space.recipe(suggest, SETTING)
 
     def _start(self, recipe: Recipe, params: dict[str, Any]) -> dict[str, Any]:
         self.out.append(recipe)
@@ -304,3 +308,49 @@ def test_rungs_where_choosing_has_nothing_to_look_at_yet_stop_nobody() -> None:
     for trial in trials:
         rungs.on_trial_add(None, trial)
     assert {report(rungs, trial, 1, 0.0) for trial in trials} == {"CONTINUE"}
+
+
+# --- a journal that cannot be used ---
+
+
+def _with_tasks(*tasks: str) -> Space:
+    def recipe(suggest: Suggest, setting: SpaceContext) -> Recipe:
+        task = suggest.scientific("task", list(tasks))
+        return Recipe(encoder="pocket", profile="small", targets=TARGETS, intermediate=(task,), epochs=1.0, lr=1e-3)
+
+    return Space(question="", recipe=recipe, published=lambda setting: [])
+
+
+def _known(bench: Bench) -> dict[str, Trial]:
+    return {r.address: ended(r, {"task": r.intermediate[0]}) for r in bench.out}
+
+
+@pytest.mark.parametrize("fault", ["line", "half a line", "bytes", "another study's"])
+def test_a_damaged_journal_is_set_aside_and_filled_from_the_record(tmp_path: Path, fault: str) -> None:
+    bench = Bench(tmp_path, _with_tasks("mnli", "squad", "qqp"), given=[])
+    bench.run(2)
+    journal = tmp_path / "optuna.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[3] = {"line": b"{torn\n", "half a line": lines[3][:9], "bytes": b"\xff\x00\n"}.get(fault, b'{"op_code": 4}\n')
+    journal.write_bytes(b"".join(lines))
+    again = Bench(tmp_path, bench.space, given=[], known=_known(bench))
+    (said,) = again.said
+    assert f"{journal} does not fit" in said and "it is now optuna.journal.broken-1" in said and "\n" not in said
+    assert (tmp_path / "optuna.journal.broken-1").read_bytes() == b"".join(lines)
+    assert again.states() == ["COMPLETE"] * 2
+    again.run(1)
+    assert {recipe.intermediate for recipe in (*bench.out, *again.out)} == {("mnli",), ("squad",), ("qqp",)}
+
+
+def test_choices_added_to_or_taken_from_a_space_are_searched_at_the_next_resume(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, _with_tasks("mnli", "squad"), given=[])
+    bench.run(2)
+    more = Bench(tmp_path, _with_tasks("mnli", "squad", "qqp"), given=[], known=_known(bench))
+    assert len(more.said) == 1 and more.states() == ["COMPLETE"] * 2
+    more.run(1)
+    assert more.out[0].intermediate == ("qqp",)
+    fewer = Bench(tmp_path, _with_tasks("qqp", "ccg"), given=[], known=_known(bench) | _known(more))
+    assert "optuna.journal.broken-2" in fewer.said[0]
+    told = {t.user_attrs["recipe"] for t in fewer.study.get_trials(states=(TrialState.COMPLETE,))}
+    assert told == {more.out[0].address}, "what the space no longer has tells it nothing"
+    assert Bench(tmp_path, fewer.space, given=[]).said == []

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.record.record import Record, Trial
-from study.results.transfer_matrix import code_version
+from study.record.record import Record, Trial, code_version
 from study.results.writers import write_report
 from study.spec.study_spec import ResolvedSpec
 from study.store.store import Store
-from study.tracking.mlflow import Writer, default_uri, sync
+from study.tracking.mlflow import Writer, sync
+from study.tracking.mlflow_store import default_uri
 from trainables.catalogue import dataset
 from trainables.evaluation.scoring import aggregate, columns
 from trainables.recipe import Recipe, digest, title
