@@ -30,9 +30,10 @@ from study.results.report import (
     ReportTarget,
     TargetResult,
 )
-from study.results.selection import advantage, best_of, choosing_score, is_scored
+from study.results.selection import advantage, best_of, choosing_score, is_scored, is_zero_shot
 from study.results.statistics import gain_resamples, interval, read_scores, resampled_mean
 from study.results.wording import headline, notes
+from study.spec.initial_trials import initial_trials
 from study.spec.recipe_file import recipe_toml
 from study.spec.study_spec import ResolvedSpec
 from study.store.evaluation_result import EvaluationResult, mean_over_seeds
@@ -104,7 +105,7 @@ def build(record: Record, store: Store) -> Report:
         alignment=alignment(rows, targets),
         headline="",
     )
-    return replace(report, headline=headline(report))
+    return replace(report, headline=headline(report, len(initial_trials(spec)) if spec.grid else 0))
 
 
 def _scored(trial: Trial, spec: ResolvedSpec, store: Store) -> dict[str, Scored]:
@@ -177,9 +178,12 @@ def _failure(trial: Trial) -> FailedRecipe:
 
 
 def _best(rows: Sequence[ReportRow], spec: ResolvedSpec, record: Record) -> BestRecipe | None:
-    """Make the recipe to copy from the best row."""
+    """Make the recipe to copy from the best row; None while there is nothing that the baseline could be better than."""
     row = best_of(rows)
-    if row is None:
+    compared = any(
+        r.status in ("complete", "pruned") and is_zero_shot(r.recipe) and not r.recipe.is_baseline for r in rows
+    )
+    if row is None or not compared:
         return None
     return BestRecipe(
         name=row.name,

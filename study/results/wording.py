@@ -15,11 +15,22 @@ from trainables.catalogue import dataset
 CHANCE_POINTS = 2.0  # so near to 1 / labels an accuracy is one of chance
 
 
-def headline(report: Report) -> str:
-    """Write the answer in a sentence, with interval and number of seeds."""
+def headline(report: Report, planned: int = 0) -> str:
+    """Write the answer in a sentence, with interval and number of seeds; mark that of a study that goes on.
+
+    Args:
+        planned: number of recipes that the study is known to run.
+    """
+    ended = sum(report.trials.values()) - report.num_unfinished
+    total = max(planned, ended + report.num_unfinished)
+    interim = ended < total
+    return (f"Interim, {ended} of {total} recipes ended: " if interim else "") + _answer(report, interim)
+
+
+def _answer(report: Report, interim: bool) -> str:
     best = report.best
     if best is None:
-        return _no_answer(report)
+        return _no_answer(report, interim)
     pocket = "Pocket data: " if report.pocket else ""
     seeds, chosen_by = _count(report.seeds, "seed"), CHOSEN_BY[report.selection]
     if best.interval is None:  # that of the baseline, which is not compared with itself
@@ -40,7 +51,10 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' if number > 1 else ''}"
 
 
-def _no_answer(report: Report) -> str:
+def _no_answer(report: Report, interim: bool) -> str:
+    if report.baseline and report.baseline.average is not None and report.baseline_status == "complete":
+        failed = f", since {report.trials['failed']} failed" if report.trials["failed"] else ""
+        return f"Only the baseline is complete{failed}: nothing can be compared{' yet' if interim else ''}."
     if report.trials["complete"]:
         return f"The baseline is {report.baseline_status} and has no complete scores: nothing can be compared."
     if report.failures:

@@ -402,6 +402,32 @@ def test_a_recipe_that_is_no_better_than_the_baseline_is_not_recommended(
     assert "Nothing here beats" in report.headline
 
 
+def test_while_only_the_baseline_is_complete_nothing_is_compared_and_the_report_is_interim(tmp_path: Path) -> None:
+    record, store = Record(tmp_path, "begun"), Store(tmp_path)
+    record.open(SETTINGS)
+    add(record, store, BASE)
+    only = build(record, store)
+    assert only.best is None and only.headline.startswith("Interim, 1 of ")
+    assert only.headline.endswith(" recipes ended: Only the baseline is complete: nothing can be compared yet.")
+    add(record, store, MNLI, "stopped", targets=2)
+    stopped = write_report(record, store)
+    assert stopped.best is None and stopped.headline.endswith(
+        "Only the baseline is complete: nothing can be compared yet."
+    )
+    assert not (record.folder / "report" / "best.toml").exists()
+    add(record, store, MNLI)
+    add(record, store, SQUAD, "running", targets=2)
+    one = build(record, store)
+    assert one.best is not None and one.headline.startswith("Interim, 2 of ") and "nothing" not in one.headline
+    add(record, store, SQUAD, "failed", targets=0, reason="FloatingPointError: loss is nan")
+    add(record, store, MNLI, "failed", targets=0, reason="FloatingPointError: loss is nan")
+    assert "Only the baseline is complete, since 2 failed: nothing can be compared" in build(record, store).headline
+
+
+def test_a_finished_report_is_not_interim(report: dict[str, Any]) -> None:
+    assert "nterim" not in report["headline"]
+
+
 def test_what_limits_the_answer_is_said(tmp_path: Path) -> None:
     notes = " ".join(build(*make(tmp_path / "a")).notes)
     assert "pocket world" in notes and "0.5 of its rows" in notes and "English dev rows only" in notes
