@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import pwd
 import shlex
@@ -22,8 +23,9 @@ def home_folder(name: str | Path | None = None) -> Path:
         name: the folder; None = $STEPSTONE_HOME, or else ./.stepstone.
 
     Raises:
-        BadInput: it is not a folder that can be read.
+        BadInput: it is not a folder that can be read, or no file can be read as it should (`check_process`).
     """
+    check_process()
     given = str(name or os.environ.get("STEPSTONE_HOME") or ".stepstone")
     check_path("--home", given)
     home = Path(os.path.expanduser(given)).resolve()
@@ -86,3 +88,14 @@ def _clock_offset(folder: Path) -> float:
             return os.stat(file.name).st_mtime - time.time()
     except OSError:  # a full disk, or a reader without write permission
         return 0.0
+
+
+def check_process() -> None:
+    """Raise BadInput if this process would read text wrongly, or has no working directory."""
+    encoding = locale.getpreferredencoding(False)
+    if encoding.lower() not in ("utf-8", "utf8"):  # every file of a home is UTF-8, as are those of data sets
+        raise BadInput(f"text files would be read as {encoding} here, and they are UTF-8: set PYTHONUTF8=1")
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:  # torch's libraries end the process then
+        raise BadInput("the working directory no longer exists: change to another") from error

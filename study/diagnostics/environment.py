@@ -163,11 +163,10 @@ def check_ray(address: str | None, *, start: bool) -> Check:
                 return Check("ray", "broken", said, "check the firewall and the limits of the container")
         try:
             check_processes()
-            folder = session_folder(os.environ)
+            said = f"ports of 127.0.0.1 can be bound, files are in {session_folder(os.environ)}"
+            said += ", a token of its own, as HOME cannot keep one" if own_token(os.environ) else ""
         except BadInput as error:
             return Check("ray", "broken", str(error), "see the limits of the container or the job")
-        said = f"ports of 127.0.0.1 can be bound, files are in {folder}"
-        said += ", a token of its own, as HOME cannot keep one" if own_token(os.environ) else ""
         return Check("ray", "ok", f"{said} (--ray starts Ray to check it fully)")
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdigit():

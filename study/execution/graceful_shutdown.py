@@ -34,7 +34,6 @@ class StopRequest:
         self.last_words = AGAIN
         self._deferred = self._owns_process = False
         self._deadline: float | None = None
-        self._over = threading.Event()
         self._then: Callable[[], None] | None = None
 
     def listen(self, *, owns_process: bool = False) -> None:
@@ -64,8 +63,7 @@ class StopRequest:
         self.requested, self._deferred, self._deadline, self.last_words = False, True, None, AGAIN
         self.listen()
         if self._owns_process:
-            self._over = threading.Event()
-            threading.Thread(target=self._end_in_time, args=(self._over,), daemon=True).start()
+            threading.Thread(target=self._end_in_time, daemon=True).start()
         try:
             yield
         finally:
@@ -85,9 +83,9 @@ class StopRequest:
             _install(before)
 
     def end(self) -> None:
-        """End the grace period, just before the exit."""
+        """End the grace period, just before the exit, which has the rest of the time."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-        self._over.set()
+        self.last_words = ""
 
     def abort(self) -> None:
         """End the launch at once from another thread, since nothing can go on.
@@ -113,12 +111,13 @@ class StopRequest:
         if self._then:
             self._then()
 
-    def _end_in_time(self, over: threading.Event) -> None:
-        while not over.wait(LOOK_EVERY_S):
-            if self._deadline is not None and time.monotonic() > self._deadline:
-                with suppress(OSError):
-                    print(self.last_words, file=sys.stderr, flush=True)
-                os._exit(1)  # Ray's processes notice, as when the launch is killed
+    def _end_in_time(self) -> None:
+        while self._deadline is None or time.monotonic() < self._deadline:
+            time.sleep(LOOK_EVERY_S)
+        if self.last_words:
+            with suppress(OSError):
+                print(self.last_words, file=sys.stderr, flush=True)
+        os._exit(1)  # Ray's processes notice, as when the launch is killed
 
 
 def _in_main_thread() -> bool:

@@ -141,15 +141,18 @@ def session_folder(environment: Mapping[str, str]) -> Path:
 def own_token(environment: Mapping[str, str]) -> dict[str, str]:
     """Return a token for a local Ray if none can be kept in HOME, where Ray keeps it (`~/.ray/auth_token`).
 
-    So a home that is read-only, or absent as with `docker run --user`, is no obstacle. The token is good for this launch.
+    So a home that is read-only, or is / as with `docker run --user`, is no obstacle. The token is good for this launch.
+
+    Raises:
+        BadInput: there is no HOME at all, which Ray's libraries look for when they are imported.
     """
-    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & environment.keys():
-        return {}
     try:
         folder = Path.home() / ".ray"
-        kept = _writable(folder) or os.access(folder / "auth_token", os.R_OK)
-    except RuntimeError:  # no HOME, and a user without a name
-        kept = False
+    except RuntimeError as error:
+        raise BadInput("HOME is not set, and this user has no entry in /etc/passwd: set HOME to any folder") from error
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & environment.keys():
+        return {}
+    kept = _writable(folder) or os.access(folder / "auth_token", os.R_OK)
     return {} if kept else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
