@@ -10,6 +10,7 @@ LF or CRLF; white space around them and blank lines at the end of a file are ign
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 from trainables.catalogue import DATASETS, dataset
 from trainables.errors import BadInput, unknown
+from trainables.text_file import line_of_key, parse_json, read_text, short
 
 Shape = Literal["labels", "choices", "indices", "tags", "answers", "pairs", "rankings"]
 Version = Literal["xtreme", "xtreme-r"]
@@ -210,24 +212,17 @@ def _text(path: Path) -> str:
     """Read a file's text.
 
     Raises:
-        BadInput: the file is unreadable, empty, or not UTF-8 (with its line).
+        BadInput: the file is empty, or the reader of text refuses it.
     """
-    try:
-        data = path.read_bytes()
-        text = data.decode()
-    except OSError as error:
-        raise _at(path, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _at(f"{path}:{line}", f"not UTF-8 (byte 0x{data[error.start]:02x})") from error
+    text = read_text(path, BadInput)
     if not text:
         raise _at(path, "the file is empty")
     return text
 
 
 def _lines(path: Path) -> list[str]:
-    """Read stripped lines, up to the last that is not blank."""
-    lines = [line.strip() for line in _text(path).split("\n")]
+    """Read lines without the spaces around them, up to the last that is not blank."""
+    lines = [line.strip(" ") for line in _text(path).split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     return lines
@@ -268,7 +263,7 @@ def read_choices(path: Path, allowed: Sequence[str]) -> list[str]:
     """
     found = []
     for number, line in enumerate(_items(path), 1):
-        value = _parse(line, path, number)
+        value = parse_json(line, path, BadInput, line=number)
         label = value.get("label") if isinstance(value, dict) else value
         if isinstance(label, bool) or str(label) not in allowed:
             raise _at(f"{path}:{number}", unknown("label", str(label), allowed))
@@ -283,8 +278,8 @@ def read_indices(path: Path) -> list[int]:
     """
     lines = _items(path)
     for number, line in enumerate(lines, 1):
-        if not (line.isascii() and line.isdigit()):
-            raise _at(f"{path}:{number}", f"{line!r} is not an index (a whole number, at least 0)")
+        if not re.fullmatch("[0-9]{1,9}", line):
+            raise _at(f"{path}:{number}", f"{short(line)} is not an index (a whole number, at least 0)")
     return [int(line) for line in lines]
 
 
@@ -295,10 +290,10 @@ def read_pairs(path: Path) -> set[tuple[str, str]]:
     """
     found = set()
     for number, line in enumerate(_lines(path), 1):
-        source, tab, target = (part.strip() for part in line.partition("\t"))
-        if not source or not target or "\t" in target:
-            raise _at(f"{path}:{number}", f"{line!r} is not `source id TAB target id`")
-        found.add((source, target))
+        cells = [cell.strip(" ") for cell in line.split("\t")]
+        if len(cells) != 2 or not all(cell.strip() for cell in cells):
+            raise _at(f"{path}:{number}", f"{short(line)} is not `source id TAB target id`")
+        found.add((cells[0], cells[1]))
     return found
 
 
@@ -334,10 +329,10 @@ def read_tags(path: Path, allowed: Sequence[str]) -> list[Sentence]:
 
 def read_answers(path: Path) -> dict[str, str]:
     """Read predicted answers: a JSON object, question id -> answer text."""
-    found = _object(path, "question id -> answer text")
+    found, text = _object(path, "question id -> answer text")
     for key, answer in found.items():
         if not isinstance(answer, str):
-            raise _at(path, f"the answer of {key!r} is not text but {_short(answer)}")
+            raise _at_key(path, text, key, f"the answer of {key!r} is not text but {_short(answer)}")
     return found
 
 
@@ -347,16 +342,17 @@ def read_questions(path: Path) -> dict[str, tuple[str, ...]]:
     Returns:
         Question id -> gold answer texts, at least one.
     """
-    value = _parse(_text(path), path)
+    text = _text(path)
+    value = parse_json(text, path, BadInput)
     found: dict[str, tuple[str, ...]] = {}
     try:
         for article in value["data"] if isinstance(value, dict) else value:
             for question in (q for paragraph in article["paragraphs"] for q in paragraph["qas"]):
                 key, answers = str(question["id"]), tuple(answer["text"] for answer in question["answers"])
                 if key in found:
-                    raise _at(path, f"question {key!r} occurs twice")
+                    raise _at(f"{path}:{line_of_key(text, key, last=True)}", f"question {key!r} occurs twice")
                 if not answers or not all(isinstance(answer, str) for answer in answers):
-                    raise _at(path, f"question {key!r} has no answer text")
+                    raise _at_key(path, text, key, f"question {key!r} has no answer text")
                 found[key] = answers
     except (KeyError, TypeError) as error:
         raise _at(path, f"not SQuAD's JSON: {error!r} in the path data, paragraphs, qas, answers, text") from error
@@ -371,56 +367,29 @@ def read_rankings(path: Path) -> dict[str, list[str]]:
     The file is a JSON object, example id -> candidate ids, best first; a single id may replace a list.
     """
     found: dict[str, list[str]] = {}
-    for key, value in _object(path, "example id -> candidate ids").items():
+    values, text = _object(path, "example id -> candidate ids")
+    for key, value in values.items():
         ids = value if isinstance(value, list) else [value]
         if not all(isinstance(i, str | int) and not isinstance(i, bool) for i in ids):
-            raise _at(path, f"{key!r} has no list of candidate ids but {_short(value)}")
-        found[key] = [str(i).strip() for i in ids]
+            raise _at_key(path, text, key, f"{key!r} has no list of candidate ids but {_short(value)}")
+        found[key] = [str(i).strip(" ") for i in ids]
         twice = next((i for i, n in Counter(found[key]).items() if n > 1), None)
         if twice is not None:
-            raise _at(path, f"{key!r} ranks candidate {twice!r} twice")
+            raise _at_key(path, text, key, f"{key!r} ranks candidate {twice!r} twice")
     return found
 
 
-def _object(path: Path, what: str) -> dict[str, Any]:
-    value = _parse(_text(path), path)
+def _object(path: Path, what: str) -> tuple[dict[str, Any], str]:
+    """Read one JSON object, and its text."""
+    text = _text(path)
+    value = parse_json(text, path, BadInput)
     if not isinstance(value, dict):
         raise _at(path, f"not one JSON object ({what}) but {_short(value)}")
-    return value
+    return value, text
 
 
-def _parse(text: str, path: Path, line: int = 1) -> Any:
-    """Parse JSON; an object with a duplicate key is an error.
-
-    Args:
-        line: line of the file at which the text starts.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            key = next(k for k, n in Counter(k for k, _ in pairs).items() if n > 1)
-            raise _at(_second(text, key, path, line), f"key {key!r} occurs twice in one object")
-        return found
-
-    try:
-        return json.loads(text, object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        raise _at(f"{path}:{line + error.lineno - 1}:{error.colno}", f"not JSON: {error.msg}") from error
-    except (RecursionError, ValueError) as error:  # ValueError: BadInput, unchanged, or a number of too many digits
-        raise error if isinstance(error, BadInput) else _at(path, f"not JSON: {error}") from error
-
-
-def _second(text: str, key: str, path: Path, line: int) -> str:
-    """Locate the second occurrence of a duplicate key.
-
-    Returns:
-        File and line, or the file alone if the text occurs more than twice.
-    """
-    quoted = json.dumps(key, ensure_ascii=False)
-    if text.count(quoted) != 2:
-        return str(path)
-    return f"{path}:{line + text.count(chr(10), 0, text.rindex(quoted))}"
+def _at_key(path: Path, text: str, key: str, error: str) -> BadInput:
+    return _at(f"{path}:{line_of_key(text, key)}", error)
 
 
 def _short(value: Any) -> str:

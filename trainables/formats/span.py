@@ -101,7 +101,10 @@ class ExtractiveAnswers(Format):
         if _has_null(d.metrics):
             answers = ["" if odds > 0 else span for odds, span in zip(null_odds, spans, strict=True)]
             unanswerable = np.array([not gold for gold in golds], np.int64)
-            values = dict(zip(NULL, (null_odds, unanswerable, *scores(spans)), strict=True))
+            # The official sweep counts any text as wrong for these, also one that is empty after normalisation.
+            empty = np.array([not span for span in spans])
+            at_span = [np.where(unanswerable, empty, values) for values in scores(spans)]
+            values = dict(zip(NULL, (null_odds, unanswerable, *at_span), strict=True))
         values |= dict(zip(("f1", "exact_match"), scores(answers), strict=True))
         if "f1_characters" in d.metrics:
             shared = [character_f1(answer, gold) for answer, gold in zip(answers, golds, strict=True)]

@@ -205,7 +205,7 @@ def best_at_threshold(
 
     Args:
         null_odds: [n], the null answer's score minus the best span's.
-        answered: [n], the score of the best span as the answer.
+        answered: [n], the score of the best span as the answer; of a question without one, 0 for any text at all.
         unanswerable: [n], the score of no answer: 1 if the question has none, else 0.
         weights: [n] or [B, n].
     Returns:
@@ -248,9 +248,9 @@ def _multiset_f1(ours: Sequence[str], theirs: Sequence[str]) -> float:
 def chunk_counts(gold: Sequence[str], predicted: Sequence[str]) -> tuple[int, int, int]:
     """Count (true positives, predicted chunks, gold chunks) of a sentence.
 
-    Chunks are those of seqeval 0.0.12, which computed XTREME's scores (Hu et al. 2020), for IOB tags and for bare
-    part-of-speech tags alike; F1 over a file is `f1_from_counts` of the sums over its sentences. Newer releases of
-    seqeval drop the first letter of a bare tag, so that CCONJ and SCONJ count as the same.
+    F1 over a file is `f1_from_counts` of the sums over its sentences. IOB tags are read as in seqeval 1.2: the type is all that
+    follows the prefix, so B-from-city is not B-to-city. Bare part-of-speech tags are read as in seqeval 0.0.12, which computed
+    XTREME's scores (Hu et al. 2020): newer releases drop their first letter, so that CCONJ and SCONJ count as the same.
     """
     ours, theirs = _chunks(tuple(predicted)), _chunks(tuple(gold))
     return len(ours & theirs), len(ours), len(theirs)
@@ -265,15 +265,16 @@ def _chunks(tags: tuple[str, ...]) -> frozenset[tuple[str, int, int]]:
 
 @lru_cache(maxsize=4096)
 def _as_iob(tag: str) -> str:
-    """Convert a tag to make any seqeval behave like 0.0.12.
+    """Convert a tag to make seqeval read bare tags as 0.0.12 did.
 
-    The type follows the last "-"; a bare tag is a type as a whole. 0.0.12 treats a bare tag's first letter as its prefix. S
-    (SCONJ, SYM) is always a chunk of its own, like B and E; any other letter extends a run of the same tag, as I does.
+    It treats a bare tag's first letter as its prefix: S (SCONJ, SYM) is always a chunk of its own, like B and E; any other
+    letter extends a run of the same tag, as I does.
     """
-    if tag == "O" or tag.startswith(("B-", "I-", "E-", "S-", "O-")):
-        return "O" if tag[0] == "O" else f"{tag[0]}-{tag.rpartition('-')[2]}"
-    prefix = tag[0] if tag[0] in "BES" else "I"
-    return f"{prefix}-{tag.rpartition('-')[2]}"
+    if tag == "O" or tag.startswith("O-"):
+        return "O"
+    if tag.startswith(("B-", "I-", "E-", "S-")):
+        return tag
+    return f"{tag[0] if tag[0] in 'BES' else 'I'}-{tag}"
 
 
 def rebuild_bio(tags: Sequence[str]) -> list[str]:

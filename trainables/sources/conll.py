@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trainables.errors import DataError
-from trainables.sources.guard import check_text_file
+from trainables.text_file import read_lines
 
 # Rank of tags that decides which part of a fused word gives it its tag, among parts equally high in the tree (the order
 # of XTREME's conversion for each language). A tag that a list lacks comes last.
@@ -21,6 +21,7 @@ _RANKS = {
     "fr": "VERB AUX PRON NOUN ADJ ADV ADP DET PART SCONJ CONJ",
     "it": "VERB AUX ADV PRON ADP DET INTJ",
 }
+_NUMBER = "[0-9]{1,6}"  # of a word in its sentence
 
 
 class Block(NamedTuple):
@@ -34,36 +35,20 @@ class Block(NamedTuple):
     rows: list[list[str]]
 
 
-def read_lines(file: Path) -> list[str]:
-    """Split a file at line feeds only.
-
-    Texts contain other separators, at which `splitlines` would split.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    check_text_file(file)
-    try:
-        lines = [line.removesuffix("\r") for line in file.read_text(encoding="utf-8-sig").split("\n")]
-    except (UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{file} cannot be read: {error}") from None
-    return lines[:-1] if lines[-1] == "" else lines
-
-
 def blocks(file: Path, columns: int) -> Iterator[Block]:
     """Read the sentences of a tab-separated file.
 
     Args:
-        columns: least number of columns of a row.
+        columns: number of columns of a row.
 
     Raises:
-        DataError: a row has fewer; names file and line.
+        DataError: a row has another; names file and line.
     """
     comments: dict[str, str] = {}
     rows: list[list[str]] = []
     start = 1
     for number, line in enumerate([*read_lines(file), ""], 1):
-        if not line.strip():
+        if not line.strip(" "):
             if rows:
                 yield Block(f"{file}:{start}", comments, rows)
             comments, rows, start = {}, [], number + 1
@@ -72,7 +57,7 @@ def blocks(file: Path, columns: int) -> Iterator[Block]:
                 comments[match[1]] = match[2].strip()
         else:
             cells = line.split("\t")
-            if len(cells) < columns:
+            if len(cells) != columns:
                 raise DataError(f"{file}:{number}: has {len(cells)} columns, not {columns}")
             rows.append(cells)
 
@@ -99,11 +84,11 @@ def _fuse(block: Block, ranks: Sequence[str]) -> tuple[list[str], list[str]]:
     nodes: dict[int, tuple[str, str, int]] = {}  # node -> form, tag, head
     for cells in block.rows:
         id, form, tag, head = cells[0], cells[1].strip(), cells[3].strip(), cells[6]
-        if match := re.fullmatch(r"(\d+)-(\d+)", id):
+        if match := re.fullmatch(rf"({_NUMBER})-({_NUMBER})", id):
             spans[int(match[1])] = (int(match[2]), form)
-        elif id.isdigit():
-            nodes[int(id)] = (form, tag, int(head) if head.isdigit() else 0)
-        elif not re.fullmatch(r"\d+\.\d+", id):  # the empty nodes of enhanced graphs
+        elif re.fullmatch(_NUMBER, id):
+            nodes[int(id)] = (form, tag, int(head) if re.fullmatch(_NUMBER, head) else 0)
+        elif not re.fullmatch(rf"{_NUMBER}\.{_NUMBER}", id):  # the empty nodes of enhanced graphs
             raise DataError(f"{block.where}: {id!r} is not a word number")
     words, tags = [], []
     skip = 0
@@ -112,7 +97,7 @@ def _fuse(block: Block, ranks: Sequence[str]) -> tuple[list[str], list[str]]:
             continue
         if node in spans:
             skip, form = spans[node]
-            tag = nodes[_highest([n for n in range(node, skip + 1) if n in nodes], nodes, ranks)][1]
+            tag = nodes[_highest([n for n in sorted(nodes) if node <= n <= skip], nodes, ranks)][1]
         words.append(form)
         tags.append(tag)
     return words, tags

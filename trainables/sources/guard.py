@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trainables.errors import DataError
+from trainables.text_file import MAX_FILE_BYTES, check_file
 
-MAX_FILE_BYTES = 2 * 2**30  # of one file on disk, and of its content when unpacked
 MAX_FOOTER_BYTES = 16 * 2**20  # of a Parquet file's footer, which is read whole
 MAX_VALUES = 50_000_000  # over all columns of a Parquet file
 MAX_COLUMNS, MAX_DEPTH = 500, 16
@@ -35,7 +35,7 @@ def open_parquet(file: Path) -> pq.ParquetFile:
     Raises:
         DataError: the file is broken or over a limit.
     """
-    _regular(file)
+    check_file(file)
     try:
         with file.open("rb") as stream:
             stream.seek(max(0, file.stat().st_size - 8))
@@ -91,26 +91,6 @@ def _packed(file: Path, opened: pq.ParquetFile) -> pa.Table:
     packs = {c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY" and c.has_dictionary_page}
     reader = pq.ParquetFile(file, read_dictionary=sorted(packs))
     return pa.concat_tables([reader.read_row_group(g) for g in groups]) if opened.num_row_groups else reader.read()
-
-
-def check_text_file(file: Path) -> None:
-    """Check that a text file is regular and small enough to read whole.
-
-    Raises:
-        DataError: it is too large, or not a file (a pipe, a device).
-    """
-    _regular(file)
-
-
-def _regular(file: Path) -> None:
-    try:
-        size = file.stat().st_size if file.is_file() else -1
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from None
-    if size < 0:
-        raise DataError(f"{file} cannot be read: no such file, or a pipe or device")
-    if size > MAX_FILE_BYTES:
-        raise DataError(f"{file} is not read: it has {size:,} bytes (the limit is {MAX_FILE_BYTES:,})")
 
 
 def _too_much(meta: pq.FileMetaData) -> str:

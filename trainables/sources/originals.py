@@ -7,8 +7,8 @@ names file and line of what it cannot read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +18,9 @@ import pyarrow as pa
 from trainables.catalogue import DATASETS
 from trainables.errors import DataError
 from trainables.readers import RowLabels
-from trainables.sources.conll import fused, read_lines, spoken
-from trainables.sources.guard import check_text_file
-from trainables.sources.tables import SPLITS
+from trainables.sources.conll import fused, spoken
+from trainables.sources.tables import LINE, SPLITS
+from trainables.text_file import cells_of, parse_json, read_lines, read_text, words_of
 
 Parsed = tuple[pa.Table, RowLabels]
 _RELEASED = {"train": ("train",), "validation": ("dev", "valid", "validation", "eval"), "test": ("test",)}
@@ -63,12 +63,19 @@ def read_original(name: str, language: str, table: str, files: Sequence[Path]) -
 @lru_cache(maxsize=2)  # a pool is read several times in succession, and may hold a million texts
 def _read(name: str, language: str, table: str, stamps: tuple[tuple[Path, int, int], ...]) -> Parsed:
     files = [file for file, _, _ in stamps]
-    try:
+    with _in_layout(str(files[0]), name):
         return ORIGINALS[name].parse(files, language, table)
+
+
+@contextmanager
+def _in_layout(where: str, name: str) -> Iterator[None]:
+    """Turn what fails on values of another layout into a DataError that names file, and line if known."""
+    try:
+        yield
     except DataError:
         raise
     except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError) as error:
-        raise DataError(f"{files[0]} is not in the layout of {name} ({error!r})") from None
+        raise DataError(f"{where} is not in the layout of {name} ({error!r})") from None
 
 
 def _ccg_files(folder: Path, language: str, table: str) -> list[Path]:
@@ -83,9 +90,13 @@ def _ccg(files: Sequence[Path], language: str, table: str) -> Parsed:
     ids = _json(files[1])
     if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
         raise DataError(f"{files[1]}: is not an object that maps tags to numbers from 0")
-    rows = [(text.split(), tags.split()) for _, text, tags in _tsv(files[0], 2)]
+    rows = [(line, words_of(text), words_of(tags)) for line, (text, tags) in _tsv(files[0], 2)]
+    for line, words, tags in rows:
+        if len(words) != len(tags):
+            raise DataError(f"{files[0]}:{line}: has {len(words)} words and {len(tags)} tags")
     names = tuple(sorted(ids, key=lambda tag: int(ids[tag])))
-    return _lists(tokens=[r[0] for r in rows], tags=[r[1] for r in rows]), {"tags": names}
+    lists = _lists(tokens=[words for _, words, _ in rows], tags=[tags for *_, tags in rows])
+    return _with_lines(lists, files[0], [line for line, *_ in rows]), {"tags": names}
 
 
 def _atis_files(folder: Path, language: str, table: str) -> list[Path]:
@@ -97,14 +108,16 @@ def _atis(files: Sequence[Path], language: str, table: str) -> Parsed:
 
     Words and tags are separated by single spaces.
     """
-    lines = list(_tsv(files[0], 4))
-    header = lines[0][1:] if lines else []
+    header = [name.strip(" ") for name in next(iter(read_lines(files[0])), "").split("\t")]
     wanted = ("utterance", "slot_labels", "intent")
     if not set(wanted) <= set(header):
         raise DataError(f"{files[0]}:1: its header is {' '.join(header)!r}, without {', '.join(wanted)}")
-    utterances, tags, intents = ([line[1:][header.index(name)] for line in lines[1:]] for name in wanted)
-    rows = _lists(tokens=[u.split() for u in utterances], slot_tags=[t.split() for t in tags])
-    return rows.append_column("intent", pa.array(intents, pa.string())), {}
+    _, *lines = _tsv(files[0], len(header))
+    utterances, tags, intents = ([cells[header.index(name)] for _, cells in lines] for name in wanted)
+    rows = _lists(tokens=[words_of(u) for u in utterances], slot_tags=[words_of(t) for t in tags])
+    return _with_lines(
+        rows.append_column("intent", pa.array(intents, pa.string())), files[0], [line for line, _ in lines]
+    ), {}
 
 
 def _mtod_files(folder: Path, language: str, table: str) -> list[Path]:
@@ -121,7 +134,9 @@ def _dialogue(files: Sequence[Path], language: str, table: str) -> Parsed:
     found = list(spoken(files[0]))
     ids = [u.comments.get("id", str(number)) for number, u in enumerate(found, 1)]
     rows = _lists(tokens=[u.words for u in found], slot_tags=[u.tags for u in found])
-    return rows.append_column("intent", pa.array([u.intent for u in found])).append_column("id", pa.array(ids)), {}
+    rows = rows.append_column("intent", pa.array([u.intent for u in found], pa.string()))
+    lines = [int(u.where.rpartition(":")[2]) for u in found]
+    return _with_lines(rows.append_column("id", pa.array(ids, pa.string())), files[0], lines), {}
 
 
 def _projected_files(folder: Path, language: str, table: str) -> list[Path]:
@@ -170,8 +185,9 @@ def _bucc_files(folder: Path, language: str, table: str) -> list[Path]:
 
 def _bucc(files: Sequence[Path], language: str, table: str) -> Parsed:
     """Parse "id TAB sentence", or for the gold pairs "id TAB English id"."""
-    rows = [line[1:] for line in _tsv(files[0], 2)]
-    return _table(rows, *(("source_id", "target_id") if table.startswith("pairs_") else ("id", "text"))), {}
+    lines = list(_tsv(files[0], 2))
+    names = ("source_id", "target_id") if table.startswith("pairs_") else ("id", "text")
+    return _with_lines(_table([cells for _, cells in lines], *names), files[0], [line for line, _ in lines]), {}
 
 
 def _mewslix_files(folder: Path, language: str, table: str) -> list[Path]:
@@ -188,14 +204,15 @@ def _mewslix(files: Sequence[Path], language: str, table: str) -> Parsed:
 
     Queries are mentions in their sentence, in XTREME-R's markup; candidates are descriptions in any language.
     """
-    if table.startswith("target_"):
-        entities = [(e["entity_id"], _one_line(e["description"]) or e["title"]) for _, e in _json_lines(files[0])]
-        return _texts(entities), {}
     found = []
-    for where, article in _json_lines(files[0]):
-        context = article["context"]
-        if context["language"] == language:
-            found += [(m["example_id"], m["entity_id"], _mention(where, context, m)) for m in article["mentions"]]
+    for where, value in _json_lines(files[0]):
+        with _in_layout(where, "mewslix"):
+            if table.startswith("target_"):
+                found.append((value["entity_id"], _one_line(value["description"]) or value["title"], ""))
+            elif (context := value["context"])["language"] == language:
+                found += [(m["example_id"], m["entity_id"], _mention(where, context, m)) for m in value["mentions"]]
+    if table.startswith("target_"):
+        return _texts(found), {}
     if table.startswith("source_"):
         return _texts([(id, text) for id, _, text in found]), {}
     return _table([(id, entity) for id, entity, _ in found], "source_id", "target_id"), {}
@@ -259,22 +276,15 @@ def _first(folder: Path, names: Sequence[str]) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file()][:1]
 
 
-def _tsv(file: Path, columns: int) -> Iterator[list[str]]:
+def _tsv(file: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of lines that are not blank."""
     for number, line in enumerate(read_lines(file), 1):
-        if line.strip():
-            cells = [cell.strip() for cell in line.split("\t")]
-            if len(cells) < columns:
-                raise DataError(f"{file}:{number}: has {len(cells)} columns, not {columns}")
-            yield [str(number), *cells]
+        if line.strip(" "):
+            yield number, cells_of(line, columns, f"{file}:{number}")
 
 
 def _json(file: Path) -> Any:
-    check_text_file(file)
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise DataError(f"{file} is not JSON: {error}") from None
+    return parse_json(read_text(file), file)
 
 
 def _translated_files(folder: Path, language: str, table: str) -> list[Path]:
@@ -283,16 +293,14 @@ def _translated_files(folder: Path, language: str, table: str) -> list[Path]:
 
 def _translations(files: Sequence[Path], language: str, table: str) -> Parsed:
     """Parse "sentence TAB English original"."""
-    rows = [(text, english) for _, text, english in _tsv(files[0], 2)]
-    return _table(rows, "source_sentence", "target_sentence"), {}
+    lines = list(_tsv(files[0], 2))
+    rows = _table([cells for _, cells in lines], "source_sentence", "target_sentence")
+    return _with_lines(rows, files[0], [line for line, _ in lines]), {}
 
 
 def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(read_lines(file), 1):
-        try:
-            yield f"{file}:{number}", json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{file}:{number} is not JSON: {error}") from None
+        yield f"{file}:{number}", parse_json(line, file, line=number)
 
 
 def _span(value: Any) -> tuple[int, int]:
@@ -306,6 +314,11 @@ def _one_line(text: str) -> str:
 
 def _lists(**columns: list[list[str]]) -> pa.Table:
     return pa.table({name: pa.array(values, pa.list_(pa.string())) for name, values in columns.items()})
+
+
+def _with_lines(table: pa.Table, file: Path, lines: Sequence[int]) -> pa.Table:
+    """Add the file, and the line that each row is on, for error messages."""
+    return table.append_column(LINE, pa.array(lines, pa.int64())).replace_schema_metadata({"file": str(file)})
 
 
 def _texts(rows: Sequence[Sequence[str]]) -> pa.Table:

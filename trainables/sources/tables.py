@@ -19,6 +19,7 @@ from trainables.sources.guard import MAX_LABELS
 
 SPLITS = ("train", "validation", "test")
 FEW = 100  # rows that are searched for one that is not left out
+LINE = "line"  # a column of tables from text files, whose metadata hold "file"
 HELD = 64  # languages whose rows are cached while their pairs are joined
 
 
@@ -345,13 +346,13 @@ def _examples(read: Reader, table: pa.Table, rows: Sequence[int], names: RowLabe
         try:
             example = read(row, names)
         except ValueError as error:
-            raise DataError(f"{where} row {number}: {error}") from error
+            raise DataError(f"{where} row {number}: {error}{_place(table, row)}") from error
         if example is None:
             continue
         if not example.id:
             example = dataclasses.replace(example, id=str(number))
         if example.id in ids:
-            raise DataError(f"{where} row {number}: id {example.id!r} is that of an earlier row")
+            raise DataError(f"{where} row {number}: id {example.id!r} is that of an earlier row{_place(table, row)}")
         ids.add(example.id)
         found.append(example)
     return found
@@ -365,8 +366,14 @@ def _first_row(read: Reader, table: pa.Table, names: RowLabels, where: str) -> d
             if read(row, names) is not None:
                 return row
         except ValueError as error:
-            raise DataError(f"{where} row {number}: {error}") from error
+            raise DataError(f"{where} row {number}: {error}{_place(table, row)}") from error
     return {}
+
+
+def _place(table: pa.Table, row: dict[str, Any]) -> str:
+    """Return " (file:line)" of a row of a text file, "" of any other."""
+    file = (table.schema.metadata or {}).get(b"file", b"").decode()
+    return f" ({file}:{row[LINE]})" if file and LINE in row else ""
 
 
 def _dicts(table: pa.Table, rows: Sequence[int], where: str) -> Iterator[dict[str, Any]]:

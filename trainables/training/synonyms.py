@@ -6,7 +6,6 @@ Words are separated by single spaces, without the punctuation around them; they 
 
 from __future__ import annotations
 
-import json
 import string
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from trainables.errors import BadInput, DataError, check_path
 from trainables.examples import Labelled
 from trainables.recipe import digest
 from trainables.sources import Source
+from trainables.text_file import line_of_key, parse_json, read_lines, read_text, words_of
 from trainables.training.schedule import generator
 
 Synonyms = Mapping[str, tuple[str, ...]]  # a word in lower case -> its synonyms as written, sorted
@@ -94,43 +94,40 @@ def read_synonyms(path: str) -> Synonyms:
     try:
         if Path(path).stat().st_size > MAX_BYTES:
             raise BadInput(f"synonyms {path!r}: more than {MAX_BYTES:,} bytes")
-        content = Path(path).read_bytes()
     except OSError as error:
         raise BadInput(f"synonyms {path!r} cannot be read: {error.strerror}") from None
-    lists = _of_json(content, path) if path.endswith(".json") else _of_lines(content, path)
+    lists = _of_json(path) if path.endswith(".json") else _of_lines(path)
     found = _sorted((word.lower(), other) for word, others in lists for other in others)
     if not found:
         raise BadInput(f"synonyms {path!r}: no word in it has a synonym")
     return found
 
 
-def _of_lines(content: bytes, path: str) -> Iterator[tuple[str, list[str]]]:
-    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
-        try:
-            words = raw.decode("utf-8").split()
-        except UnicodeDecodeError:
-            raise DataError(f"synonyms {path!r}, line {number}: not UTF-8") from None
+def _refused(text: str) -> DataError:
+    return DataError(f"synonyms {text}")
+
+
+def _of_lines(path: str) -> Iterator[tuple[str, list[str]]]:
+    for number, line in enumerate(read_lines(Path(path), _refused), 1):
+        words = words_of(line.replace("\t", " "))
         if not words:
             continue
         if any(not word.isprintable() for word in words):
-            raise DataError(f"synonyms {path!r}, line {number}: contains control characters")
+            raise _refused(f"{path}:{number}: contains control characters")
         if len(words) > 2 and all(_is_number(word) for word in words[1:]):
-            raise DataError(f"synonyms {path!r}, line {number}: numbers follow {words[0]!r}; these are word vectors")
+            raise _refused(f"{path}:{number}: numbers follow {words[0]!r}; these are word vectors")
         yield words[0], words[1:]
 
 
-def _of_json(content: bytes, path: str) -> Iterator[tuple[str, list[str]]]:
-    try:
-        values = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DataError(f"synonyms {path!r}{line}: not valid JSON") from None
+def _of_json(path: str) -> Iterator[tuple[str, list[str]]]:
+    text = read_text(Path(path), _refused)
+    values = parse_json(text, Path(path), _refused)
     if not isinstance(values, dict):
-        raise DataError(f"synonyms {path!r}: must be an object of word -> list of synonyms")
+        raise _refused(f"{path}: must be an object of word -> list of synonyms")
     for word, others in values.items():
         good = isinstance(others, list) and all(isinstance(w, str) and w.isprintable() and w for w in [word, *others])
         if not good or any(w.split() != [w] for w in [word, *others]):
-            raise DataError(f"synonyms {path!r}: {word!r} must have a list of single words")
+            raise _refused(f"{path}:{line_of_key(text, word)}: {word!r} must have a list of single words")
         yield word, others
 
 

@@ -286,6 +286,19 @@ def test_people_see_every_score_and_what_is_not_there(
     assert found["absent"]["mlqa"] == "labels, but no predictions" and "udpos" in found["absent"]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_byte_order_mark_line_ends_and_the_last_one_change_no_score(
+    folders: tuple[Path, Path], version: Version
+) -> None:
+    """In predictions and labels of every task."""
+    expected = score_folder(*folders, version)
+    for folder in folders:
+        for file in (f for f in folder.glob("*/*") if not f.parent.name.startswith(".")):
+            data = file.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+            file.write_bytes(b"\xef\xbb\xbf" + (data.removesuffix(b"\r\n") or data))
+    assert score_folder(*folders, version) == expected
+
+
 def test_languages_of_the_other_version_are_named_and_left_out(tmp_path: Path) -> None:
     files: Files = {"udpos/test-en.tsv": "NOUN\n", "udpos/test-pl.tsv": "VERB\n"}
     folders = write(tmp_path / "p", files), write(tmp_path / "l", files)
@@ -344,7 +357,7 @@ REFUSED: list[tuple[Files, Files, list[str]]] = [
     (
         {},
         {"mlqa/test-de.json": json_text(2 * json.loads(answers(a="x"))["data"])},
-        ["mlqa/test-de.json: question 'a' occurs twice"],
+        ["mlqa/test-de.json:", "question 'a' occurs twice"],
     ),
     ({"bucc2018/test-de.tsv": "de-1\ten-1\nde-2 en-2\n"}, {}, ["test-de.tsv:2: 'de-2 en-2' is not `source id TAB"]),
     ({"bucc2018/test-de.tsv": "de-1\ten-1\n\nde-2\ten-2\n"}, {}, ["test-de.tsv:2: '' is not `source id TAB"]),
@@ -355,6 +368,17 @@ REFUSED: list[tuple[Files, Files, list[str]]] = [
     ({"tatoeba/test-jv.tsv": "0\n1.0\n2\n"}, {}, ["test-jv.tsv:2: '1.0' is not an index"]),
     ({"tatoeba/test-jv.tsv": "0\n1\n3\n"}, {}, ["test-jv.tsv:3: index 3 is out of range", "0 to 2"]),
     ({"tatoeba/test-af.tsv": "1000\n1\n"}, {}, ["test-af.tsv:1: index 1000 is out of range", "0 to 999"]),
+    ({"tatoeba/test-de.tsv": "9" * 5000 + "\n"}, {"tatoeba/test-de.tsv": "0\n"}, ["test-de.tsv:1: '9999", "not an index"]),
+    ({"bucc2018/test-de.tsv": "de-1\ten-1\nde-2\ten-2\t\n"}, {}, ["p/bucc2018/test-de.tsv:2: 'de-2"]),
+    ({}, {"bucc2018/test-de.tsv": "de-1\ten-1\t\n"}, ["l/bucc2018/test-de.tsv:1: 'de-1"]),
+    ({"xnli/test-en.tsv": "neutral\nneu\0tral\n"}, {}, ["test-en.tsv:2: holds a NUL character"]),
+    ({"xnli/test-en.tsv": "neutral\n\ufeffneutral\n"}, {}, ["test-en.tsv:2: holds a byte-order mark"]),
+    ({"xnli/test-en.tsv": b"neutral\n\xed\xa0\x80\n"}, {}, ["test-en.tsv:2: not UTF-8"]),
+    ({"xnli/test-en.tsv": "neutral\n".encode("utf-16")}, {}, ["test-en.tsv:1: not UTF-8"]),
+    ({"xquad/test-en.json": '{"a":\n "\\ud800"}'}, {}, ["test-en.json:2: a text has half a surrogate pair"]),
+    ({"xquad/test-en.json": '{"a":\n NaN}'}, {}, ["test-en.json:2: not JSON: NaN"]),
+    ({"xquad/test-en.json": '{"b": "x",\n"a": 3}'}, {}, ["test-en.json:2: the answer of 'a'"]),
+    ({"lareqa/test-en.json": '{"q1": ' + "9" * 5000 + "}"}, {}, ["test-en.json: not JSON"]),
     ({"mewslix/test-de.json": '{"m1": {"Q1": 1}}'}, {}, ["'m1' has no list of candidate ids"]),
     ({"mewslix/test-de.json": '{"m1": ["Q1", "Q1"]}'}, {}, ["'m1' ranks candidate 'Q1' twice"]),
     ({}, {"lareqa/test-en.json": '{"q1": []}'}, ["'q1' has no gold id"]),

@@ -290,6 +290,21 @@ def test_squad_2_at_its_best_threshold() -> None:
     assert many["best_f1"].tolist() == pytest.approx([75, 100 * (1 + 2 / 3 + 1) / 3, 0])
 
 
+@pytest.mark.parametrize("context", ["a b c", ". b c", "the b c"])
+def test_any_answer_to_a_question_without_one_costs_1_at_the_best_threshold(context: str) -> None:
+    """An article or punctuation is empty only after normalisation, which the official sweep does not apply here."""
+    d = dataset("squad_v2")
+    examples = [Span("0", "x", context, ()), Span("1", "x", "b c d", ((0, "b"),))]
+    encoded = encode("span", examples, TOKENIZER, max_length=9, max_query=1)
+    logits = span_logits(encoded, {0: (3, 3, 3.0), 1: (3, 3, 3.0)})
+    logits[encoded.starts[:-1], 0] = [7, 8]  # answering 1 means answering 0 too
+    scored = score(d, "en", examples, encoded, logits)
+    assert predict_spans(examples, encoded, logits)[0][0] == context.split()[0]
+    assert scored.table["span_f1"].tolist() == scored.table["span_exact_match"].tolist()
+    assert scored.table["span_f1"][0] == 0
+    assert scored.metrics["best_f1"] == scored.metrics["best_exact_match"] == 50
+
+
 TAGGED = [
     ("udpos", "DET NOUN NOUN VERB", "DET NOUN PROPN VERB", 400 / 7, 75),
     ("udpos", "NOUN PUNCT | VERB", "NOUN PUNCT | NOUN", 200 / 3, 200 / 3),

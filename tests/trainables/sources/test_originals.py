@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from tests.trainables.catalogue.test_schemas import build
-from trainables.catalogue import dataset
+from trainables.catalogue import Dataset, dataset
 from trainables.errors import DataError
-from trainables.sources import open_source
+from trainables.examples import Utterance, Words
+from trainables.sources import Source, open_source
 from trainables.sources.conll import fused
 
 
@@ -83,10 +86,10 @@ def test_spaces_within_words_are_removed_and_empty_nodes_skipped(tmp_path: Path)
             '"NP": 7',
             "tags_to_id.json: is not an object that maps tags",
         ),
-        ("ccg", "train", "en", "ccg/tags_to_id.json", "{", "", "tags_to_id.json is not JSON"),
+        ("ccg", "train", "en", "ccg/tags_to_id.json", "{", "", "tags_to_id.json:1:4: not JSON"),
         ("ccg", "train", "en", "ccg/train.tsv", "\t", " ", "train.tsv:1: has 1 columns, not 2"),
-        ("ccg", "train", "en", "ccg/train.tsv", "NP/N ", "", "row 0: has 4 words and 3 tags"),
-        ("ccg", "train", "en", "ccg/train.tsv", "NP/N ", "Q ", "row 0: label 'Q' is not one of N, NP"),
+        ("ccg", "train", "en", "ccg/train.tsv", "NP/N ", "", "train.tsv:1: has 4 words and 3 tags"),
+        ("ccg", "train", "en", "ccg/train.tsv", "NP/N ", "Q ", "ccg/train.tsv:1)"),
         ("multiatis", "train", "en", "multiatis/train_EN.tsv", "slot_labels", "slots", "train_EN.tsv:1: its header is"),
         (
             "multiatis",
@@ -138,7 +141,15 @@ def test_spaces_within_words_are_removed_and_empty_nodes_skipped(tmp_path: Path)
         ("bucc2018", "test", "de", "bucc2018/de-en/de-en.training.gold", "de-01", "de-9", "no source text has the id"),
         ("mewslix", "test", "en", "mewslix/wikinews_mentions-test.jsonl", '"text": "Bern"', '"text": "X"', "is not at"),
         ("mewslix", "test", "en", "mewslix/wikinews_mentions-test.jsonl", '"mentions"', '"m"', "not in the layout of"),
-        ("mewslix", "test", "en", "mewslix/wikinews_mentions-test.jsonl", "{", "", "mentions-test.jsonl:1 is not JSON"),
+        (
+            "mewslix",
+            "test",
+            "en",
+            "mewslix/wikinews_mentions-test.jsonl",
+            "{",
+            "",
+            "mentions-test.jsonl:1:10: not JSON",
+        ),
         ("lareqa", "validation", "ar", "lareqa/zh.json", "sentence_breaks", "breaks", "is not in the layout of lareqa"),
     ],
 )
@@ -154,10 +165,66 @@ def test_a_broken_file_is_refused_with_its_name_and_the_reason(
     assert reason in str(error.value)
 
 
+NBSP, LINE_SEPARATOR, NEXT_LINE = "\u00a0", "\u2028", "\u0085"
+
+
+@pytest.mark.parametrize("inside", [NBSP, LINE_SEPARATOR, NEXT_LINE, "\u3000", "\x0b", "\x0c", "\x1c", "\r"])
+@pytest.mark.parametrize("name", ["ccg", "multiatis"])
+def test_only_spaces_separate_words_and_only_line_feeds_lines(tmp_path: Path, name: str, inside: str) -> None:
+    build(name, tmp_path)
+    path, old = {"ccg": ("ccg/train.tsv", "water"), "multiatis": ("multiatis/train_EN.tsv", "york")}[name]
+    text = (tmp_path / path).read_text(encoding="utf-8")
+    word = old[:2] + inside + old[2:]
+    (tmp_path / path).write_bytes(text.replace(old, word, 1).encode())
+    d = dataset(name)
+    (first, *_) = open_source(f"mirror:{tmp_path}").examples(d, "en", "train")
+    assert isinstance(first, Words | Utterance) and word in first.words
+
+
+def everything(source: Source, d: Dataset, language: str, split: str) -> list[object]:
+    """Read examples, and the pools of a pooled kind."""
+    sides: tuple[Literal["source", "target"], ...] = ("source", "target") if d.format.pooled else ()
+    return [source.examples(d, language, split), *(source.pool(d, language, split, side) for side in sides)]
+
+
+def test_an_extra_cell_or_a_trailing_tab_is_an_error_with_file_and_line(tmp_path: Path) -> None:
+    for name, split, language, path in (
+        ("bucc2018", "test", "de", "bucc2018/de-en/de-en.training.de"),
+        ("bucc2018", "test", "de", "bucc2018/de-en/de-en.training.en"),
+        ("bucc2018", "test", "de", "bucc2018/de-en/de-en.training.gold"),
+        ("translations", "train", "de", "translations/de.tsv"),
+        ("ccg", "train", "en", "ccg/train.tsv"),
+        ("multiatis", "train", "en", "multiatis/train_EN.tsv"),
+        ("xsid", "test", "zh", "xsid/zh.test.conll"),
+        ("udpos_fused", "test", "fr", "udpos_fused/fr/fr_gsd-ud-test.conllu"),
+    ):
+        build(name, tmp_path)
+        source, file, d = open_source(f"mirror:{tmp_path}"), tmp_path / path, dataset(name)
+        lines = file.read_text(encoding="utf-8").split("\n")
+        number = max(n for n, line in enumerate(lines) if line)
+        for more in ("\t", "\tund Katze"):
+            file.write_text("\n".join([*lines[:number], lines[number] + more]), encoding="utf-8")
+            with pytest.raises(DataError, match=rf"{re.escape(path)}:{number + 1}: has \d+ columns, not \d+"):
+                everything(source, d, language, split)
+
+
+def test_every_kind_of_line_end_gives_the_same_rows(tmp_path: Path) -> None:
+    """With and without a byte-order mark, with and without the last one."""
+    for name, split, language in (("ccg", "train", "en"), ("multiatis", "train", "en"), ("xsid", "test", "zh"),
+                                  ("bucc2018", "test", "de"), ("mewslix", "test", "en"), ("lareqa", "validation", "en"),
+                                  ("udpos_fused", "test", "fr"), ("translations", "train", "de")):  # fmt: skip
+        build(name, tmp_path)
+        expected = open_source(f"mirror:{tmp_path}").examples(dataset(name), language, split)
+        for file in (f for f in tmp_path.rglob("*") if f.is_file()):
+            data = file.read_bytes().removesuffix(b"\n")
+            file.write_bytes(b"\xef\xbb\xbf" + data.replace(b"\n", b"\r\n"))
+        assert open_source(f"mirror:{tmp_path}").examples(dataset(name), language, split) == expected, name
+
+
 def test_files_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     build("bucc2018", tmp_path)
     (tmp_path / "bucc2018/de-en/de-en.training.de").write_bytes("de-01\tGrüße".encode("latin-1"))
-    with pytest.raises(DataError, match=r"de-en\.training\.de cannot be read"):
+    with pytest.raises(DataError, match=r"de-en\.training\.de:1: not UTF-8"):
         open_source(f"mirror:{tmp_path}").pool(dataset("bucc2018"), "de", "test", "source")
 
 

@@ -99,10 +99,11 @@ def test_lines_of_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("w.txt", b"car automobile\nb\xff x\n", "line 2: not UTF-8"),
-        ("w.txt", b"car auto\x00mobile\n", "line 1: contains control characters"),
-        ("w.txt", b"\n\ncar 0.1 -2e-3 0.5\n", "line 3: numbers follow 'car'; these are word vectors"),
-        ("w.json", b'{"a": ["b"],\n "c": ', "line 2: not valid JSON"),
+        ("w.txt", b"car automobile\nb\xff x\n", "w.txt:2: not UTF-8"),
+        ("w.txt", b"car auto\x00mobile\n", "w.txt:1: holds a NUL character"),
+        ("w.txt", b"\n\ncar 0.1 -2e-3 0.5\n", "w.txt:3: numbers follow 'car'; these are word vectors"),
+        ("w.json", b'{"a": ["b"],\n "c": ', "w.json:2:.* not JSON"),
+        ("w.txt", "car auto\u00a0mobile\n".encode(), "w.txt:1: contains control characters"),
         ("w.json", b"[1]", "must be an object"),
         ("w.json", b'{"a": "b"}', "'a' must have a list of single words"),
         ("w.json", b'{"a": ["b c"]}', "'a' must have a list of single words"),
