@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -167,6 +168,7 @@ def names_of(value: str | None) -> tuple[str, ...] | None:
 
 def run_verb(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> NoReturn:
     """Run a verb and exit: 0 done, 2 bad input, 1 anything else."""
+    open_streams()
     try:
         sys.exit(main(sys.argv[1:] if argv is None else argv))
     except BadInput as error:
@@ -194,6 +196,16 @@ def _print_bug() -> NoReturn:
     """Print the traceback of the current error, which may quote data and the environment, and exit."""
     print(sanitize(traceback.format_exc()), end="", file=sys.stderr)
     sys.exit(1)
+
+
+def open_streams() -> None:
+    """Connect closed standard streams to /dev/null.
+
+    The next file to be opened would get such a stream's number, and what libraries print would end in it.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # the lowest number that is free is the stream's own
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
 
 
 def one_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -46,8 +47,18 @@ def no_room(error: BaseException, folder: Path, written: int = 0) -> str:
         return ""
     needed, free = max(2 * written, _largest(folder), 1 << 20), shutil.disk_usage(folder).free
     return (
-        f"needs {needed} bytes ({_mb(needed)}) free in {folder}, which has {free} ({_mb(free)}); "
+        f"needs {needed} bytes ({_mb(needed)}) free in {folder}, which has {free} ({_mb(free)}){_but(folder, needed, free)}; "
         "free space there, then resume the study"
+    )
+
+
+def _but(folder: Path, needed: int, free: int) -> str:
+    """Say what else is full where there are bytes enough."""
+    if free < needed:
+        return ""
+    inodes = os.statvfs(folder)
+    return (
+        ", but no inode for another file" if inodes.f_files and not inodes.f_favail else ", but a quota may be used up"
     )
 
 

@@ -60,7 +60,7 @@ class MlflowView:
         from mlflow import MlflowClient
 
         for name in ("alembic", "mlflow"):  # after the import, which sets levels of its own
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are raised, and said in a line
         self.record, self.store, self.uri = record, store, uri
         prepare(uri, record.home, record.name, say)
         self.client = MlflowClient(uri)

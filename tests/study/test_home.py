@@ -1,4 +1,4 @@
-"""What a process needs before it opens a home."""
+"""What a process needs before it opens a home: encoding, working directory, streams."""
 
 from __future__ import annotations
 
@@ -36,3 +36,10 @@ def test_a_working_directory_that_is_gone_is_one_line(tmp_path: Path) -> None:
         text=True,
     )
     assert (done.returncode, done.stderr) == (2, "error: the working directory no longer exists: change to another\n")
+
+
+def test_closed_streams_do_not_give_their_numbers_to_other_files() -> None:
+    look = "open_streams(); print('text'); sys.exit(10 + os.open(os.devnull, os.O_RDONLY))"
+    code = f"import os, sys; from study.cli_parser import open_streams; {look}"
+    command = ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code]
+    assert subprocess.run(command, cwd=ROOT).returncode >= 13

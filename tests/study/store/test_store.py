@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -399,6 +400,17 @@ def test_a_full_disk_leaves_nothing_and_says_what_it_needs(
     assert failure.kind == DISK_FULL and failure.traceback
     assert failure.message.startswith(f"stage {ADDRESS[:12]} needs") and str(tmp_path) in failure.message
     make(store)
+
+
+def test_a_disk_with_bytes_left_is_full_of_files_or_has_a_quota(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error, real = OSError(errno.EDQUOT, "Disk quota exceeded"), os.statvfs(tmp_path)
+    assert "but a quota may be used up; free space" in no_room(error, tmp_path)
+    no_inodes = SimpleNamespace(f_files=1000, f_favail=0, f_bavail=real.f_bavail, f_frsize=real.f_frsize)
+    monkeypatch.setattr("study.store.disk_full.os.statvfs", lambda path: no_inodes)
+    monkeypatch.setattr("study.store.disk_full.shutil.disk_usage", lambda path: SimpleNamespace(free=10**12))
+    assert "but no inode for another file; free space" in no_room(error, tmp_path)
 
 
 def test_disk_full_is_told_by_what_libraries_say_and_from_other_errors(tmp_path: Path) -> None:
