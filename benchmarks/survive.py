@@ -32,6 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -225,6 +226,8 @@ class Round:
     # --- what runs ---
 
     def _start(self, verb: str, *argv: str) -> None:
+        if not self._server_lives():  # a launch asks for it at its start
+            self._serve()
         command = [sys.executable, "-m", f"study.{verb}", *argv, "--home", str(self.home), "--mlflow-uri", self.uri]
         log = open(self.home / "driver.log", "ab")  # noqa: SIM115  the process keeps it
         self.driver = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
@@ -242,6 +245,12 @@ class Round:
         log = open(self.home / "mlflow.log", "ab")  # noqa: SIM115
         self.server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         log.close()
+        until = time.monotonic() + GONE_S
+        while time.monotonic() < until and self._server_lives():
+            with suppress(OSError):
+                urllib.request.urlopen(f"{self.uri}/health", timeout=5).close()
+                return
+            time.sleep(0.2)
 
     def _server_lives(self) -> bool:
         return self.server is not None and self.server.poll() is None
