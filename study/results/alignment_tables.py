@@ -13,6 +13,7 @@ from trainables.catalogue import dataset
 from trainables.recipe import Recipe
 
 ZERO_SHOT, TARGET, TRANSLATED, ALIGNED = "0-shot", "target", "translate-train", "aligned"
+AVERAGE, AVERAGE_WITH_ENGLISH = "average", "average with en"
 SAME = (TARGET, TRANSLATED, ALIGNED)  # one model for each language, tested on it
 
 
@@ -134,6 +135,8 @@ def alignment_lines(
 ) -> tuple[list[str], list[tuple[str, list[str], str]]]:
     """Return columns, and (name, cells, style) of each line of a published table; main metrics stand as a/b.
 
+    The average leaves English out; where a published one includes it, there is a second column for both sides.
+
     Args:
         published: lines of a paper, which follow ours.
     """
@@ -141,7 +144,16 @@ def alignment_lines(
     def text(metrics: Mapping[str, float] | None) -> str:
         return "/".join(f"{metrics[name]:.1f}" for name in one.main) if metrics else "-"
 
-    rows = [(r.name, [*(text(r.cells.get(tag)) for tag in one.languages), text(r.average)], "") for r in one.table]
-    columns = [*one.languages, "average"]
+    published = list(published)
+    shared = [tag for tag in one.languages if all(tag in row.cells for row in one.table)]
+    both = "en" in shared and any(AVERAGE_WITH_ENGLISH in cells for _, cells in published)
+
+    def averages(row: AlignedLine) -> list[str]:
+        if not both:
+            return [text(row.average)]
+        return [text(row.average), text({m: fmean(row.cells[tag][m] for tag in shared) for m in one.main})]
+
+    rows = [(r.name, [*(text(r.cells.get(tag)) for tag in one.languages), *averages(r)], "") for r in one.table]
+    columns = [*one.languages, AVERAGE, *([AVERAGE_WITH_ENGLISH] if both else [])]
     rows += [(f"published: {name}", [cells.get(c, "-") for c in columns], "dim") for name, cells in published]
     return columns, rows

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from study.results.alignment_tables import AVERAGE_WITH_ENGLISH
 from study.results.report import Report, ReportRow, signed
 from study.results.report_tables import Comparison, Mark, PublishedCell, PublishedPoint, PublishedRow, Values
 from trainables.catalogue import dataset
@@ -206,7 +207,7 @@ def compare(report: Report, name: str) -> Comparison:
     epochs = at_epochs(report, paper)
     asked = dict.fromkeys(one.target for one in report.alignment)
     aligned = {
-        target: tuple((row.name, _texts(row)) for row in own) for target in asked if (own := paper.lines_of(target))
+        target: tuple((row.name, _line(row)) for row in own) for target in asked if (own := paper.lines_of(target))
     }
     if not paper.by_task and not epochs and not aligned:
         raise _nothing_asked(paper)
@@ -259,9 +260,17 @@ def _counterpart(report: Report, own: ReportRow, paper: Paper) -> PublishedRow |
     return PublishedRow(name=row.name, table=table.name, cells=cells)
 
 
-def _texts(row: PaperRow) -> dict[str, str]:
-    """Write a row's cells as text."""
-    return {column: _text(values) for column, values in row.cells.items()}
+def _line(row: PaperRow) -> dict[str, str]:
+    """Write a row's cells as text.
+
+    Averages of ours leave English out. Where the paper's includes it, that has a name of its own, and the other is of its cells.
+    """
+    cells = {column: _text(values) for column, values in row.cells.items()}
+    if "en" in row.cells and AVERAGE in row.cells:
+        others = [values for column, values in row.cells.items() if column not in ("en", AVERAGE)]
+        means = tuple(_mean_of(part)[0] for part in zip(*others, strict=True))
+        cells |= {AVERAGE_WITH_ENGLISH: cells[AVERAGE], AVERAGE: _text(means)}
+    return cells
 
 
 def _text(values: Values) -> str:
