@@ -1,6 +1,7 @@
 """Try mutated files, and compare metrics with their references on random values.
 
 python -m benchmarks.fuzz inputs [--cases 5000] [--seed 0] [--out FILE]
+python -m benchmarks.fuzz metrics [--cases 5000] [--seed 0] [--out FILE]
 
 Every mutated file must give rows, or one line that names the file. Anything else is a finding: a traceback, a hang,
 several lines. The exit status is 1 if there is any.
@@ -10,17 +11,44 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
+import string
 import sys
+import tempfile
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+
+from study.xtreme.layout import TASKS, Version, squad_text
+from study.xtreme.scoring import score_folder
+from tests.trainables.catalogue.test_schemas import SCHEMAS, write_files
+from trainables.catalogue import DATASETS, Dataset
 from trainables.errors import BadInput, DataError
+from trainables.formats.span import null_columns
+from trainables.metrics.formulas import (
+    accuracy,
+    best_at_threshold,
+    chunk_counts,
+    f1_from_counts,
+    matthews,
+    pearson,
+    spearman,
+    squad2_scores,
+    squad_scores,
+)
+from trainables.sources import open_source
+from trainables.sources.tables import SPLITS
+from trainables.training.synonyms import read_synonyms
 
 SECONDS = 20  # a case that takes longer hangs
 MOST = 20  # findings that are kept
@@ -31,6 +59,8 @@ PIECES = (
 )  # fmt: skip
 
 Summary = dict[str, Any]
+Compared = tuple[Sequence[float], Sequence[float], object]  # our values, the reference's, and what was given
+Compare = Callable[[Random], Compared]
 
 
 def mutate(data: bytes, rng: Random) -> bytes:
@@ -114,12 +144,247 @@ def summarise(outcomes: Iterator[tuple[str, str, str]]) -> Summary:
     }
 
 
+# ---- files of every reader ----
+
+
 def inputs(cases: int, seed: int) -> Summary:
     """Mutate files of every reader."""
-    raise NotImplementedError
+    with tempfile.TemporaryDirectory() as folder:
+        return summarise(_inputs(cases, Random(seed), Path(folder)))
 
 
-COMMANDS: dict[str, Callable[[int, int], Summary]] = {"inputs": inputs}  # (cases, seed) -> summary
+def _inputs(cases: int, rng: Random, folder: Path) -> Iterator[tuple[str, str, str]]:
+    files = [*_scored(folder / "scored"), *_synonyms(folder / "synonyms"), *_sources(folder / "mirrors")]
+    kinds = sorted({file.what for file in files})
+    for number in range(cases):
+        file = rng.choice([file for file in files if file.what == kinds[number % len(kinds)]])
+        data = file.path.read_bytes()
+        file.path.write_bytes(mutate(data, rng))
+        yield file.what, *outcome(file.read, (file.path.name, *file.names))
+        file.path.write_bytes(data)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A good file, and what reads it; `names`: other names of it in messages, such as dataset, language and split."""
+
+    what: str
+    path: Path
+    read: Callable[[], object]
+    names: tuple[str, ...] = ()
+
+
+def _scored(folder: Path) -> Iterator[Input]:
+    """Write predictions and labels of every task, which `study.score` reads."""
+    tags = ["NOUN\nVERB\n\nPUNCT\n", "B-PER\nI-PER\n\nO\n"]
+    squad = squad_text("t", [("a", "?", "Paris é", [(0, "Paris")]), ("b", "?", "Rome", [(0, "Rome")])])
+    texts = {
+        "xnli": ("neutral\nentailment\n", ""), "pawsx": ("0\n1\n", ""), "xcopa": ('{"label": 0}\n{"label": 1}\n', ""),
+        "udpos": (tags[0], ""), "panx": (tags[1], ""), "bucc2018": ("de-1\ten-1\nde-2\ten-2\n", ""),
+        "tatoeba": ("0\n1\n", ""), "mewslix": ('{"m": ["Q1", "Q2"],\n "n": "Q3"}', ""), "lareqa": ('{"q": [1, "b"]}', ""),
+    } | dict.fromkeys(("xquad", "mlqa", "tydiqa"), ('{"a": "Paris",\n "b": "\\u00e9"}', squad))  # fmt: skip
+    for name, (predictions, labels) in texts.items():
+        task = TASKS[name]
+        version: Version = "xtreme" if "xtreme" in task.languages else "xtreme-r"
+        language = "de" if "de" in task.languages[version] else task.languages[version][0]
+        sides = {side: folder / name / side for side in ("predictions", "labels")}
+        for side, text in (("predictions", predictions), ("labels", labels or predictions)):
+            path = sides[side] / task.file(language)
+            path.parent.mkdir(parents=True)
+            path.write_text(text)
+            read = partial(score_folder, sides["predictions"], sides["labels"], version)
+            yield Input(f"score, {task.suffix}, {task.shape}", path, read)
+
+
+def _synonyms(folder: Path) -> Iterator[Input]:
+    folder.mkdir()
+    for name, text in (("words.txt", "big\thuge large\ncar automobile\n"), ("words.json", '{"big": ["huge"]}')):
+        path = folder / name
+        path.write_text(text)
+        yield Input(f"synonyms, {path.suffix[1:]}", path, partial(read_synonyms, str(path)))
+
+
+def _sources(folder: Path) -> Iterator[Input]:
+    """Build a mirror of every recording of `tests/schemas`: files of releases, and Parquet files of the hub."""
+    for name, d in DATASETS.items():
+        content = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
+        if d.of or d.crosses or content.get("with"):
+            continue
+        root = folder / name
+        write_files(content, root)
+        read = partial(_everything, root, d)
+        for path in sorted(path for path in root.rglob("*") if path.is_file()):
+            kind = "parquet" if path.suffix == ".parquet" else name
+            yield Input(f"source, {kind}", path, read, (f"{name}/", f"{name}:", str(root)))
+
+
+def _everything(root: Path, d: Dataset) -> None:
+    """Read all rows of a mirror's dataset."""
+    source = open_source(f"mirror:{root}")
+    source.labels(d)
+    for split in SPLITS:
+        for language in source.languages(d, split):
+            source.examples(d, language, split)
+            source.check_labels(d, language, split)
+            if d.format.pooled:
+                source.pool(d, language, split, "source")
+                source.pool(d, language, split, "target")
+
+
+# ---- metrics and their references ----
+
+
+def metrics(cases: int, seed: int) -> Summary:
+    """Compare metrics with seqeval, scikit-learn, scipy and the official rules of SQuAD."""
+    return summarise(
+        (name, *_difference(compare, Random(f"{seed}/{name}/{number}")))
+        for name, compare in COMPARED.items()
+        for number in range(cases)
+    )
+
+
+def _difference(compare: Compare, rng: Random) -> tuple[str, str]:
+    """Return ("rows", "") where both sides agree, else a finding."""
+    try:
+        ours, theirs, given = compare(rng)
+    except Exception:
+        return "traceback", traceback.format_exc()
+    same = np.allclose(ours, theirs, rtol=0, atol=1e-9, equal_nan=False)
+    return ("rows", "") if same else ("difference", f"{ours} and {theirs} for {given}")
+
+
+def _slots(rng: Random) -> Compared:
+    """Compare chunks of IOB tags with seqeval's, also of types that end alike."""
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    names = rng.sample(["from-city", "to-city", "city", "a-b-c", "PER", "date.time", "a_b"], 3)
+    tags = ["O", *(f"{prefix}-{name}" for prefix in "BI" for name in names)]
+    gold, found = ([rng.choice(tags) for _ in range(rng.randint(1, 9))] for _ in range(2))
+    found = [rng.choice((a, b)) for a, b in zip(gold, found * 9, strict=False)]
+    theirs, ours = set(get_entities(gold)), set(get_entities(found))
+    return chunk_counts(gold, found), (len(ours & theirs), len(ours), len(theirs)), (gold, found)
+
+
+def _classes(rng: Random) -> Compared:
+    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+    gold, found = (
+        np.array([rng.random() < rng.choice((0, 0.2, 0.5, 1)) for _ in range(n)]) for n in [rng.randint(1, 12)] * 2
+    )
+    counts = [np.array(float(n)) for n in ((gold & found).sum(), found.sum(), gold.sum(), len(gold))]
+    ours = [accuracy(gold, found), f1_from_counts(*map(float, counts[:3])), float(matthews(*counts))]  # type: ignore[arg-type]
+    with warnings.catch_warnings(action="ignore"):  # of a single class
+        theirs = [accuracy_score(gold, found), f1_score(gold, found, zero_division=0), matthews_corrcoef(gold, found)]
+    return ours, theirs, (gold.tolist(), found.tolist())
+
+
+def _correlations(rng: Random) -> Compared:
+    """Compare with scipy, which has no value for a constant column: it is 0 here."""
+    from scipy import stats
+
+    values = rng.choice(([0, 1, 2], [0.1, 0.1, 0.3, 5.0], [-1e3, 1e-3, 7, 7.5]))
+    gold, found = (np.array([float(rng.choice(values)) for _ in range(n)]) for n in [rng.randint(2, 12)] * 2)
+    ours = [float(rule(gold, found, np.ones(len(gold)))) for rule in (pearson, spearman)]
+    constant = len(set(gold)) == 1 or len(set(found)) == 1
+    theirs = [0.0 if constant else float(rule(gold, found).statistic) for rule in (stats.pearsonr, stats.spearmanr)]
+    return ours, theirs, (gold.tolist(), found.tolist())
+
+
+ANSWERS = (
+    "",
+    " ",
+    "the",
+    "The a",
+    ".",
+    "...",
+    "an!",
+    "Paris",
+    "paris.",
+    "in Paris",
+    "The  Paris in",
+    "caf\u00e9",
+    "42",
+    "a b c",
+)
+
+
+def _squad(rng: Random) -> Compared:
+    prediction, golds = rng.choice(ANSWERS), rng.choices(ANSWERS, k=rng.randint(1, 3))
+    theirs = max(official_f1_v1(prediction, gold) for gold in golds), max(official_exact(prediction, g) for g in golds)
+    return squad_scores(prediction, golds), theirs, (prediction, golds)
+
+
+def _squad2(rng: Random) -> Compared:
+    """Compare single scores and the sweep over thresholds, through the format's own columns."""
+    questions = [(rng.choice(ANSWERS).strip(), rng.choices(ANSWERS, k=rng.randint(0, 2)), rng.choice((-1.0, 0.0, 0.5, 2.0)))
+                 for _ in range(rng.randint(1, 6))]  # fmt: skip
+    spans, golds, odds = zip(*questions, strict=True)
+    columns = null_columns(spans, golds, np.array(odds))
+    weights = np.ones(len(questions))
+    ours = [
+        float(best_at_threshold(columns["null_odds"], columns[f"span_{name}"], columns["unanswerable"], weights))
+        for name in ("f1", "exact_match")
+    ]
+    ours += [value for span, gold, _ in questions for value in squad2_scores(span, gold)]
+    raw = [official_v2(span, gold) for span, gold, _ in questions]
+    theirs = [official_sweep([one[k] for one in raw], spans, golds, odds) for k in (0, 1)]
+    return ours, theirs + [value for one in raw for value in one], questions
+
+
+def official_normal(text: str) -> str:
+    """Normalise as evaluate-v1.1.py and evaluate-v2.0.py: lower, no punctuation, no articles, single spaces."""
+    text = "".join(c for c in text.lower() if c not in set(string.punctuation))
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def official_exact(prediction: str, gold: str) -> float:
+    """Compute exact match of both versions."""
+    return float(official_normal(prediction) == official_normal(gold))
+
+
+def official_f1_v1(prediction: str, gold: str) -> float:
+    """Compute F1 of v1.1: 0 without a common token."""
+    ours, theirs = official_normal(prediction).split(), official_normal(gold).split()
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    if common == 0:
+        return 0.0
+    precision, recall = common / len(ours), common / len(theirs)
+    return 2 * precision * recall / (precision + recall)
+
+
+def official_v2(prediction: str, golds: Sequence[str]) -> tuple[float, float]:
+    """Compute (F1, exact match) of v2.0: only gold answers with a token count, or the empty one."""
+    kept = [gold for gold in golds if official_normal(gold)] or [""]
+
+    def f1(gold: str) -> float:
+        if not official_normal(prediction) or not official_normal(gold):
+            return float(official_normal(prediction) == official_normal(gold))
+        return official_f1_v1(prediction, gold)
+
+    return max(map(f1, kept)), max(official_exact(prediction, gold) for gold in kept)
+
+
+def official_sweep(
+    scores: Sequence[float], predictions: Sequence[str], golds: Sequence[Sequence[str]], odds: Sequence[float]
+) -> float:
+    """Find the best score over thresholds as `find_best_thresh` of evaluate-v2.0.py."""
+    score = best = float(sum(not gold for gold in golds))
+    for n in sorted(range(len(odds)), key=lambda n: odds[n]):
+        score += scores[n] if golds[n] else (-1 if predictions[n] else 0)
+        best = max(best, score)
+    return best / len(odds)
+
+
+COMPARED: dict[str, Compare] = {
+    "slots, seqeval": _slots,
+    "classes, scikit-learn": _classes,
+    "correlations, scipy": _correlations,
+    "SQuAD 1.1": _squad,
+    "SQuAD 2.0": _squad2,
+}
+
+
+COMMANDS: dict[str, Callable[[int, int], Summary]] = {"inputs": inputs, "metrics": metrics}  # (cases, seed) -> summary
 
 
 def main(argv: Sequence[str]) -> int:

@@ -100,16 +100,24 @@ class ExtractiveAnswers(Format):
         values: Values = {}
         if _has_null(d.metrics):
             answers = ["" if odds > 0 else span for odds, span in zip(null_odds, spans, strict=True)]
-            unanswerable = np.array([not gold for gold in golds], np.int64)
-            # The official sweep counts any text as wrong for these, also one that is empty after normalisation.
-            empty = np.array([not span for span in spans])
-            at_span = [np.where(unanswerable, empty, values) for values in scores(spans)]
-            values = dict(zip(NULL, (null_odds, unanswerable, *at_span), strict=True))
+            values = null_columns(spans, golds, null_odds)
         values |= dict(zip(("f1", "exact_match"), scores(answers), strict=True))
         if "f1_characters" in d.metrics:
             shared = [character_f1(answer, gold) for answer, gold in zip(answers, golds, strict=True)]
             values["f1_characters"] = np.array(shared)
         return ExampleScores.of(examples, values, answers)
+
+
+def null_columns(spans: Sequence[str], golds: Sequence[Sequence[str]], null_odds: np.ndarray) -> Values:
+    """Compute the inputs of `best_at_threshold`.
+
+    For a question without an answer the official sweep counts any text as wrong, also one that is empty after normalisation.
+    """
+    unanswerable = np.array([not gold for gold in golds], np.int64)
+    empty = np.array([not span for span in spans])
+    pairs = [squad2_scores(span, gold) for span, gold in zip(spans, golds, strict=True)]
+    at_span = [np.where(unanswerable, empty, column) for column in np.array(pairs, np.float64).T]
+    return dict(zip(NULL, (null_odds, unanswerable, *at_span), strict=True))
 
 
 def _has_null(metrics: Sequence[str]) -> bool:

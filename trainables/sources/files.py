@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from trainables.catalogue import Dataset
 from trainables.errors import DataError
-from trainables.sources.guard import open_parquet, read_table
+from trainables.sources.guard import one_line, open_parquet, read_table
 
 
 def paths_of(paths: Iterable[str], config: str, split: str, *, alone: bool) -> list[str]:
@@ -77,7 +77,7 @@ def read_parquet(files: Sequence[Path]) -> tuple[pa.Table, dict[str, tuple[str, 
     try:
         return pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0], names[0]
     except pa.ArrowException as error:
-        raise DataError(f"{files[0]} and its other parts have columns of different types: {error}") from None
+        raise DataError(f"{files[0]} and its other parts have columns of different types: {one_line(error)}") from None
 
 
 def only(d: Dataset, language: str, table: pa.Table) -> pa.Table:
@@ -90,7 +90,9 @@ def only(d: Dataset, language: str, table: pa.Table) -> pa.Table:
     try:
         return table.filter(pc.starts_with(table[column].cast(pa.string()), prefixes[language]))
     except pa.ArrowException as error:
-        raise DataError(f"{d.name}/{language}: column {column!r} cannot be compared with text: {error}") from None
+        raise DataError(
+            f"{d.name}/{language}: column {column!r} cannot be compared with text: {one_line(error)}"
+        ) from None
 
 
 def count_rows(files: Sequence[Path]) -> int:

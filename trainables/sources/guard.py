@@ -44,7 +44,7 @@ def open_parquet(file: Path) -> pq.ParquetFile:
             opened = pq.ParquetFile(file)
             opened.schema_arrow  # noqa: B018  parsed on access, and may be broken
     except _FAILURES as error:
-        raise DataError(f"{file} is not a Parquet file that can be read: {error}") from None
+        raise DataError(f"{file} is not a Parquet file that can be read: {one_line(error)}") from None
     if size > MAX_FOOTER_BYTES:
         raise DataError(f"{file} is not a Parquet file that can be read: its footer would have {size:,} bytes")
     if reason := _too_much(opened.metadata):
@@ -68,7 +68,7 @@ def read_table(file: Path) -> pa.Table:
     try:
         packed = _packed(file, opened)
     except _FAILURES as error:
-        raise DataError(f"{file} is not a Parquet file that can be read: {error}") from None
+        raise DataError(f"{file} is not a Parquet file that can be read: {one_line(error)}") from None
     if (size := sum(_bytes(column) for column in packed.columns)) > MAX_FILE_BYTES:
         raise DataError(f"{file} is not read: unpacked it would have {size:,} bytes (the limit is {MAX_FILE_BYTES:,})")
     _each(file, packed, _long, f"a text of more than {MAX_CELL_BYTES:,} bytes, or a list of more than {MAX_ITEMS:,}")
@@ -78,6 +78,11 @@ def read_table(file: Path) -> pa.Table:
         table = opened.read()
     _each(file, table, _invalid, "values that are broken: text that is not UTF-8")
     return table
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error says without line feeds, which some of arrow's have."""
+    return " ".join(str(error).split())
 
 
 def _packed(file: Path, opened: pq.ParquetFile) -> pa.Table:

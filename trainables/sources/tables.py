@@ -15,7 +15,7 @@ from trainables.examples import Bitext, Example, Labelled, Pair, Text, Utterance
 from trainables.languages import cross
 from trainables.readers import Reader, RowLabels, pool_entry
 from trainables.sources.files import join_hashes
-from trainables.sources.guard import MAX_LABELS
+from trainables.sources.guard import MAX_LABELS, one_line
 
 SPLITS = ("train", "validation", "test")
 FEW = 100  # rows that are searched for one that is not left out
@@ -388,6 +388,8 @@ def _dicts(table: pa.Table, rows: Sequence[int], where: str) -> Iterator[dict[st
             found = batch.to_pylist()
         except (ValueError, OverflowError, TypeError, pa.ArrowException) as error:
             last = rows[start + batch.num_rows - 1]
-            raise DataError(f"{where} rows {rows[start]} to {last}: a value cannot be read ({error})") from None
+            raise DataError(
+                f"{where} rows {rows[start]} to {last}: a value cannot be read ({one_line(error)})"
+            ) from None
         yield from found
         start += batch.num_rows
