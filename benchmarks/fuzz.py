@@ -2,6 +2,7 @@
 
 python -m benchmarks.fuzz inputs [--cases 5000] [--seed 0] [--out FILE]
 python -m benchmarks.fuzz metrics [--cases 5000] [--seed 0] [--out FILE]
+python -m benchmarks.fuzz own-files --cases 2000 [--seed 0] [--out FILE]
 
 Every mutated file must give rows, or one line that names the file. Anything else is a finding: a traceback, a hang,
 several lines. The exit status is 1 if there is any.
@@ -10,8 +11,10 @@ several lines. The exit status is 1 if there is any.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import re
+import shutil
 import signal
 import string
 import sys
@@ -20,7 +23,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from study.results.writers import write_report
 from study.xtreme.layout import TASKS, Version, squad_text
 from study.xtreme.scoring import score_folder
 from tests.trainables.catalogue.test_schemas import SCHEMAS, write_files
@@ -384,7 +388,84 @@ COMPARED: dict[str, Compare] = {
 }
 
 
-COMMANDS: dict[str, Callable[[int, int], Summary]] = {"inputs": inputs, "metrics": metrics}  # (cases, seed) -> summary
+def own_files(cases: int, seed: int) -> Summary:
+    """Mutate the files of a small finished home, and read it with the verbs that need no Ray."""
+    with tempfile.TemporaryDirectory() as folder:
+        return summarise(_own_files(Path(folder), cases, Random(seed)))
+
+
+def _own_files(folder: Path, cases: int, rng: Random) -> Iterator[tuple[str, str, str]]:
+    """Yield (kind of file and verb, kind of outcome, detail).
+
+    The home has a second study, which no damage of the first may hide.
+    """
+    from study.record.record import Record
+    from study.store.store import Store
+    from study.tracking.mlflow import sync
+    from study.tracking.mlflow_store import default_uri
+
+    base = folder / "base"
+    shutil.copytree(Path(__file__).parents[1] / "tests" / "homes" / "finished", base)
+    shutil.copytree(base / "studies" / "finished", base / "studies" / "healthy")
+    record, store = Record(base, "finished"), Store(base)
+    sync(default_uri(base), record, store, write_report(record, store), record.folder / "report")
+    write_report(Record(base, "healthy"), store)
+    own = [p for p in base.rglob("*") if p.is_file() and not _is_left_out(p.relative_to(base).as_posix())]
+    for number in range(cases):
+        file = rng.choice(sorted(own)).relative_to(base)
+        home = folder / f"home-{number}"
+        shutil.copytree(base, home)
+        data = (home / file).read_bytes()
+        (home / file).write_bytes(rng.choice((b"", data[: rng.randint(0, len(data))], *[mutate(data, rng)] * 4)))
+        yield from _verbs(home, file, with_sync="mlflow" in file.name or number % 50 == 0)
+        shutil.rmtree(home)
+
+
+def _is_left_out(name: str) -> bool:
+    """Return whether a file is only written, or belongs to the healthy study."""
+    return (
+        name.startswith(("studies/healthy", "mlartifacts"))
+        or "/report/" in name
+        or name.endswith((".lock", "report.json"))
+    )
+
+
+def _verbs(home: Path, file: Path, *, with_sync: bool) -> Iterator[tuple[str, str, str]]:
+    from study import report, status, sync
+    from study.api import Study
+    from study.spec.study_spec import RunOptions
+
+    arguments = ["--home", str(home), "--json"]
+    kind = file.name if len(file.parts) < 4 else f"{file.parts[0]}/{file.name}"
+    kind = "resampled/*.npy" if file.suffix == ".npy" else kind
+    names = (file.name, file.parent.name[:12])  # a stage is named by its folder
+
+    def listed() -> None:
+        found = json.loads(_said(status.main, arguments))
+        if "healthy" not in [study["study"] for study in found["studies"]]:
+            raise AssertionError("the healthy study is hidden")
+
+    verbs: dict[str, Callable[[], object]] = {
+        "status": listed,
+        "report": lambda: _said(report.main, ["finished", *arguments]),
+        "report of another study": lambda: _said(report.main, ["healthy", *arguments]),
+        "plan": lambda: Study.open("finished", home=home)._driver(RunOptions()).check(read=False),
+    }
+    if with_sync:
+        verbs["sync"] = lambda: _said(sync.main, ["finished", *arguments])
+    for verb, run in verbs.items():
+        yield f"{kind}: {verb}", *outcome(run, names)
+
+
+def _said(main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> str:
+    """Return what a verb prints to standard output."""
+    with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()):
+        main(argv)
+    return said.getvalue()
+
+
+# (cases, seed) -> summary
+COMMANDS: dict[str, Callable[[int, int], Summary]] = {"inputs": inputs, "metrics": metrics, "own-files": own_files}
 
 
 def main(argv: Sequence[str]) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 PART = ".part"  # suffix of a file that is being written; left behind only by a killed process
 
@@ -36,6 +37,20 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a whole file, text as UTF-8, by a rename."""
     with atomic_writer(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse the content of a file of ours.
+
+    Raises:
+        ValueError: it is damaged: not JSON, nested without end, or with halves of surrogates.
+    """
+    try:
+        found = json.loads(content)
+        json.dumps(found, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return found
 
 
 @contextmanager

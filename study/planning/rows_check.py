@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from study.planning.plan import Plan
-from trainables.atomic_file import write_atomic
+from trainables.atomic_file import parse_json, write_atomic
 from trainables.catalogue import Dataset, dataset
 from trainables.configs import Evaluate, all_data
 from trainables.errors import BadInput, DataError
@@ -151,7 +151,7 @@ def _key(source: Source, d: Dataset, parts: Iterable[tuple[str, str]]) -> str:
 def _remembered(home: Path) -> dict[str, str]:
     """Read key -> dataset of what has passed; {} if the file is unreadable."""
     try:
-        found = json.loads((home / FILE).read_text())
+        found = parse_json((home / FILE).read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

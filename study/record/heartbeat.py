@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from study.home import age_s
 from study.planning.plan import Node
 from study.record.record import Trial
+from trainables.atomic_file import parse_json
 from trainables.errors import BadInput
 from trainables.read_dataclass import read_dataclass
 
@@ -162,7 +163,7 @@ def states(study: Path) -> dict[str, State]:
     found: dict[str, State] = {}
     for path in (study / "progress").glob("*.json"):
         with suppress(OSError, BadInput, ValueError):  # removed meanwhile, or of another version
-            touched, state = path.stat().st_mtime, read_dataclass(State, json.loads(path.read_bytes()), "progress")
+            touched, state = path.stat().st_mtime, read_dataclass(State, parse_json(path.read_bytes()), "progress")
             if age_s(study, touched) < STALE_S:
                 found[path.stem] = state
     return dict(sorted(found.items(), key=lambda item: item[1].started))

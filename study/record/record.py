@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 from packaging.version import InvalidVersion, Version
 
 from study.spec.study_spec import IDENTITY, ResolvedSpec
-from trainables.atomic_file import write_atomic
+from trainables.atomic_file import parse_json, write_atomic
 from trainables.errors import BadInput, check_number, unknown
 from trainables.objectives import ALL
 from trainables.read_dataclass import read_dataclass
@@ -79,7 +79,7 @@ class Record:
             raise unknown("study", self.name, studies(self.home))
         path = self.folder / "study.json"
         try:
-            values = json.loads(path.read_bytes())
+            values = parse_json(path.read_bytes())
             made_by = values.pop(VERSION, "") if isinstance(values, dict) else ""
             return read_dataclass(ResolvedSpec, values, "spec")
         except BadInput as error:
@@ -132,7 +132,7 @@ class Record:
         with open(path, "rb") as file:
             for line in file:
                 try:
-                    values = json.loads(line)
+                    values = parse_json(line)
                 except ValueError:
                     continue
                 if isinstance(values, dict) and values.pop("event", None) == event:
@@ -178,7 +178,7 @@ class Record:
     def mlflow_runs(self) -> dict[str, str]:
         """Map recipe address to MLflow run id, as far as written; {} if the file is damaged: the next sync writes it."""
         with suppress(OSError, ValueError):
-            found = json.loads((self.folder / "mlflow.json").read_bytes())
+            found = parse_json((self.folder / "mlflow.json").read_bytes())
             if isinstance(found, dict) and all(isinstance(run, str) for run in found.values()):
                 return found
         return {}
@@ -202,7 +202,7 @@ class Record:
     def _made_by(self) -> str:
         """Return the version that wrote `study.json`, or ""."""
         with suppress(OSError, ValueError, AttributeError):
-            return str(json.loads((self.folder / "study.json").read_bytes()).get(VERSION, ""))
+            return str(parse_json((self.folder / "study.json").read_bytes()).get(VERSION, ""))
         return ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -12,7 +11,8 @@ import numpy as np
 from study.record.record import Trial
 from study.results.report import Report
 from study.results.report_tables import EpochPoint, EpochRow, EpochTable, SeedScores
-from study.store.store import Store
+from study.store.store import Store, leaving_out
+from trainables.atomic_file import parse_json
 from trainables.catalogue import Dataset, dataset
 
 TRAIN, DEV, ZERO_SHOT = (
@@ -67,16 +67,17 @@ def by_epoch(trials: Sequence[Trial], store: Store) -> dict[str, EpochTable]:
 def _curve(evaluation: str, store: Store) -> list[_SeedPoint] | None:
     """Find the curve of the training that an evaluation's weights went through; None without one."""
     address = store.info(evaluation)["parent"]
-    while address and (store.small(address) / "stage.json").exists():
-        info = store.info(address)
-        path = store.small(address) / "curve.json"
-        if path.exists():
-            epochs = info["config"]["task"]["epochs"]
-            points = json.loads(path.read_text())
-            return [_SeedPoint(p["epoch"], p["step"], p["epoch"] / epochs, p["scores"]) for p in points]
-        if info["kind"] != "target":
-            break
-        address = info["parent"]
+    with leaving_out(store.small(address)):
+        while address and (store.small(address) / "stage.json").exists():
+            info = store.info(address)
+            path = store.small(address) / "curve.json"
+            if path.exists():
+                epochs = info["config"]["task"]["epochs"]
+                points = parse_json(path.read_bytes())
+                return [_SeedPoint(p["epoch"], p["step"], p["epoch"] / epochs, p["scores"]) for p in points]
+            if info["kind"] != "target" or info["parent"] == address:
+                break
+            address = info["parent"]
     return None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -37,8 +36,8 @@ from study.spec.initial_trials import initial_trials
 from study.spec.recipe_file import recipe_toml
 from study.spec.study_spec import ResolvedSpec
 from study.store.evaluation_result import EvaluationResult, mean_over_seeds
-from study.store.store import Store
-from trainables.atomic_file import write_atomic
+from study.store.store import Store, leaving_out
+from trainables.atomic_file import parse_json, write_atomic
 from trainables.catalogue import Dataset, dataset
 from trainables.hyperparameter_sources import numbers
 from trainables.languages import crossed, describe
@@ -199,23 +198,28 @@ def _best(rows: Sequence[ReportRow], spec: ResolvedSpec, record: Record) -> Best
 def curves(trial: Trial, store: Store) -> dict[str, LossCurve]:
     """Read thinned training loss and every dev score of the first seed, by stage."""
     found: dict[str, LossCurve] = {}
+    seen: set[str] = set()  # a damaged parent may lead in circles
     addresses = [a[0] for a in trial.evaluations.values() if a and store.has(a[0])]
     while addresses:
         address = addresses.pop(0)
         if not address or not (store.small(address) / "stage.json").exists():
             continue
-        info = store.info(address)
-        history = store.small(address) / "history.json"
-        if info["kind"] in ("intermediate", "target") and info["label"] not in found and history.exists():
-            values = json.loads(history.read_text())
-            found[info["label"]] = _thin(values["losses"], values["dev"])
-        if info["kind"] != "intermediate":
-            addresses.append(info["parent"])
+        with leaving_out(store.small(address)):
+            info = store.info(address)
+            history = store.small(address) / "history.json"
+            if info["kind"] in ("intermediate", "target") and info["label"] not in found and history.exists():
+                values = parse_json(history.read_bytes())
+                found[str(info["label"])] = _thin(values["losses"], values["dev"])
+            if info["kind"] != "intermediate" and address not in seen:
+                seen.add(address)
+                addresses.append(str(info["parent"]))
     return dict(sorted(found.items()))
 
 
 def _thin(losses: Sequence[float], dev: Sequence[tuple[int, float]]) -> LossCurve:
-    values = np.asarray(losses)
+    values = np.asarray(losses, dtype=float)
+    if not np.isfinite(values).all() or not np.isfinite([score for _, score in dev]).all():
+        raise ValueError("a loss or score is not finite")
     ends = np.unique(np.linspace(0, len(values), min(CURVE_POINTS, len(values)) + 1).astype(int))
     pairs = list(zip(ends[:-1], ends[1:], strict=True))
     return LossCurve(

@@ -7,7 +7,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from trainables.atomic_file import write_atomic
+from trainables.atomic_file import parse_json, write_atomic
 
 Files = dict[str, list[int | str]]  # file below the stage's folder -> its size in bytes, its SHA-256
 BLOCK_BYTES = 1 << 20
@@ -24,7 +24,7 @@ def read_done(content: bytes) -> Files:
     Raises:
         ValueError: the content is not exactly, byte for byte, what `write_done` writes.
     """
-    files = json.loads(content)
+    files = parse_json(content)
     if not isinstance(files, dict) or "stage.json" not in files or json.dumps(files, indent=1).encode() != content:
         raise ValueError("DONE is damaged")
     for name, sums in files.items():

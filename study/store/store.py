@@ -23,6 +23,7 @@ from study.store.evaluation_result import EvaluationResult
 from study.store.lease import Watch, beating, is_dead, new_owner, release_lease, take
 from study.store.manifest import Files, is_intact, write_done
 from study.store.remote import Remote
+from trainables.atomic_file import parse_json
 
 HEARTBEAT_S = 5.0
 # A lease without a beat for this long, by the clock of the waiting process, belongs to a dead worker.
@@ -238,8 +239,8 @@ class Store:
     def _json(self, address: str, name: str) -> dict[str, Any]:
         path = self.small(address) / name
         if self.remote and not path.exists():
-            return dict(json.loads(self.remote.read(address, name)))
-        return dict(json.loads(path.read_text()))
+            return dict(parse_json(self.remote.read(address, name)))
+        return dict(parse_json(path.read_bytes()))
 
     def _work(self, address: str) -> Path:
         return self.home / "work" / f"{address}-{secrets.token_hex(4)}"
@@ -262,6 +263,20 @@ class Store:
 
     def _set_aside(self, address: str) -> None:
         damaged = self.home / "damaged" / f"{address}-{secrets.token_hex(4)}"
-        damaged.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # another process moved it first
+        with suppress(FileNotFoundError, PermissionError):  # another process moved it first, or who asks may only read
+            damaged.parent.mkdir(parents=True, exist_ok=True)
             os.rename(self.folder(address), damaged)
+
+
+@contextmanager
+def leaving_out(folder: Path) -> Iterator[None]:
+    """Leave out what a stage's small files say if they are damaged; log a line.
+
+    Scores have checksums; descriptions of stages without weights and curves have none, and a report goes on without them.
+    """
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        logging.getLogger(__name__).warning(
+            "%s is damaged (%s: %s): its curves are left out", folder, type(error).__name__, error
+        )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
+import re
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from study.record.heartbeat import State, file_of, reconcile_status, states
 from study.record.record import Record, Trial, studies
 from study.spec.study_spec import IDENTITY, ResolvedSpec
 from trainables.errors import BadInput
@@ -167,3 +172,76 @@ def test_settings_are_replaced_whole(tmp_path: Path) -> None:
     record.open(replace(SETTINGS, trials=5))
     assert [p.name for p in record.folder.iterdir()] == ["study.json"]
     assert asdict(record.settings) == asdict(replace(SETTINGS, trials=5))
+
+
+def test_a_spec_that_cannot_be_read_says_why_and_what_to_do(tmp_path: Path) -> None:
+    path = opened(tmp_path).folder / "study.json"
+    values = json.loads(path.read_text())
+    for content, words in {
+        "": "study.json is empty: restore it, or remove it and launch the study again",
+        '{"space": "in': "study.json is damaged (",
+        json.dumps(values | {"seeds": "two"}): "study.json: seeds must be a number",
+        json.dumps(values | {"fresh": 1, "version": "99.0"}): "made by a newer Stepstone (99.0); this is ",
+        "[" * 100_000: "study.json is damaged (nested too deeply)",
+    }.items():
+        path.write_text(content)
+        with pytest.raises(BadInput, match=re.escape(words)):
+            Record(tmp_path, "one").settings  # noqa: B018
+    del values["version"]  # as older versions wrote it
+    path.write_text(json.dumps(values))
+    assert Record(tmp_path, "one").settings == SETTINGS
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": "bomplete"}, {"address": "0" * 64}, {"seconds": "9"}, {"evaluations": []}, {"fresh": 1}]
+)
+def test_an_event_that_is_not_valid_is_named_and_never_skipped(tmp_path: Path, change: dict[str, Any]) -> None:
+    record = opened(tmp_path)
+    record.append("trial", {**asdict(trial()), "recipe": BASELINE.to_dict(), **change})
+    with pytest.raises(BadInput, match="record.jsonl: event 1 of a trial is not valid"):
+        record.trials()
+
+
+def test_a_damaged_study_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from study.status import main
+
+    for name in ("a", "b", "c"):
+        opened(tmp_path, name)
+    (tmp_path / "studies" / "b" / "study.json").write_text("")
+    assert main(["--home", str(tmp_path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [study["study"] for study in said["studies"]] == ["a", "c"]
+    assert [study["study"] for study in said["unreadable"]] == ["b"] and "empty" in said["unreadable"][0]["error"]
+
+
+def test_a_damaged_list_of_runs_counts_as_none(tmp_path: Path) -> None:
+    record = opened(tmp_path)
+    record.keep_mlflow_runs({"a": "run"})
+    assert record.mlflow_runs() == {"a": "run"}
+    for content in ("", '{"a": 1}', "[]", "{"):
+        (record.folder / "mlflow.json").write_text(content)
+        assert record.mlflow_runs() == {}
+
+
+def test_a_home_that_is_only_looked_at_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from study.status import main
+
+    assert main(["--home", str(tmp_path / "typo")]) == 0
+    assert "which does not exist" in capsys.readouterr().out and list(tmp_path.iterdir()) == []
+
+
+def test_a_trial_whose_clock_was_ahead_is_not_shown_as_running(tmp_path: Path) -> None:
+    record = opened(tmp_path)
+    ahead = time.time() + 3 * 3600
+    record.add_trial(trial(status="running", at=ahead))
+    progress = file_of(record.folder, BASELINE.address)
+    progress.parent.mkdir()
+    state = State(
+        label="x", seed=0, stage=1, stages=1, step=0, steps=0, tokens_per_s=None, left_s=None, started=0, updated=ahead
+    )
+    progress.write_text(json.dumps(asdict(state)))
+    assert reconcile_status(record.trials(), record.folder)[BASELINE.address].status == "running"
+    for path in (progress, record.folder / "record.jsonl"):
+        os.utime(path, (ahead, ahead))  # its machine's clock also set the files' times
+    assert states(record.folder) == {}
+    assert reconcile_status(record.trials(), record.folder)[BASELINE.address].status == "stopped"
