@@ -270,7 +270,7 @@ def _slots(rng: Random) -> Compared:
 
 
 def _classes(rng: Random) -> Compared:
-    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef  # type: ignore[import-untyped]
 
     gold, found = (
         np.array([rng.random() < rng.choice((0, 0.2, 0.5, 1)) for _ in range(n)]) for n in [rng.randint(1, 12)] * 2

@@ -21,7 +21,7 @@ from study.spec.study_spec import ResolvedSpec, RunOptions, StudySpec
 from study.store.remote import check_url
 from study.store.store import Store
 from trainables.errors import BadInput
-from trainables.sources import Source, open_source
+from trainables.sources import Source, open_source, without_folders
 
 if TYPE_CHECKING:
     import pandas
@@ -63,6 +63,21 @@ class StudyStatus:
         }
 
 
+def _moved(record: Record, asked: ResolvedSpec, source: Source, weights: Weights | None) -> bool:
+    """Return whether a study's mirror folders are now elsewhere, with the rows that its finished evaluations read."""
+    if not record.exists or record.settings.source == asked.source:
+        return False
+    old = record.settings
+    if without_folders(old.source) != without_folders(asked.source):
+        return False
+    planner = Planner(source, weights, old.sweep_layers)
+    for trial in record.trials().values():
+        planned = planner.plan(trial.recipe, old.seeds).evaluations()
+        if any(not set(found) <= set(planned.get(target, ())) for target, found in trial.evaluations.items()):
+            return False
+    return True
+
+
 class Study:
     """A study in a home: plan it, run it, read its results."""
 
@@ -98,7 +113,9 @@ class Study:
         if weights and not weights.can_mask and spec.recipe is None and not by_name:
             resolved = replace(resolved, mlm=False)  # the encoder cannot do it, and only the default included it
         record = Record(folder, resolved.default_name if name is None else name)
-        record.check(resolved)
+        record.check(
+            replace(resolved, source=record.settings.source) if _moved(record, resolved, source, weights) else resolved
+        )
         url = store or os.environ.get("STEPSTONE_STORE") or (record.settings.store if record.exists else "")
         study = cls(record, replace(resolved, store=check_url(url) if url else ""))
         study.source, study.weights = source, weights  # opened and hashed once

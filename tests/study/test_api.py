@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,12 @@ import pytest
 import stepstone
 from study.cli_parser import spec_of
 from study.launch import parser
+from study.planning.plan import Planner
+from study.record.record import Trial
+from study.spec.initial_trials import initial_trials
 from tests import ROOT
+from tests.trainables.catalogue.test_schemas import build
+from trainables.errors import BadInput
 
 SPEC = stepstone.StudySpec(space="intermediate_tasks", targets=("xnli",), intermediate=("mnli",), scale=0.02)
 
@@ -153,3 +160,28 @@ def test_a_space_and_a_dataset_of_ones_own_in_a_thread(tmp_path: Path, nano: Pat
     assert set(frame["language"]) == {"en", "de", "sw"} and set(frame["split"]) == {"test"}
     own = frame[frame["recipe"] == "no intermediate task"]
     assert (own["gain"] == 0).all() and own["interval"].isna().all()
+
+
+@pytest.mark.slow
+def test_a_moved_mirror_is_the_same_source_as_long_as_its_rows_are(tmp_path: Path) -> None:
+    """Where a folder is found says nothing about the rows that finished evaluations read."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    encoder = shutil.copytree(ROOT / "trainables/pocket/encoder", tmp_path / "encoder")
+    build("mnli", first)
+    build("xnli", first)
+    home, spec = tmp_path / "home", replace(SPEC, encoder=str(encoder), scale=1.0, source=f"mirror:{first}")
+    study = stepstone.Study.create(spec, name="a", home=home)
+    recipe = initial_trials(study.spec)[0][0]
+    plan = Planner(study.source, study.weights, False).plan(recipe, study.spec.seeds)
+    study.record.open(study.spec)
+    done: dict[str, Any] = {"status": "complete", "evaluations": plan.evaluations(), "params": {}}
+    study.record.add_trial(Trial(address=recipe.address, name="baseline", recipe=recipe, **done))
+    first.rename(second)
+    moved = replace(spec, source=f"mirror:{second}")
+    assert stepstone.Study.create(moved, name="a", home=home).spec.source == f"mirror:{second.resolve()}"
+    with pytest.raises(BadInput, match="already exists with source"):
+        stepstone.Study.create(replace(spec, source="pocket"), name="a", home=home)
+    (file,) = second.glob("**/de/test*.parquet")
+    pq.write_table(pq.read_table(file).slice(1), file)
+    with pytest.raises(BadInput, match="already exists with source"):
+        stepstone.Study.create(moved, name="a", home=home)

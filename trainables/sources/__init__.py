@@ -15,7 +15,7 @@ from trainables.errors import BadInput, unknown
 from trainables.examples import Bitext, Example, Text
 from trainables.sources.tables import Tables, TableSource
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_source", "without_folders"]
 
 SPECS = ("hub", "mirror:<folder>", "pocket", "<source>+<source>")
 
@@ -114,12 +114,21 @@ def open_source(spec: str) -> Source:
     Raises:
         BadInput: there is no such kind, no such folder, or nothing of use in it.
     """
-    layers = [_open(part) for part in re.split(r"\+(?=hub$|hub\+|pocket$|pocket\+|mirror:)", spec)]
+    layers = [_open(part) for part in _parts(spec)]
     if len(layers) == 1:
         return TableSource(layers[0])
     from trainables.sources.layered import LayeredTables
 
     return TableSource(LayeredTables(layers))
+
+
+def without_folders(spec: str) -> list[str]:
+    """List the kinds of a spec's sources, without where a mirror's folder is."""
+    return [part.partition(":")[0] for part in _parts(spec)]
+
+
+def _parts(spec: str) -> list[str]:
+    return re.split(r"\+(?=hub$|hub\+|pocket$|pocket\+|mirror:)", spec)
 
 
 def _open(spec: str) -> Tables:
