@@ -31,4 +31,5 @@ def main() -> None:
     if verb not in VERBS:
         print(f"error: {unknown('verb', verb, VERBS)}", file=sys.stderr)
         sys.exit(2)
-    run_verb(importlib.import_module(f"study.{verb}").main, sys.argv[2:])
+    del sys.argv[1]
+    run_verb(importlib.import_module(f"study.{verb}").main)

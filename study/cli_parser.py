@@ -12,7 +12,7 @@ from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from study.execution.graceful_shutdown import AGAIN
+from study.execution.graceful_shutdown import AGAIN, STOP
 from study.home import home_folder, owned
 from study.sanitize import redact, safe_json, sanitize
 from study.spec.study_spec import RunOptions, StudySpec
@@ -167,8 +167,14 @@ def names_of(value: str | None) -> tuple[str, ...] | None:
 
 
 def run_verb(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a verb and exit: 0 done, 2 bad input, 1 anything else."""
+    """Run a verb and exit: 0 done, 2 bad input, 1 anything else.
+
+    Args:
+        argv: arguments of a caller in whose process the verb runs; None = this is the verb's own process.
+    """
     open_streams()
+    if argv is None:
+        STOP.listen(owns_process=True)
     try:
         sys.exit(main(sys.argv[1:] if argv is None else argv))
     except BadInput as error:

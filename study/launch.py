@@ -31,7 +31,7 @@ def parser() -> Parser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb; return the exit status."""
-    STOP.listen(owns_process=True)
+    STOP.listen()
     options = parser().parse_args(argv)
 
     from study.api import Study

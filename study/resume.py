@@ -11,7 +11,7 @@ from study.launch import run_and_print
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb; return the exit status."""
-    STOP.listen(owns_process=True)
+    STOP.listen()
     parser = Parser("resume", __doc__)
     parser.add_argument("name", help="the study")
     add_running(parser)

@@ -101,11 +101,13 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
             ray.shutdown()
             local()
     over = threading.Event()
-    threading.Thread(target=_watch, args=(worker._global_node, over, on_loss), daemon=True).start()
+    watcher = threading.Thread(target=_watch, args=(worker._global_node, over, on_loss), daemon=True)
+    watcher.start()
     try:
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
     finally:
         over.set()
+        watcher.join()  # it would take the shutdown for a loss
         ray.shutdown()
 
 
