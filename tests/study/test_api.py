@@ -182,6 +182,13 @@ def test_a_moved_mirror_is_the_same_source_as_long_as_its_rows_are(tmp_path: Pat
     with pytest.raises(BadInput, match="already exists with source"):
         stepstone.Study.create(replace(spec, source="pocket"), name="a", home=home)
     (file,) = second.glob("**/de/test*.parquet")
+    rows = file.read_bytes()
     pq.write_table(pq.read_table(file).slice(1), file)
     with pytest.raises(BadInput, match="already exists with source"):
         stepstone.Study.create(moved, name="a", home=home)
+    file.write_bytes(rows)
+    again = stepstone.Study.create(moved, name="a", home=home)
+    again.record.open(again.spec)  # as a launch does
+    resumed = stepstone.Study.open("a", home=home)
+    found = Planner(resumed.source, resumed.weights, False).plan(recipe, resumed.spec.seeds)
+    assert found.evaluations() == plan.evaluations(), "a resume finds the rows where the last launch did"
