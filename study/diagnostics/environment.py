@@ -33,7 +33,7 @@ from study.execution.disk_usage import LEFT_S, Disk
 from study.execution.ray_cluster import check_processes, own_token, session_folder
 from study.hardware import cpu_limits, memory_limits, usable_processes
 from study.home import command, nearest, owned
-from study.planning.encoder_weights import resolve
+from study.planning.encoder_weights import check_loads, resolve
 from study.record.record import Record, studies
 from study.sanitize import redact
 from study.tracking.mlflow_store import BrokenStore, check_uri, fault
@@ -363,12 +363,13 @@ def check_mlflow(home: Path, uri: str | None = None) -> Check:
 
 
 def check_encoder(encoder: str) -> Check:
-    """Check that the encoder exists in safetensors format.
+    """Check that the encoder exists in safetensors format, and can be loaded.
 
     The pocket encoder's hash is compared with its CARD.md.
     """
     try:
         weights = resolve(encoder)
+        warning = check_loads(weights) if weights and encoder != "pocket" else ""
     except BadInput as error:
         return Check("encoder", "broken", str(error), "set --encoder to an existing encoder")
     if weights is None:
@@ -380,6 +381,8 @@ def check_encoder(encoder: str) -> Check:
         if found not in (folder / "CARD.md").read_text():
             said = f"the weights in {folder} are not those of its CARD.md"
             return Check("encoder", "broken", said, "git checkout -- trainables/pocket/encoder, or install again")
+    if warning:
+        return Check("encoder", "warning", warning, "choose another --encoder if a target has these letters")
     return Check("encoder", "ok", f"{encoder}: {weights.location.removeprefix('hub:')}")
 
 

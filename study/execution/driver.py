@@ -29,7 +29,7 @@ from study.execution.worker_failures import MAX_LOST
 from study.hardware import num_gpus
 from study.home import check_writable, command
 from study.planning.cost import Cost, cost_of
-from study.planning.encoder_weights import shape_of
+from study.planning.encoder_weights import check_loads, shape_of
 from study.planning.plan import Plan, Planner, missing, selection_rows
 from study.planning.rows_check import check_rows
 from study.planning.throughput import measure_speed
@@ -164,6 +164,10 @@ class StudyDriver:
             capacity(this_machine(), self.options.workers, self.need)
         plans = [self.plan(recipe) for recipe, _ in self.rows()]
         if self.todo()[1]:
+            weights, encoder = self.planner.weights, self.settings.encoder
+            warning = check_loads(weights) if weights and encoder != "pocket" else ""
+            if warning and self.settings.source != "pocket":  # whose languages are invented
+                self.say(f"warning: {warning}")
             check_rows(self.planner.source, plans, self.home, self.say, read=read)
         return uri
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.errors import BadInput, check_path, unknown
-from trainables.modeling.encoders import FAMILIES, check_tokenizer, family_of
+from trainables.modeling.encoders import FAMILIES, check_merged, check_tokenizer, family_of
 from trainables.modeling.memory import Shape
 from trainables.recipe import digest
 from trainables.training.pretrain import SIZES, size
@@ -19,6 +19,21 @@ from trainables.training.pretrain import SIZES, size
 KNOWN_HUB_IDS = ("FacebookAI/xlm-roberta-base", "FacebookAI/xlm-roberta-large")
 CODE_FILES = ("config.json", "tokenizer_config.json", "processor_config.json")  # where "auto_map" may stand
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
+# Greetings in the scripts of the published sets.
+SCRIPTS = [
+    "Hello world",
+    "Привет",
+    "你好",
+    "こんにちは",
+    "안녕",
+    "مرحبا",
+    "नमस्ते",
+    "สวัสดี",
+    "Γειά",
+    "שלום",
+    "হ্যালো",
+    "வணக்கம்",
+]
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,25 @@ def resolve(encoder: str) -> Weights | None:
     raise unknown("encoder", encoder, [*made_here, *KNOWN_HUB_IDS, "<owner>/<name>", "<folder>"])
 
 
+def check_loads(weights: Weights) -> str:
+    """Load an encoder as the stages will; return a warning, if any.
+
+    Weights on the hub are checked when a stage has downloaded them.
+
+    Raises:
+        BadInput: weights are absent, of another shape or not finite, a file is damaged, or tokenizer and weights do not fit.
+    """
+    from trainables.modeling.model import load_lm, load_tokenizer
+
+    if weights.location.startswith("hub:"):
+        return ""
+    tokenizer = load_tokenizer(weights.location)
+    load_lm(weights.location)
+    pieces = tokenizer(SCRIPTS, add_special_tokens=False)["input_ids"]
+    unread = [text for text, ids in zip(SCRIPTS, pieces, strict=True) if tokenizer.unk_token_id in ids]
+    return f"encoder {weights.location!r} cannot read all letters of: {', '.join(unread)}" if unread else ""
+
+
 def shape_of(encoder: str, weights: Weights | None) -> Shape | None:
     """Read the encoder's dimensions from its config alone.
 
@@ -119,6 +153,7 @@ def shape_of(encoder: str, weights: Weights | None) -> Shape | None:
 def _folder(folder: Path) -> Weights:
     files = sorted(p for p in folder.glob("*") if p.is_file())
     names = {p.name for p in files}
+    check_merged(names, f"encoder folder {str(folder)!r}", str(folder))
     if "config.json" not in names:
         raise BadInput(f"encoder folder {str(folder)!r} has no config.json")
     if not any(name.endswith(".safetensors") for name in names):
@@ -182,6 +217,7 @@ def _hub(name: str) -> Weights:
         raise BadInput(
             f"encoder {name!r}: the hub cannot be reached ({type(error).__name__}); give a folder"
         ) from error
+    check_merged({s.rfilename for s in info.siblings or []}, f"encoder {name!r}", name)
     if (info.config or {}).get("auto_map"):
         raise BadInput(f"encoder {name!r}: config.json requires remote Python code (auto_map), which is never run")
     if not any(s.rfilename.endswith(".safetensors") for s in info.siblings or []):

@@ -5,6 +5,7 @@ This module imports no model code, so that every verb may use it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -69,6 +70,24 @@ def check_tokenizer(files: Collection[str], what: str) -> None:
     if pieces and "tokenizer.json" not in files and find_spec("sentencepiece") is None:
         raise BadInput(
             f"{what} has no tokenizer.json but {pieces[0]}, which needs `pip install sentencepiece protobuf`"
+        )
+
+
+def check_merged(files: Collection[str], what: str, folder: str) -> None:
+    """Check that a checkpoint is a whole model, not the difference from one.
+
+    Raises:
+        BadInput: it is a PEFT adapter; the error has the command that merges it with its base.
+    """
+    if "adapter_config.json" in files:
+        code = (
+            "import sys; from peft import AutoPeftModel; from transformers import AutoTokenizer; "
+            "m = AutoPeftModel.from_pretrained(sys.argv[1]); m.merge_and_unload().save_pretrained(sys.argv[2]); "
+            "AutoTokenizer.from_pretrained(m.peft_config['default'].base_model_name_or_path).save_pretrained(sys.argv[2])"
+        )
+        raise BadInput(
+            f"{what} is a PEFT adapter, not a whole encoder: merge it with its base into a new folder first: "
+            f'python -c "{code}" {shlex.quote(folder)} merged'
         )
 
 

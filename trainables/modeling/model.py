@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +19,10 @@ from trainables.encoding.encoded import NOT_SCORED
 from trainables.errors import BadInput
 from trainables.formats import format_of
 from trainables.formats.heads import JointHead, PooledHead, cross_entropy
-from trainables.modeling.encoders import check_tokenizer, family_of, no_masked_lm
+from trainables.modeling.encoders import Family, check_merged, check_tokenizer, family_of, no_masked_lm
+
+# What DDP, torch.compile and sentence-transformers put before the names of a model's weights.
+WRAPPERS = r"^(module\.|_orig_mod\.|0\.auto_model\.)+"
 
 
 @dataclass(frozen=True)
@@ -243,18 +249,22 @@ def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool
     """Load a checkpoint's masked-LM model, or only its encoder.
 
     Architectures without masked LM (T5) have the encoder only. It is in float32, from safetensors only, and never with remote
-    code.
+    code. Prefixes of known wrappers (`WRAPPERS`) are removed from the names of weights.
 
     Args:
         dropout: of hidden states and attention; None keeps the checkpoint's.
         with_head: require the pretrained LM head, for training of masked LM.
     Raises:
-        BadInput: the folder or hub id has no such model, or lacks the required LM head.
+        BadInput: the folder or hub id has no such model, lacks the required LM head or an encoder weight, or has one of
+            another shape or that is not finite.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForTextEncoding
 
     torch.manual_seed(0)  # weights that the checkpoint lacks, such as an LM head, are the same on every worker
     what = f"encoder {str(folder)!r}"
+    if Path(folder).is_dir():
+        check_merged({path.name for path in Path(folder).iterdir()}, what, str(folder))
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         family = family_of(config.model_type, what)
@@ -262,16 +272,20 @@ def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool
             raise no_masked_lm(what, config.model_type)
         for key in family.dropout if dropout is not None else ():
             setattr(config, key, dropout)
-        model, loading = (AutoModelForMaskedLM if family.lm_head else AutoModelForTextEncoding).from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError) as error:
+        with _quiet():  # what transformers reports as a page is refused below, in a line
+            model, loading = (AutoModelForMaskedLM if family.lm_head else AutoModelForTextEncoding).from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                key_mapping={WRAPPERS: ""},
+                ignore_mismatched_sizes=True,
+            )
+    except (OSError, ValueError, SafetensorError) as error:
         raise BadInput(f"{what} cannot be loaded: {str(error).splitlines()[0]}") from error
+    _check_loaded(model, loading, family, what)
     if with_head and not hasattr(model, family.lm_head or ""):  # DeBERTa's second kind of head, of another signature
         raise BadInput(f"{what} has a masked-LM head of a kind that is not supported")
     absent = sorted(key for key in loading["missing_keys"] if key.startswith(f"{family.lm_head}."))
@@ -280,11 +294,60 @@ def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool
     return model
 
 
+def _check_loaded(model: Any, loading: Mapping[str, Collection[Any]], family: Family, what: str) -> None:
+    """Check that every encoder weight is the checkpoint's, and finite.
+
+    Pooler and LM head may be absent.
+
+    Args:
+        loading: the report of transformers' `from_pretrained`.
+    Raises:
+        BadInput: one is absent, of another shape, not finite or has no place in the model.
+    """
+    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
+    absent = sorted(k for k in loading["missing_keys"] if k.startswith(prefix) and "pooler." not in k)
+    if absent:
+        raise BadInput(f"{what} lacks weights, which would be random: {_some(absent)}")
+    shapes = sorted(f"{name} is {list(has)}, not {list(wants)}" for name, has, wants in loading["mismatched_keys"])
+    if shapes:
+        raise BadInput(f"{what} has weights of another shape than its config.json: {_some(shapes)}")
+    layer = re.compile(rf"\bencoder\.{family.layers}\.\d+\.")
+    extra = sorted(key for key in loading["unexpected_keys"] if layer.search(key))
+    if extra:
+        raise BadInput(f"{what} has weights in its layers that its config.json has no place for: {_some(extra)}")
+    # The extremes of a tensor with NaN are NaN, and unlike isfinite() they need no memory of its size.
+    values = ((name, w.detach()) for name, w in model.named_parameters(remove_duplicate=False) if w.numel())
+    wild = [name for name, weight in values if not all(math.isfinite(extreme) for extreme in weight.aminmax())]
+    if wild:
+        raise BadInput(f"{what} has weights that are not finite: {_some(wild)}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers for a while, but not its errors."""
+    from transformers import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _some(names: Collection[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(list(names)[:most]) + more
+
+
 def load_tokenizer(folder: str | Path) -> Any:
     """Load the fast tokenizer of a checkpoint.
 
     Raises:
-        BadInput: it has none.
+        BadInput: it has none, or one with more pieces than the encoder has embeddings.
     """
     from transformers import AutoTokenizer
 
@@ -296,6 +359,13 @@ def load_tokenizer(folder: str | Path) -> Any:
         raise BadInput(f"encoder {str(folder)!r} has no tokenizer: {str(error).splitlines()[0]}") from error
     if not tokenizer.is_fast:
         raise BadInput(f"encoder {str(folder)!r} has no fast tokenizer, which is needed for character offsets")
+    config = Path(folder) / "config.json"  # absent while a stage makes the encoder
+    rows = json.loads(config.read_text(encoding="utf-8")).get("vocab_size") if config.is_file() else None
+    piece, last = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    if rows is not None and last >= rows:
+        raise BadInput(
+            f"encoder {str(folder)!r} has {rows} embeddings, but its tokenizer's {piece!r} has the id {last}"
+        )
     return tokenizer
 
 
