@@ -32,7 +32,7 @@ from trainables.context import Context, encoder_folder
 from trainables.encoding.encoded import Encoded
 from trainables.evaluation.evaluation import SplitRows, evaluate, score_rows, sweep
 from trainables.evaluation.predict import predict
-from trainables.evaluation.scoring import main_score, score
+from trainables.evaluation.scoring import main_score, named_examples, score
 from trainables.examples import Bitext, Example, Labelled, Text
 from trainables.formats import encode, format_of
 from trainables.modeling.memory import release
@@ -270,7 +270,8 @@ def _dev_score(net: Net, sets: Sequence[_DevSet], data: Data, context: Context) 
     def dev() -> float:
         scores = []
         for one in sets:
-            outputs = predict(net, one.head, one.encoded, data.tokenizer.pad_token_id, context.machine)
+            with named_examples(one.dataset.name, one.language, one.examples):
+                outputs = predict(net, one.head, one.encoded, data.tokenizer.pad_token_id, context.machine)
             labels = net.specs[one.head].labels
             scored = score(one.dataset, one.language, one.examples, one.encoded, outputs, labels)
             scores.append(main_score(one.dataset, scored.metrics))

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from trainables.context import Context, encoder_folder
 from trainables.encoding.encoded import Encoded
 from trainables.errors import DataError
 from trainables.evaluation.predict import embed, predict, retrieval_layer
-from trainables.evaluation.scoring import LanguageScores, main_score, score, with_metrics
+from trainables.evaluation.scoring import LanguageScores, main_score, named_examples, score, with_metrics
 from trainables.examples import Bitext, Example, Text
 from trainables.formats import encode
 from trainables.formats.bitext import score_retrieval, sides
@@ -89,7 +90,8 @@ def sweep(config: LayerSweep, init: Path, out: Path, context: Context) -> dict[s
     context.on_progress(0, len(config.languages), math.nan, 0)
     for number, (language, split) in enumerate(config.languages):
         pairs = cast("list[Bitext]", data.examples(d, language, split))
-        source, target = (reader.vectors(side, layers) for side in sides(pairs))
+        with_name = partial(reader.vectors, where=(d.name, language), layers=layers)
+        source, target = map(with_name, sides(pairs))
         each = (with_metrics(d, score_retrieval(d, pairs, source[i], target[i], config.direction)) for i in layers)
         found[language] = [main_score(d, s.metrics) for s in each]
         context.on_progress(number + 1, len(config.languages), math.nan, 0)
@@ -130,11 +132,12 @@ def score_rows(net: Net, head: str, rows: SplitRows, *, data: Data, context: Con
     own = tuple(data.source.labels(d)) if d.format.labels_closed else names
     if set(own) - set(names):
         raise DataError(f"{d.name}: labels {sorted(set(own) - set(names))} are unknown to the head trained on {head}")
-    encoded = rows.encoded(data)
-    outputs = predict(net, head, encoded, data.tokenizer.pad_token_id, context.machine)
+    encoded, examples = rows.encoded(data), rows.examples(data)
+    with named_examples(d.name, rows.language, examples):
+        outputs = predict(net, head, encoded, data.tokenizer.pad_token_id, context.machine)
     if own != names:
         outputs, names = d.format.rename(outputs, names, own)
-    return score(d, rows.language, rows.examples(data), encoded, outputs, names)
+    return score(d, rows.language, examples, encoded, outputs, names)
 
 
 @dataclass(frozen=True)
@@ -160,15 +163,19 @@ class _Reader:
         layer = layer or retrieval_layer(net.lm.config.num_hidden_layers)
         return cls(net, layer, pooling, max_length, data, context)
 
-    def vectors(self, texts: Sequence[Text], layers: Sequence[int] | None = None) -> np.ndarray:
+    def vectors(
+        self, texts: Sequence[Text], *, where: tuple[str, str], layers: Sequence[int] | None = None
+    ) -> np.ndarray:
         """Compute sentence vectors, float32 [layers, texts, width].
 
         Args:
+            where: dataset and language, for errors.
             layers: by default the reader's own layer.
         """
         encoded = encode("text", texts, self.data.tokenizer, max_length=self.max_length)
         pad = self.data.tokenizer.pad_token_id
-        return embed(self.net, encoded, layers or (self.layer,), pad, self.context.machine, self.pooling)
+        with named_examples(*where, texts):
+            return embed(self.net, encoded, layers or (self.layer,), pad, self.context.machine, self.pooling)
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ class _Rows:
         return self.reader.data.source.pool(self.d, self.language, split, side)
 
     def vectors(self, texts: Sequence[Text]) -> np.ndarray:
-        vectors: np.ndarray = self.reader.vectors(texts)[0]
+        vectors: np.ndarray = self.reader.vectors(texts, where=(self.d.name, self.language))[0]
         return vectors
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from trainables.encoding.encoded import Encoded
-from trainables.errors import BadInput
+from trainables.errors import BadInput, DataError
+from trainables.evaluation.scoring import NonFiniteOutput
 from trainables.formats import format_of
 from trainables.modeling.memory import MAX_TOKENS
 from trainables.modeling.model import Net
@@ -20,25 +21,32 @@ from trainables.recipe import Pooling
 from trainables.training.batch import Batch, collate, item_lengths
 from trainables.training.loop import Device
 
+_Part = tuple[np.ndarray, np.ndarray]  # places, and the outputs for them
+
 
 def predict(net: Net, task: str, encoded: Encoded, pad_id: int, machine: Device) -> np.ndarray:
     """Compute the outputs of `task`, the same on every worker.
 
     There is one for each item or token of `encoded`, see `Format.outputs`.
+
+    Raises:
+        NonFiniteOutput: a logit is infinite or NaN, also where only the largest of them is an output.
     """
     form = format_of(encoded.kind)
     mine: list[tuple[np.ndarray, np.ndarray]] = []
+    bad: list[int] = []
     net.eval()
     for items, batch in _shares(encoded, pad_id, machine):
         arrays = batch.tensors(machine.device)
         with torch.inference_mode(), machine.autocast:
             logits = net(task, arrays["tokens"], arrays["mask"], arrays.get("segments"))
+        bad += encoded.example[items[~_finite(logits, arrays["mask"], len(items))]].tolist()
         result = form.outputs(logits).cpu().numpy()
         if form.by_token:
             mine.append((_token_places(encoded, items), result[batch.mask]))
         else:
             mine.append((items, result.reshape(len(items), -1)))
-    gathered = machine.comm.gather(mine)
+    gathered = _gather(mine, bad, machine)
     one = next((values for results in gathered for _, values in results), np.empty(0, np.int64))
     size = len(encoded.tokens) if form.by_token else encoded.num_items
     return _fill(np.zeros((size, *one.shape[1:]), one.dtype), gathered)
@@ -53,8 +61,12 @@ def embed(
     tokens included, as in Hu et al. 2020 (XTREME); `cls` is the first position. Layers above the highest are not run; 0 is
     the output of the embedding layer. T5 applies its final layer norm to the last state only; lower states are the residual
     stream without a norm.
+
+    Raises:
+        NonFiniteOutput: a vector is infinite or NaN.
     """
     mine: list[tuple[np.ndarray, np.ndarray]] = []
+    bad: list[int] = []
     net.eval()
     with _Taps(net, max(layers)) as states:
         for items, batch in _shares(encoded, pad_id, machine):
@@ -67,8 +79,9 @@ def embed(
                 for i in layers
             ]
             mine.append((items, torch.stack(vectors, 1).cpu().numpy()))
+            bad += encoded.example[items[~np.isfinite(mine[-1][1]).all((1, 2))]].tolist()
     out = np.zeros((encoded.num_items, len(layers), net.lm.config.hidden_size), np.float32)
-    return _fill(out, machine.comm.gather(mine)).swapaxes(0, 1)
+    return _fill(out, _gather(mine, bad, machine)).swapaxes(0, 1)
 
 
 def retrieval_layer(num_layers: int) -> int:
@@ -100,7 +113,35 @@ def _token_places(encoded: Encoded, items: np.ndarray) -> np.ndarray:
     return np.concatenate([np.arange(encoded.starts[i], encoded.starts[i + 1]) for i in items])
 
 
-def _fill(out: np.ndarray, gathered: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]]) -> np.ndarray:
+def _finite(logits: Any, mask: torch.Tensor, items: int) -> np.ndarray:
+    """Return for each item whether its logits are finite; those of padding do not count."""
+    found = np.ones(items, bool)
+    for part in logits if isinstance(logits, tuple) else (logits,):
+        finite = part.isfinite()
+        if finite.ndim == 3:  # by token
+            finite |= ~mask.bool().unsqueeze(-1)
+        found &= finite.reshape(items, -1).all(1).cpu().numpy()
+    return found
+
+
+def _gather(mine: list[_Part], bad: list[int], machine: Device) -> list[list[_Part]]:
+    """Collect the outputs of all workers.
+
+    Raises:
+        NonFiniteOutput: on every worker, so that none waits for another.
+    """
+    gathered = machine.comm.gather((mine, bad))
+    wrong = [example for _, examples in gathered for example in examples]
+    if wrong:
+        raise NonFiniteOutput(min(wrong))
+    return [parts for parts, _ in gathered]
+
+
+def _fill(out: np.ndarray, gathered: Sequence[Sequence[_Part]]) -> np.ndarray:
+    """Put outputs in their places; DataError unless each place has one."""
+    count = sum(len(places) for results in gathered for places, _ in results)
+    if count != len(out):
+        raise DataError(f"{count} predictions where {len(out)} were expected")
     for results in gathered:
         for places, values in results:
             out[places] = values

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,32 @@ from trainables.errors import DataError
 from trainables.examples import Example
 from trainables.formats.format import ExampleScores
 from trainables.metrics.samples import Table, in_percent
+
+
+class NonFiniteOutput(RuntimeError):
+    """Infinite or NaN output of a model, which any metric would take for some prediction.
+
+    Attributes:
+        example: number of the first such example.
+        where: its dataset, language and id, where they are known.
+    """
+
+    def __init__(self, example: int, where: str = "") -> None:
+        super().__init__(example, where)
+        self.example, self.where = example, where
+
+    def __str__(self) -> str:
+        return f"{self.where or f'example {self.example}'}: the model's outputs are infinite or NaN"
+
+
+@contextmanager
+def named_examples(dataset: str, language: str, examples: Sequence[Example]) -> Iterator[None]:
+    """Put dataset, language and id of the example into a `NonFiniteOutput`."""
+    try:
+        yield
+    except NonFiniteOutput as error:
+        where = f"{dataset}/{language}: example {examples[error.example].id!r}"
+        raise NonFiniteOutput(error.example, where) from None
 
 
 @dataclass(frozen=True)
@@ -51,6 +78,7 @@ def score(
         labels: label names by id, by default the dataset's own; the head's for formats that match labels by name.
     Raises:
         DataError: there is nothing to score, or the numbers of outputs, rows and examples do not match.
+        NonFiniteOutput: an output is infinite or NaN.
     """
     if not d.format.has_head:
         raise ValueError(f"{d.name}: {d.kind} has no outputs per example to score")
@@ -60,6 +88,12 @@ def score(
             f"{d.name}/{language}: {len(examples)} examples to score, {encoded.num_examples} encoded, "
             f"{len(outputs)} outputs where {expected} were expected"
         )
+    bad = np.flatnonzero(~np.isfinite(outputs).all(tuple(range(1, outputs.ndim))))
+    if len(bad):
+        row = np.searchsorted(encoded.starts, bad[0], side="right") - 1
+        item = row // encoded.rows_per_item if d.format.by_token else bad[0]
+        with named_examples(d.name, language, examples):
+            raise NonFiniteOutput(int(encoded.example[item]))
     return with_metrics(d, d.format.score(d, language, examples, encoded, outputs, labels or d.labels))
 
 

@@ -14,6 +14,7 @@ from trainables.encoding.encoded import Encoded
 from trainables.errors import BadInput, DataError
 from trainables.evaluation.scoring import (
     LanguageScores,
+    NonFiniteOutput,
     aggregate,
     columns,
     main_score,
@@ -132,6 +133,21 @@ def test_regression(gold: list[float], predicted: list[float], pearson: float, s
         assert scored.metrics == pytest.approx({"pearson": 100 * pearson, "spearman": 100 * spearman}, abs=5e-3)
         assert scored.table["predicted"].tolist() == predicted  # 10 is above the scale and stays
         assert scored.predictions == tuple((str(i), repr(float(value))) for i, value in enumerate(predicted))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_outputs_that_are_not_finite_have_no_score(value: float) -> None:
+    classes = [Labelled(name, "a", "b", 0) for name in "xyz"]
+    rated = [Rated(name, "a", "b", 1.0) for name in "xyz"]
+    spans = [Span(name, "a", " ".join("abcdefgh"), ((0, "a"),)) for name in "xyz"]
+    for name, examples in (("xnli", classes), ("stsb", rated), ("xquad", spans)):
+        d = dataset(name)
+        encoded = encode(d.kind, examples, TOKENIZER, max_length=9, doc_stride=2, max_query=1)
+        outputs = np.zeros((len(encoded.tokens) if d.format.by_token else 3, 2), np.float32)
+        last = len(outputs) - 1 if d.format.by_token else 2
+        outputs[last, 1] = value
+        with pytest.raises(NonFiniteOutput, match=f"^{name}/sw: example 'z': the model's outputs are infinite or NaN$"):
+            score(d, "sw", examples, encoded, outputs)
 
 
 def test_choice_accuracy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from trainables.catalogue import dataset
 from trainables.encoding.encoded import Encoded
 from trainables.errors import BadInput
 from trainables.evaluation.predict import embed, predict, retrieval_layer
-from trainables.examples import Labelled, Rated, Utterance, Words
+from trainables.evaluation.scoring import NonFiniteOutput, named_examples
+from trainables.examples import Labelled, Rated, Text, Utterance, Words
 from trainables.formats import encode
 from trainables.modeling.memory import MAX_TOKENS
 from trainables.modeling.model import Head, Net, load_lm
@@ -228,6 +230,29 @@ def test_predictions_are_those_of_each_item_alone(net: Net, encoded: Mapping[str
         with torch.no_grad():
             alone = net("commonsense_qa", tensors["tokens"], tensors["mask"]).reshape(-1).numpy()
         np.testing.assert_allclose(batched[item], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_outputs_that_are_not_finite_stop_the_evaluation_of_any_format(
+    value: float, net: Net, encoded: Mapping[str, Encoded], machine: Device
+) -> None:
+    table = net.lm.get_input_embeddings().weight.data
+    for name, rows in encoded.items():
+        of_token = np.repeat(rows.example, np.diff(rows.starts[:: rows.rows_per_item]))
+        token, example = next(
+            (token, int(of_token[rows.tokens == token][0]))
+            for token in np.unique(rows.tokens)
+            if len(set(of_token[rows.tokens == token])) == 1 and of_token[rows.tokens == token][0] > 2
+        )
+        examples = [Text(f"id {i}", "") for i in range(rows.num_examples)]
+        before = table[token].clone()
+        table[token] = value
+        try:
+            with pytest.raises(NonFiniteOutput, match=f"^xtreme/sw: example 'id {example}': the model's outputs are"):
+                with named_examples("xtreme", "sw", examples):
+                    predict(net, name, rows, 1, machine) if name != "mlm" else embed(net, rows, [2], 1, machine)
+        finally:
+            table[token] = before
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
