@@ -6,6 +6,7 @@ they are the same for every fast tokenizer. The second text of a pair is segment
 
 from __future__ import annotations
 
+import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -169,6 +170,8 @@ def pieces_with_offsets(
 ) -> dict[str, tuple[list[int], list[int], list[int]]]:
     """Tokenise each distinct text, without specials, with offsets.
 
+    A token's end reaches over the rest of its last character, where the tokenizer deletes that or joins it to the token.
+
     Returns:
         text -> token ids, first characters, ends (exclusive).
     """
@@ -178,9 +181,32 @@ def pieces_with_offsets(
     options = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
     batch = tokenizer(distinct, return_offsets_mapping=True, **options)
     return {
-        text: (ids, [start for start, _ in offsets], [end for _, end in offsets])
+        text: (ids, [start for start, _ in offsets], _whole_ends(text, offsets))
         for text, ids, offsets in zip(distinct, batch["input_ids"], batch["offset_mapping"], strict=True)
     }
+
+
+def _whole_ends(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the ends of tokens, none of them inside a character as it is read.
+
+    "e" and an accent are one character for a tokenizer that composes them (NFC, NFKC), and "e" for one that strips accents:
+    both give the offsets of the "e" alone. So an end moves over characters in no token, if they are combining marks or NFKC
+    joins them to what is before them (Hangul jamo, half-width voiced kana).
+    """
+    covered = bytearray(len(text))
+    for start, end in offsets:
+        covered[start:end] = b"\1" * (end - start)
+
+    def whole(end: int) -> int:
+        last = end - 1
+        while end < len(text) and not covered[end]:
+            joined = unicodedata.normalize("NFKC", text[last : end + 1])
+            if unicodedata.category(text[end])[0] != "M" and len(joined) > 1:
+                break
+            end += 1
+        return end
+
+    return [whole(end) if end > start else end for start, end in offsets]
 
 
 def unknown_piece(tokenizer: Tokenizer) -> int:

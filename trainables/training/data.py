@@ -26,7 +26,7 @@ from trainables.sources import Source
 from trainables.training.distributed import ProcessGroup
 from trainables.training.synonyms import address, copies_of, synonyms_of
 
-FORMAT_VERSION = 3  # counts up when encoding changes its meaning
+FORMAT_VERSION = 4  # counts up when encoding changes its meaning
 
 
 @dataclass(frozen=True)
