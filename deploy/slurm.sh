@@ -29,7 +29,16 @@ STOP_S=${STOP_S:-60}                            # how long the launch may take t
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${nodes[0]}
-address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}'):$PORT
+ask_head() { srun --nodes=1 --ntasks=1 --nodelist="$head" hostname "$1" | awk '{print $1}'; }
+ip=$(ask_head --ip-address)
+# Debian's /etc/hosts gives a machine's own name a loopback address, which no other node can reach.
+[[ ${#nodes[@]} -gt 1 && $ip == 127.* ]] && ip=$(ask_head --all-ip-addresses)
+address=$ip:$PORT
+# Nodes are shared: only this job's own processes may use its Ray. All of them must be told so: with an auth_token in ~/.ray,
+# which any local run leaves, a head would ask for it, and nodes and studies would not show it.
+export RAY_AUTH_MODE=token
+RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+export RAY_AUTH_TOKEN
 steps=() study="" stopped=""
 
 say() { echo "$(date -u +%FT%TZ) $*"; }
@@ -51,6 +60,15 @@ clean() {
     kill -KILL "${steps[@]}" 2>/dev/null
 }
 
+# Asked of Slurm when it matters: a cancelled job no longer counts as running, limits may have been changed, and
+# SLURM_JOB_END_TIME is not set before Slurm 23.02.
+time_is_up() {
+    local job
+    job=$(scontrol show job "$SLURM_JOB_ID")
+    [[ $job == *JobState=RUNNING* && $job =~ [[:space:]]EndTime=([0-9T:-]+) ]] &&
+        (($(date -d "${BASH_REMATCH[1]}" +%s) - $(date +%s) < 300))
+}
+
 # Gives the study STOP_S to stop by itself. What is finished is in the home in either case.
 stop() {
     stopped=yes
@@ -63,7 +81,7 @@ stop() {
 trap clean EXIT
 trap stop TERM INT
 
-start "$head" --head --node-ip-address="${address%:*}" --port="$PORT" --include-dashboard=false \
+start "$head" --head --node-ip-address="$ip" --port="$PORT" --include-dashboard=false \
     --temp-dir="/tmp/ray-$SLURM_JOB_ID"
 for node in "${nodes[@]:1}"; do
     start "$node" --address="$address"
@@ -102,7 +120,7 @@ wait "$study"
 status=$?
 if [ -n "$stopped" ]; then
     # Slurm requeues a job that it preempts, and must not be asked to requeue one that was cancelled: only where time is up.
-    if [ "$(date +%s)" -ge $((${SLURM_JOB_END_TIME:-9999999999} - 300)) ]; then
+    if time_is_up; then
         say "time is up: the study goes on in the next run of this job"
         clean
         scontrol requeue "$SLURM_JOB_ID"

@@ -35,7 +35,9 @@ def told(number, frame):
         calls.write(json.dumps(["told to stop", me, *argv]) + "\\n")
     sys.exit(143)
 signal.signal(signal.SIGTERM, told)
-if me == "scontrol" and argv[0] == "show":
+if me == "scontrol" and argv[:2] == ["show", "job"]:
+    print("   JobState={{STATE}} Reason=None\\n   StartTime=Unknown EndTime={{END}} Deadline=N/A".format(**os.environ))
+elif me == "scontrol" and argv[0] == "show":
     print("n1\\nn2\\nn3")
 elif me == "srun" and "hostname" in argv:
     print("10.1.2.3 fe80::1")
@@ -66,6 +68,9 @@ def test_rays_own_schema_takes_the_cluster_file() -> None:
     started = {side: " ".join(config[f"{side}_start_ray_commands"]) for side in ("head", "worker")}
     assert "--head" in started["head"] and "--dashboard-host=127.0.0.1" in started["head"]
     assert "--address=$RAY_HEAD_IP:6379" in started["worker"]
+    assert all(
+        "RAY_AUTH_MODE=disabled" in line for line in started.values()
+    )  # or a head finds a token that others do not show
 
 
 def test_the_cloud_section_is_a_valid_cluster_file_once_its_comments_are_lifted() -> None:
@@ -197,10 +202,10 @@ def test_the_studys_exit_code_is_the_jobs(slurm: Slurm) -> None:
     assert slurm.calls("scontrol") == [["show", "hostnames", "n[1-3]"]]
 
 
-@pytest.mark.parametrize("time_is_up", [True, False])
-def test_a_signal_stops_the_study_then_ray_and_asks_for_more_time(slurm: Slurm, time_is_up: bool) -> None:
-    end = int(time.time()) + (120 if time_is_up else 9000)
-    process = slurm.start(LONG="1", SLURM_JOB_END_TIME=str(end))
+@pytest.mark.parametrize(("state", "left_s"), [("RUNNING", 120), ("RUNNING", 9000), ("COMPLETING", 0)])
+def test_a_signal_stops_the_study_then_ray_and_asks_for_more_time(slurm: Slurm, state: str, left_s: int) -> None:
+    end = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + left_s))
+    process = slurm.start(LONG="1", STATE=state, END=end)
     deadline = time.monotonic() + 30
     while not slurm.verbs() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -211,7 +216,7 @@ def test_a_signal_stops_the_study_then_ray_and_asks_for_more_time(slurm: Slurm, 
     told = [call[0] for call in slurm.calls("told to stop")]
     assert told[0] == "python" and sorted(told[1:]) == ["srun"] * 3
     # A job that is cancelled or preempted gets the same signal: Slurm itself decides what follows.
-    assert (["requeue", "4242"] in slurm.calls("scontrol")) == time_is_up
+    assert (["requeue", "4242"] in slurm.calls("scontrol")) == (left_s == 120)
 
 
 @pytest.mark.parametrize("missing", ["NAME", "STEPSTONE_HOME"])
