@@ -67,7 +67,6 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
     from ray._private import services, worker
-    from ray.exceptions import AuthenticationError
 
     # Ray's nodes print a page of text for each lost process; `TrialMonitor.restart` prints one line instead.
     worker.print_to_stdstream = lambda *data, **how: None  # type: ignore[assignment]
@@ -79,15 +78,7 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
         return
     init = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
     if address:
-        try:
-            init(address=address, runtime_env=_runtime_env())
-        except AuthenticationError as error:
-            raise BadInput(
-                f"the Ray cluster at {address!r} wants another token than this machine's: "
-                "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on its head"
-            ) from error
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
+        _join(partial(init, runtime_env=_runtime_env()), address)
     else:
         # "local": without it Ray joins whatever cluster runs on this machine already.
         local = partial(
@@ -117,6 +108,20 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
         over.set()
         watcher.join()  # it would take the shutdown for a loss
         ray.shutdown()
+
+
+def _join(init: Callable[..., Any], address: str) -> None:
+    from ray.exceptions import AuthenticationError
+
+    try:
+        init(address=address)
+    except AuthenticationError as error:
+        raise BadInput(
+            f"the Ray cluster at {address!r} wants another token than this machine's: "
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on its head"
+        ) from error
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
 
 
 def _watch(node: Any, over: threading.Event, on_loss: Callable[[], None]) -> None:
