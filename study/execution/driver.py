@@ -155,9 +155,15 @@ class StudyDriver:
 
         Rows are read once per home; without `read` only checks that need no download are made.
         """
-        from study.tracking.mlflow_store import check_uri, default_uri
+        from study.tracking.mlflow_store import NoAnswer, check_uri, default_uri
 
-        uri = check_uri(self.options.mlflow_uri) if self.options.mlflow_uri else default_uri(self.home)
+        uri = self.options.mlflow_uri or default_uri(self.home)
+        try:
+            uri = check_uri(uri) if self.options.mlflow_uri else uri
+        except NoAnswer as error:
+            if not self.record.exists:
+                raise
+            self.say(f"{error}; the study goes on without it")  # such as a job that a scheduler has started again
         if read:
             check_writable(self.home, self.record.folder, self.record.folder / "record.jsonl")
         if not self.options.address:

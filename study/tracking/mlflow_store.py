@@ -43,6 +43,10 @@ class BrokenStore(BadInput):
     """A SQLite file that is no MLflow store any more, or not yet."""
 
 
+class NoAnswer(BadInput):
+    """A server that does not answer now."""
+
+
 def default_uri(home: Path) -> str:
     """Return the URI of the SQLite store inside the home.
 
@@ -108,7 +112,7 @@ def _check_server(uri: str) -> None:
         cure = login if error.code in (401, 403) else "check its address and path"
         raise BadInput(f"--mlflow-uri {shown!r} answers {error.code} {error.reason}: {cure}") from error
     except (OSError, HTTPException) as error:
-        raise BadInput(
+        raise NoAnswer(
             f"--mlflow-uri {shown!r} does not answer ({getattr(error, 'reason', error)}): {start}"
         ) from error
     except ValueError:

@@ -13,9 +13,14 @@ from typing import Any
 
 import pytest
 
+from study.execution.driver import StudyDriver
+from study.planning.encoder_weights import resolve
+from study.planning.plan import Planner
+from study.record.record import Record
+from study.spec.study_spec import RunOptions
 from study.tracking import mlflow_store
-from study.tracking.mlflow_store import check_uri, default_uri, fault, prepare
-from tests.builders import empty_mlflow_store
+from study.tracking.mlflow_store import NoAnswer, check_uri, default_uri, fault, prepare
+from tests.builders import empty_mlflow_store, resolved
 from trainables.errors import BadInput
 
 
@@ -147,3 +152,14 @@ def test_a_uri_of_any_home_has_plain_characters_and_leads_into_it(tmp_path: Path
     assert re.fullmatch(r"sqlite:///[\w./-]+/mlflow\.db", uri, re.ASCII)
     Path(uri.removeprefix("sqlite:///")).write_text("here")
     assert (home / "mlflow.db").read_text() == "here"
+
+
+def test_a_study_that_has_begun_goes_on_without_its_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings, source = resolved(*"--space intermediate_tasks --encoder pocket --scale 0.02 --targets tatoeba".split())
+    options = RunOptions(mlflow_uri="http://127.0.0.1:9", quiet=True)
+    driver = StudyDriver(Record(tmp_path, "s"), settings, Planner(source, resolve(settings.encoder)), options)
+    with pytest.raises(NoAnswer, match="does not answer"):
+        driver.check(read=False)
+    driver.record.open(settings)
+    assert driver.check(read=False) == options.mlflow_uri
+    assert "does not answer" in capsys.readouterr().err
