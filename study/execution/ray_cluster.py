@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -72,7 +71,7 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
     worker.print_to_stdstream = lambda *data, **how: None  # type: ignore[assignment]
     # A terminal that is closed, Ctrl-C and `timeout` signal the whole process group of the launch. Ray's processes are not in
     # it, or they would be gone before the trials have written their state.
-    services.ConsolePopen = partial(subprocess.Popen, process_group=0)  # type: ignore[assignment,misc]
+    services.ConsolePopen = partial(services.ConsolePopen, process_group=0)  # type: ignore[assignment,misc]
     if ray.is_initialized():
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
         return
