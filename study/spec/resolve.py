@@ -286,11 +286,12 @@ def _all_tasks(source: Source, listed: tuple[str, ...] | None = None) -> tuple[s
     Args:
         listed: tasks to consider; None = the catalogue's intermediate tasks.
     """
-    if listed is None:
-        listed = tuple(d.name for d in DATASETS.values() if "intermediate" in d.roles)
-    found = tuple(name for name in listed if _trains(source, dataset(name)))
+    known = tuple(d.name for d in DATASETS.values() if "intermediate" in d.roles and _trains(source, d))
+    found = known if listed is None else tuple(name for name in listed if _trains(source, dataset(name)))
     if not found:
-        raise BadInput(f"source {source.spec!r} has no English training rows of any intermediate task")
+        wanted = "any intermediate task" if listed is None or not known else ", ".join(listed)
+        others = f": choose --intermediate among {', '.join(known)}" if known else ""
+        raise BadInput(f"source {source.spec!r} has no English training rows of {wanted}{others}")
     return (*found, "mlm") if _has_text(source) else found
 
 

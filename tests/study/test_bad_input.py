@@ -125,7 +125,8 @@ def test_a_mirror_without_the_wanted_rows_says_what_it_has(refused: Callable[...
     assert "no rows of target 'xquad' (it has: xnli, xnli_pairs)" in refused(*launch, "--targets", "xquad")
     assert "no English training rows of 'qqp' (it has: mnli)" in refused(*launch, "--intermediate", "qqp")
     assert "has no raw text for masked LM" in refused(*launch, "--intermediate", "mnli,mlm")
-    assert "encoder 'pretrain:nano' needs raw text" in refused(*launch)
+    assert "rows of anli_plus, qqp, squad" in (said := refused(*launch)) and "choose --intermediate among mnli" in said
+    assert "encoder 'pretrain:nano' needs raw text" in refused(*launch, "--intermediate", "mnli")
     assert "encoder 'pocket' has only the vocabulary of the pocket data" in refused(*launch, "--encoder", "pocket")
 
 
