@@ -62,8 +62,6 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
     os.environ.update({name: os.environ.get(name, value) for name, value in RAY_ENV.items()})
     if not address:
         os.environ.setdefault(*LOOPBACK_ONLY)
-    elif has_token(os.environ):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
     from ray._private import services, worker
 
@@ -116,8 +114,7 @@ def _join(init: Callable[..., Any], address: str) -> None:
         init(address=address)
     except AuthenticationError as error:
         raise BadInput(
-            f"the Ray cluster at {address!r} wants another token than this machine's: "
-            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on its head"
+            f"the Ray cluster at {address!r} wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN as on its head"
         ) from error
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise BadInput(f"no Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from error
@@ -150,15 +147,6 @@ def session_folder(environment: Mapping[str, str]) -> Path:
     raise BadInput(
         f"{named} no place for Ray's files: set RAY_TMPDIR to a folder that can be written, with a path of at most {room} bytes"
     )
-
-
-def has_token(environment: Mapping[str, str]) -> bool:
-    """Return whether Ray finds a token of a cluster here.
-
-    `ray start --head` then asks every process for it; one that joins shows it only where `RAY_AUTH_MODE` is `token`.
-    """
-    file = environment.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token")
-    return bool(environment.get("RAY_AUTH_TOKEN")) or os.path.isfile(file)
 
 
 def own_token(environment: Mapping[str, str]) -> dict[str, str]:

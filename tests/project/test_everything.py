@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from search_spaces.intermediate_tasks import mixtures
 from study.planning.plan import scored_languages
 from study.record.record import Record
 from study.spec.recipe_file import recipe_toml
@@ -90,12 +91,12 @@ def test_all_is_every_target_and_task_that_the_source_can_train_and_score(ran: R
 def test_every_trial_is_complete(ran: Ran) -> None:
     for name, report in ran.reports.items():
         assert report["failures"] == [], name
-        wanted = len(ran.settings.intermediate) + 2 if name == "tasks" else 2
+        wanted = 1 + len(ran.settings.intermediate) + len(mixtures(ran.settings.intermediate)) if name == "tasks" else 2
         assert report["trials"] == {"complete": wanted, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}
     assert [len(row["recipe"].get("intermediate", ())) for row in ran.reports["tasks"]["matrix"]] == [
         0,
         *[1] * len(ran.settings.intermediate),
-        len(ran.settings.intermediate),
+        *map(len, mixtures(ran.settings.intermediate)),
     ]
     alone, mixed = (row["recipe"] for row in ran.reports["targets"]["matrix"])
     assert "intermediate" not in alone
@@ -180,4 +181,4 @@ def test_the_whole_product_can_be_planned(ran: Ran) -> None:
         ran.source.spec,
     ]
     found = verb("launch", *options, "--encoder", "pretrain:nano", "--scale", SCALE, "--dry-run", home=ran.home)
-    assert found["recipes"] == 1 + 2 * (len(ran.settings.intermediate) + 1)
+    assert found["recipes"] == 1 + 2 * (len(ran.settings.intermediate) + len(mixtures(ran.settings.intermediate)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from study.execution import ray_cluster
-from study.execution.ray_cluster import capacity, has_token, own_token, session_folder
+from study.execution.ray_cluster import capacity, own_token, session_folder
 from tests import ROOT
 from trainables.errors import BadInput
 
@@ -59,16 +59,6 @@ def test_a_place_for_rays_files_is_asked_for_by_name(monkeypatch: pytest.MonkeyP
         session_folder({"TMPDIR": "/scratch/job"})
     with pytest.raises(BadInput, match="^/tmp has no place"):
         session_folder({})
-
-
-def test_a_token_is_shown_to_a_cluster_wherever_ray_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert not has_token({})
-    assert has_token({"RAY_AUTH_TOKEN": "given"})
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text("kept")
-    assert has_token({})
-    assert not has_token({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "absent")})
 
 
 def test_ray_needs_no_home_that_can_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ A trial short of memory requests more of it.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -148,18 +147,15 @@ def test_exit_statuses(trials: dict[str, int], baseline: str, status: int) -> No
 
 
 @pytest.mark.slow
-def test_an_encoder_that_cannot_be_loaded_fails_once_and_is_said_first(tmp_path: Path) -> None:
-    broken = tmp_path / "encoder"
-    shutil.copytree(ROOT / "trainables" / "pocket" / "encoder", broken)
-    weights = broken / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100_000])
-    study = "--space intermediate_tasks --name s --profile small --targets tatoeba,panx --scale 0.05"
-    command = [sys.executable, "-m", "study.launch", *study.split(), "--encoder", str(broken), "--home", str(tmp_path)]
+def test_what_every_trial_would_fail_of_ends_the_launch_and_is_said_first(tmp_path: Path) -> None:
+    (tmp_path / "encoded").write_text("a file in place of the folder of encoded rows")
+    study = "--space intermediate_tasks --name s --targets tatoeba,panx --scale 0.05"
+    command = [sys.executable, "-m", "study.launch", *study.split(), "--home", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     events = [json.loads(line) for line in (tmp_path / "studies/s/record.jsonl").read_text().splitlines()]
     failed = {e["address"] for e in events if e["event"] == "trial" and e["status"] == "failed"}
     assert 1 <= len(failed) <= MAX_ALIKE, "not all eleven rows"
     report = done.stdout.partition("\n\n")[2]
-    assert report.startswith("failed: no intermediate task") and "Differences" not in report
+    assert report.startswith("failed: ") and "FileExistsError" in report and "Differences" not in report
     assert "stopping, since the other trials would fail as well" in done.stdout
