@@ -378,14 +378,14 @@ def test_a_pipe_and_a_folder_are_no_toml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "files", "reason"),
     [
-        ("lareqa", {"en.json": "[" * 100_000}, "en.json is not JSON"),
+        ("lareqa", {"en.json": "[" * 100_000}, "en.json: not JSON: nested too deeply"),
         ("lareqa", {"en.json": '{"data": [{"paragraphs": 3}]}'}, "not in the layout of lareqa"),
         (
             "ccg",
             {"train.tsv": "a\tb\n", "tags_to_id.json": '{"b": "x", "c": 1}'},
             "not in the layout|no object|numbers",
         ),
-        ("ccg", {"train.tsv": "\ud800\tb\n", "tags_to_id.json": '{"b": 0}'}, "cannot be read"),
+        ("ccg", {"train.tsv": "\ud800\tb\n", "tags_to_id.json": '{"b": 0}'}, "train.tsv:1: not UTF-8"),
         ("xsid", {"en.train.conll": "no\tcolumns\n"}, "en.train.conll:1"),
     ],
 )
