@@ -258,6 +258,7 @@ def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool
         BadInput: the folder or hub id has no such model, lacks the required LM head or an encoder weight, or has one of
             another shape or that is not finite.
     """
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForTextEncoding
 
@@ -283,8 +284,8 @@ def load_lm(folder: str | Path, dropout: float | None = None, *, with_head: bool
                 key_mapping={WRAPPERS: ""},
                 ignore_mismatched_sizes=True,
             )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise BadInput(f"{what} cannot be loaded: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError, SafetensorError, StrictDataclassError) as error:
+        raise BadInput(f"{what} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
     _check_loaded(model, loading, family, what)
     if with_head and not hasattr(model, family.lm_head or ""):  # DeBERTa's second kind of head, of another signature
         raise BadInput(f"{what} has a masked-LM head of a kind that is not supported")

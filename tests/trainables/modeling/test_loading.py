@@ -114,6 +114,15 @@ def test_a_truncated_file_is_refused_in_a_line(size: int, original: Path, tmp_pa
     assert "\n" not in str(error.value)
 
 
+def test_a_config_value_of_another_type_is_refused_in_a_line(original: Path, tmp_path: Path) -> None:
+    shutil.copytree(original, tmp_path / "w")
+    config = tmp_path / "w" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"hidden_size": "wide"}))
+    with pytest.raises(BadInput, match="cannot be loaded: .*hidden_size") as error:
+        load_lm(tmp_path / "w")
+    assert "\n" not in str(error.value)
+
+
 def test_a_tokenizer_with_more_pieces_than_embeddings_is_refused(original: Path, tmp_path: Path) -> None:
     folder = changed(original, tmp_path / "w", lambda w: w | {name: w[name][:20] for name in TABLE})
     values = json.loads((folder / "config.json").read_text())
