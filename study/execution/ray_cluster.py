@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -94,7 +95,7 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
         except SystemExit:  # Ray raises it on SIGTERM while its processes start
             raise KeyboardInterrupt from None
         except Exception:  # on a busy machine Ray's processes may miss their start-up deadline
-            ray.shutdown()
+            _shut_down()
             local()
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(worker._global_node, over, on_loss), daemon=True)
@@ -104,7 +105,25 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
     finally:
         over.set()
         watcher.join()  # it would take the shutdown for a loss
+        _shut_down()
+
+
+def _shut_down() -> None:
+    """Shut Ray down while no other thread collects garbage.
+
+    Ray's core ends the process at once, with status 1, when one of its handles is deleted between the end of the core and that of
+    `ray.shutdown`. Such handles lie in cycles of Tune's objects.
+    """
+    import ray
+
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
         ray.shutdown()
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _join(init: Callable[..., Any], address: str) -> None:

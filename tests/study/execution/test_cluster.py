@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,19 @@ def test_trials_run_on_gpus_where_there_are_some(
     resources: dict[str, float], workers: int, expected: tuple[bool, int]
 ) -> None:
     assert capacity(resources, workers) == expected
+
+
+def test_no_garbage_is_collected_while_ray_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Handle:
+        """As an ObjectRef: deleted while Ray shuts down, it ends the process with status 1 and no word."""
+
+    handle = Handle()
+    handle.itself = handle  # type: ignore[attr-defined]
+    lives, seen = weakref.ref(handle), list[bool]()
+    del handle
+    monkeypatch.setattr("ray.shutdown", lambda: seen.extend([lives() is None, gc.isenabled()]))
+    ray_cluster._shut_down()
+    assert seen == [True, False] and gc.isenabled()
 
 
 def test_more_workers_than_fit_are_refused() -> None:

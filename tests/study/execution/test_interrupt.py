@@ -32,6 +32,7 @@ STUDY = "--space intermediate_tasks --name s --encoder pocket --scale 0.3 --inte
 def request_() -> Iterator[StopRequest]:
     """Make a request that leaves neither handlers nor an alarm behind."""
     before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup ignore it
     yield StopRequest()
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number, handler in before.items():
