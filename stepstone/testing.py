@@ -157,6 +157,8 @@ def _check_rows(source: Source, d: Dataset, language: str, split: str) -> None:
     where = f"{d.name}/{language}/{split}"
     stated, counted = source.stated_rows(d, language, split), source.num_rows(d, language, split)
     assert stated in (None, counted), f"{where}: states {stated} rows and has {counted}"
+    corpus = source.corpus_rows(d, language, split)
+    assert corpus >= counted, f"{where}: has {counted} rows, which is more than its whole corpus of {corpus}"
     fingerprint = source.fingerprint(d, language, split)
     assert fingerprint == source.fingerprint(d, language, split), f"{where}: its fingerprint changes"
     assert set(fingerprint) <= set(string.hexdigits) and len(fingerprint) >= 32, f"{where}: fingerprint {fingerprint!r}"

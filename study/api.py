@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.execution.graceful_shutdown import STOP
-from study.home import home_folder
+from study.home import command, home_folder
 from study.planning.encoder_weights import Weights
 from study.planning.encoder_weights import resolve as resolve_encoder
 from study.planning.plan import Planner
@@ -64,11 +64,18 @@ class StudyStatus:
 
 
 def _moved(record: Record, asked: ResolvedSpec, source: Source, weights: Weights | None) -> bool:
-    """Return whether a study's mirror folders are now elsewhere, with the rows that its finished evaluations read."""
-    if not record.exists or record.settings.source == asked.source:
+    """Return whether folders of a study are now elsewhere.
+
+    They are the mirrors' and the encoder's, whose rows and weights must be those of the finished evaluations.
+    """
+    if not record.exists:
         return False
     old = record.settings
+    if asked.source == old.source and asked.encoder == old.encoder:
+        return False
     if without_folders(old.source) != without_folders(asked.source):
+        return False
+    if asked.encoder != old.encoder and not (os.path.isabs(old.encoder) and os.path.isabs(asked.encoder)):
         return False
     planner = Planner(source, weights, old.sweep_layers)
     for trial in record.trials().values():
@@ -76,6 +83,23 @@ def _moved(record: Record, asked: ResolvedSpec, source: Source, weights: Weights
         if any(not set(found) <= set(planned.get(target, ())) for target, found in trial.evaluations.items()):
             return False
     return True
+
+
+def _of_study(record: Record, asked: ResolvedSpec, source: Source, weights: Weights | None) -> ResolvedSpec:
+    """Return the spec of a new study, or of the same study with its folders where they are now.
+
+    Recipes name an encoder by the folder that it was first in.
+
+    Raises:
+        BadInput: the existing study has another spec.
+    """
+    if not _moved(record, asked, source, weights):
+        record.check(asked)
+        return asked
+    old = record.settings
+    spec = replace(asked, encoder=old.encoder, encoder_at="" if asked.encoder == old.encoder else asked.encoder)
+    record.check(replace(spec, source=old.source))
+    return spec
 
 
 class Study:
@@ -113,23 +137,35 @@ class Study:
         if weights and not weights.can_mask and spec.recipe is None and not by_name:
             resolved = replace(resolved, mlm=False)  # the encoder cannot do it, and only the default included it
         record = Record(folder, resolved.default_name if name is None else name)
-        record.check(
-            replace(resolved, source=record.settings.source) if _moved(record, resolved, source, weights) else resolved
-        )
+        resolved = _of_study(record, resolved, source, weights)
         url = store or os.environ.get("STEPSTONE_STORE") or (record.settings.store if record.exists else "")
         study = cls(record, replace(resolved, store=check_url(url) if url else ""))
         study.source, study.weights = source, weights  # opened and hashed once
         return study
 
     @classmethod
-    def open(cls, name: str, *, home: str | Path | None = None) -> Study:
+    def open(
+        cls, name: str, *, home: str | Path | None = None, encoder: str | None = None, source: str | None = None
+    ) -> Study:
         """Open an existing study.
 
+        Args:
+            encoder: where the encoder's folder is now, if it was moved.
+            source: the source, if folders of its mirrors were moved.
+
         Raises:
-            BadInput: the name is unknown.
+            BadInput: the name is unknown, or other weights or rows are there than those that the study was run with.
         """
         record = Record(home_folder(home), name)
-        return cls(record, record.settings)
+        old = record.settings
+        if encoder is None and source is None:
+            return cls(record, old)
+        opened = open_source(source or old.source)
+        weights = resolve_encoder(encoder or old.weights_from)
+        where = weights.location if weights and encoder else old.weights_from
+        study = cls(record, _of_study(record, replace(old, encoder=where, source=opened.spec), opened, weights))
+        study.source, study.weights = opened, weights
+        return study
 
     @property
     def name(self) -> str:
@@ -144,12 +180,24 @@ class Study:
     @cached_property
     def source(self) -> Source:
         """Source of the study's rows."""
-        return open_source(self.spec.source)
+        try:
+            return open_source(self.spec.source)
+        except BadInput as error:
+            raise BadInput(f"{error}; {self._elsewhere('--source SOURCE')}") from None
 
     @cached_property
     def weights(self) -> Weights | None:
         """Ready weights of the encoder, whose files are hashed; None for `pretrain:SIZE`."""
-        return resolve_encoder(self.spec.encoder)
+        try:
+            return resolve_encoder(self.spec.weights_from)
+        except BadInput as error:
+            if not os.path.isabs(self.spec.weights_from) or os.path.isdir(self.spec.weights_from):
+                raise
+            gone = f"the encoder's folder {self.spec.weights_from!r} is gone"
+            raise BadInput(f"{gone}; {self._elsewhere('--encoder FOLDER')}") from error
+
+    def _elsewhere(self, option: str) -> str:
+        return f"if it was moved, `{command('resume', self.name, home=self.home)} {option}` goes on"
 
     @cached_property
     def store(self) -> Store:

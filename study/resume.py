@@ -14,13 +14,16 @@ def main(argv: Sequence[str]) -> int:
     STOP.listen()
     parser = Parser("resume", __doc__)
     parser.add_argument("name", help="the study")
+    parser.add_argument("--encoder", metavar="FOLDER", help="where the encoder's folder is now, if it was moved")
+    parser.add_argument("--source", help="the source, if a mirror's folder was moved")
     add_running(parser)
     options = parser.parse_args(argv)
     running = running_of(options)
 
     from study.api import Study
 
-    return run_and_print(Study.open(options.name, home=options.home), running)
+    study = Study.open(options.name, home=options.home, encoder=options.encoder, source=options.source)
+    return run_and_print(study, running)
 
 
 if __name__ == "__main__":

@@ -119,6 +119,8 @@ class Mlm:
         sentences: corpus size that counts in the mix.
         alpha: exponent of language smoothing.
         languages: languages of the text.
+        sizes: rows of each language in the whole corpus; () where the mix uses every row.
+        articles: the rows are articles, which are split into sentences.
     """
 
     batch: int
@@ -126,6 +128,8 @@ class Mlm:
     sentences: int
     alpha: float
     languages: tuple[str, ...]
+    sizes: tuple[int, ...] = ()
+    articles: bool = False
 
 
 # `data` of every stage maps "dataset/language/split" to the source's content hash of those rows.
@@ -280,8 +284,14 @@ def all_data(config: StageConfig) -> dict[str, str]:
 
 
 def identity(config: StageConfig) -> dict[str, Any]:
-    """Return everything of a config that is hashed, as plain literals."""
-    return {"kind": config.kind, "version": config.version, **asdict(config)}
+    """Return everything of a config that is hashed, as plain literals.
+
+    What came later is left out where it changes nothing, so that stages made before keep their ids.
+    """
+    values = asdict(config)
+    if (mlm := values.get("mlm")) and not mlm["sizes"]:
+        del mlm["sizes"], mlm["articles"]
+    return {"kind": config.kind, "version": config.version, **values}
 
 
 MIN_TRAIN_ROWS, MIN_SCORED_ROWS = 64, 50

@@ -7,7 +7,6 @@ same arguments; only the first writes.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -41,6 +40,7 @@ from trainables.sources import Source
 from trainables.training.alignment import pairs_of
 from trainables.training.batch import item_lengths
 from trainables.training.checkpoint import Checkpoints
+from trainables.training.corpus import read_corpus
 from trainables.training.data import Data, Exchange, concat
 from trainables.training.loop import History, MidTrainingEvaluation, PhaseData, fit
 from trainables.training.pretrain import Size, new_lm, train_tokenizer
@@ -86,7 +86,8 @@ def pretrain(config: Pretrain, out: Path, context: Context) -> dict[str, Any]:
         train_tokenizer(lines, shape.vocabulary, out / "encoder")
     comm.from_first(None)
     tokenizer = load_tokenizer(comm.from_first(str(out / "encoder")))
-    streams = {"mlm": _text_stream(text, tokenizer, shape.batch, shape.max_length, alpha=0.3)}
+    shares = language_probabilities([len(examples) for examples in text.values()], alpha=0.3)
+    streams = {"mlm": _text_stream(text, tokenizer, shape.batch, shape.max_length, shares)}
     probabilities = {"mlm": 1.0}
     if pairs and shape.pair_frac:
         streams["pairs"] = _pair_stream(pairs, tokenizer, shape.batch, 2 * shape.max_length)
@@ -109,10 +110,10 @@ def intermediate(config: Intermediate, init: Path, out: Path, context: Context) 
     streams = {t.name: _task_stream(t, data, context.synonyms) for t in config.tasks}
     sizes, lines = {name: stream.encoded.num_examples for name, stream in streams.items()}, 0
     if config.mlm is not None:
-        each = math.ceil(math.ceil(config.mlm.sentences * config.scale) / len(config.mlm.languages))
-        text = {lang: data.examples(DATASETS["mlm"], lang, "train", each) for lang in config.mlm.languages}
-        lines = sum(len(examples) for examples in text.values())
-        streams["mlm"] = _text_stream(text, tokenizer, config.mlm.batch, config.mlm.max_length, config.mlm.alpha)
+        corpus = read_corpus(config.mlm, data)
+        lines = corpus.lines
+        shares = language_probabilities(corpus.sizes, config.mlm.alpha)
+        streams["mlm"] = _text_stream(corpus.text, tokenizer, config.mlm.batch, config.mlm.max_length, shares)
     limit, share, within = mixture(config, sizes, lines)
     probabilities = {name: (1 - share) * p for name, p in within.items()}
     if share:
@@ -177,12 +178,12 @@ def _task_stream(task: TaskTraining, data: Data, words: str) -> _Stream:
 
 
 def _text_stream(
-    text: Mapping[str, list[Example]], tokenizer: Any, batch: int, max_length: int, alpha: float
+    text: Mapping[str, list[Example]], tokenizer: Any, batch: int, max_length: int, shares: np.ndarray
 ) -> _Stream:
     encoded = encode("text", [e for examples in text.values() for e in examples], tokenizer, max_length=max_length)
     sizes = [len(examples) for examples in text.values()]
     languages = np.repeat(np.arange(len(sizes)), sizes)[encoded.example]
-    stream = Stream(item_lengths(encoded), batch, languages, language_probabilities(sizes, alpha))
+    stream = Stream(item_lengths(encoded), batch, languages, shares)
     return _Stream(encoded, stream)
 
 

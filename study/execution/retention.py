@@ -122,7 +122,7 @@ class RetentionPolicy:
         settings, trials = record.settings, record.trials()
         owned = found.owned.setdefault(record.name, set())
         present: Collection[str] = disk.stages.keys()
-        start = Path(settings.encoder)
+        start = Path(settings.weights_from)
         if self.home / "stages" in start.parents:  # an encoder that another study of this home has made
             found.reasons[start.relative_to(self.home / "stages").parts[1]] = STARTS
         below = {t.address: self._below(t) for t in trials.values()}
@@ -153,7 +153,7 @@ class RetentionPolicy:
     def _planner(self, name: str, settings: ResolvedSpec) -> Planner:
         known = self.planners.get(name)
         if known is None or known[0] != settings:
-            planner = Planner(open_source(settings.source), resolve(settings.encoder), settings.sweep_layers)
+            planner = Planner(open_source(settings.source), resolve(settings.weights_from), settings.sweep_layers)
             known = self.planners[name] = (settings, planner)
         return known[1]
 

@@ -22,6 +22,7 @@ from trainables.configs import (
     Evaluate,
     Intermediate,
     LayerSweep,
+    Mlm,
     Pretrain,
     StageConfig,
     Target,
@@ -232,11 +233,8 @@ class Workload:
         sizes = {name: max(1, count.examples) for name, count in counts.items()}
         text, lines = 0.0, 0
         if mlm := config.mlm:
-            each = math.ceil(math.ceil(mlm.sentences * config.scale) / len(mlm.languages))
-            found = self._train_rows(
-                "mlm", mlm.languages, EncodingConfig(max_length=mlm.max_length), config.scale, each
-            )
-            text, lines = mlm.batch * found.mean, max(1, found.examples)
+            lines, mean = self._text(mlm, config.scale)
+            text = mlm.batch * mean
         limit, share, within = mixture(config, sizes, lines)
         items = {task.name: (counts[task.name].items, task.epochs, task.batch) for task in config.tasks}
         steps = config.steps or steps_of(items, config.epochs, limit, share)
@@ -244,6 +242,26 @@ class Workload:
         work = self._phase(config, config.tasks, steps, (1 - share) * steps, tokens)
         read = share * steps * text
         return replace(work, trained=work.trained + read, masked=config.fit.mask * read)
+
+    def _text(self, mlm: Mlm, scale: float) -> tuple[int, float]:
+        """Count texts for masked LM and tokens in one, as `corpus.read_corpus` does.
+
+        Articles on the hub are not read: each counts as one text of the assumed length.
+        """
+        found = self._train_rows("mlm", mlm.languages, EncodingConfig(max_length=mlm.max_length), scale)
+        texts, mean = scale * sum(mlm.sizes) if mlm.sizes else found.examples, found.mean
+        if mlm.articles and self.tokenizer is not None and "hub" not in self.source.comes_from(dataset("mlm")):
+            from trainables.training.corpus import split_articles
+
+            rows = [
+                row
+                for language in mlm.languages[:SAMPLED_LANGUAGES]
+                for row in self.source.examples(dataset("mlm"), language, "train", SAMPLED_ROWS)
+            ]
+            parts = split_articles(rows)
+            encoded = encode("text", parts, self.tokenizer, max_length=mlm.max_length)
+            texts, mean = texts * len(parts) / len(rows), len(encoded.tokens) / len(parts)
+        return max(1, min(math.ceil(texts), math.ceil(mlm.sentences * scale))), mean
 
     def _target(self, config: Target) -> Work:
         task, count = config.task, self._of_task(config.task, config.scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any
@@ -25,8 +26,9 @@ from trainables.configs import (
     TaskTraining,
     TrainingConfig,
     identity,
+    rows_used,
 )
-from trainables.errors import BadInput
+from trainables.errors import BadInput, DataError
 from trainables.modeling.encoders import no_masked_lm
 from trainables.objectives import Align
 from trainables.profiles import PROFILES, Phase, Profile
@@ -211,13 +213,7 @@ class Planner:
             if not languages:
                 raise BadInput(f"masked LM needs raw text, and source {self.source.spec!r} has no 'mlm' rows")
             rows += [("mlm", language, "train") for language in languages]
-            mlm = Mlm(
-                batch=profile.mlm.batch,
-                max_length=profile.mlm.max_length,
-                sentences=profile.mlm_sentences,
-                alpha=profile.mlm_alpha,
-                languages=languages,
-            )
+            mlm = _masked_lm(self.source, profile, languages, recipe.scale)
         align = align_fit(self.source, recipe.align, "intermediate", tasks)
         return Intermediate(
             tasks=tasks,
@@ -321,6 +317,25 @@ def _scored_cut(profile: Profile, recipe: Recipe, d: Dataset) -> EncodingConfig:
         max_length=getattr(profile, d.format.scored_length),
         doc_stride=profile.doc_stride,
         bare_prefix=recipe.bare_prefix if d.format.tagged else "label",
+    )
+
+
+def _masked_lm(source: Source, profile: Profile, languages: tuple[str, ...], scale: float) -> Mlm:
+    """Make the config of masked LM; sizes count only where the mix does not use the whole corpus."""
+    d = DATASETS["mlm"]
+    articles, sizes = not source.standin(d), (0,)  # Wikipedia's rows are articles, those of stand-ins sentences
+    with suppress(DataError):  # `rows_check` reports it
+        sizes = tuple(source.corpus_rows(d, language, "train") for language in languages)
+    fair = math.ceil(math.ceil(profile.mlm_sentences * scale) / len(languages))
+    partly = articles or max(rows_used(scale, size, "train") for size in sizes) > fair
+    return Mlm(
+        batch=profile.mlm.batch,
+        max_length=profile.mlm.max_length,
+        sentences=profile.mlm_sentences,
+        alpha=profile.mlm_alpha,
+        languages=languages,
+        sizes=sizes if partly else (),
+        articles=articles,
     )
 
 

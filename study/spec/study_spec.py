@@ -119,6 +119,12 @@ class ResolvedSpec:
     labelled: tuple[str, ...] = ()  # languages other than English with training rows of every trained target
     sweep_layers: bool = False
     store: str = ""  # URL where finished stages are stored too (`--store`)
+    encoder_at: str = ""  # where the folder `encoder` was found last, if it was moved
+
+    @property
+    def weights_from(self) -> str:
+        """The encoder, as `encoder_weights.resolve` finds it now."""
+        return self.encoder_at or self.encoder
 
     @property
     def default_name(self) -> str:

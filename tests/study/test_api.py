@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -160,6 +161,39 @@ def test_a_space_and_a_dataset_of_ones_own_in_a_thread(tmp_path: Path, nano: Pat
     assert set(frame["language"]) == {"en", "de", "sw"} and set(frame["split"]) == {"test"}
     own = frame[frame["recipe"] == "no intermediate task"]
     assert (own["gain"] == 0).all() and own["interval"].isna().all()
+
+
+@pytest.mark.slow
+def test_a_moved_encoder_is_the_same_as_long_as_its_weights_are(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(ROOT / "trainables/pocket/encoder", first)
+    home, spec = tmp_path / "home", replace(SPEC, encoder=str(first))
+    study = stepstone.Study.create(spec, name="a", home=home)
+    recipe = initial_trials(study.spec)[0][0]
+    plan = Planner(study.source, study.weights, False).plan(recipe, study.spec.seeds)
+    study.record.open(study.spec)
+    done: dict[str, Any] = {"status": "complete", "evaluations": plan.evaluations(), "params": {}}
+    study.record.add_trial(Trial(address=recipe.address, name="baseline", recipe=recipe, **done))
+    first.rename(second)
+    lost = stepstone.Study.open("a", home=home)
+    advice = f"if it was moved, `python -m study.resume a --home {home} --encoder FOLDER` goes on"
+    with pytest.raises(BadInput, match=re.escape(f"the encoder's folder {str(first)!r} is gone; {advice}")):
+        lost.plan()
+    launched = stepstone.Study.create(replace(spec, encoder=str(second)), name="a", home=home)
+    resumed = stepstone.Study.open("a", home=home, encoder=str(second))
+    for again in (launched, resumed):
+        assert (again.spec.encoder, again.spec.weights_from) == (str(first), str(second))
+        assert initial_trials(again.spec)[0][0] == recipe, "a recipe keeps its id"
+        assert Planner(again.source, again.weights, False).plan(recipe, 1).evaluations() == plan.evaluations()
+    resumed.record.open(resumed.spec)  # as a launch does
+    later = stepstone.Study.open("a", home=home)
+    assert later.weights is not None and later.weights.location == str(second), "where it was found last"
+    changed = json.loads((second / "config.json").read_text()) | {"initializer_range": 0.5}
+    (second / "config.json").write_text(json.dumps(changed))
+    with pytest.raises(BadInput, match="already exists with encoder"):
+        stepstone.Study.open("a", home=home, encoder=str(second))
+    with pytest.raises(BadInput, match="already exists with encoder"):
+        stepstone.Study.create(replace(spec, encoder=str(second)), name="a", home=home)
 
 
 @pytest.mark.slow

@@ -42,6 +42,12 @@ class Source(Protocol):
     def stated_rows(self, d: Dataset, language: str, split: str) -> int | None:
         """Return `num_rows` where it is known without a download, else None."""
 
+    def corpus_rows(self, d: Dataset, language: str, split: str) -> int:
+        """Count the rows of a split with those in files that are not read.
+
+        At least `num_rows`; more where a dataset's `max_files` leaves files out.
+        """
+
     def fingerprint(self, d: Dataset, language: str, split: str) -> str:
         """Return the hex hash of the content.
 

@@ -50,11 +50,15 @@ Fetch = Callable[[Repo, str], Path]  # (commit, path in it) -> local file; raise
 
 
 class _Found(NamedTuple):
-    """Where the rows of one split are."""
+    """Where the rows of one split are.
+
+    `files` counts those that are not read too (`Dataset.max_files`).
+    """
 
     place: Place
     repo: Repo
     paths: list[str]
+    files: int
 
 
 class HubTables:
@@ -93,17 +97,26 @@ class HubTables:
 
         None where it is missing, or where only some of the rows that it counts are read.
         """
+        return None if d.only or d.max_files is not None else self._declared(d, language, table)
+
+    def corpus_rows(self, d: Dataset, language: str, table: str) -> int:
+        """Count by the card, else as if files that are not read were like the others."""
+        stated = self._declared(d, language, table)
+        if stated is not None and not d.only:
+            return stated
+        found = self._find(d, language, table)
+        return round(self.num_rows(d, language, table) * found.files / len(found.paths))
+
+    def _declared(self, d: Dataset, language: str, table: str) -> int | None:
         found = self._find(d, language, table)
         config = found.place.configs[language]
         declared = [found.repo.rows.get((config, part)) for part in found.place.parts(language, table)]
-        if d.only or d.max_files is not None or None in declared:
-            return None
-        return sum(n for n in declared if n is not None)
+        return None if None in declared else sum(n for n in declared if n is not None)
 
     def fingerprint(self, d: Dataset, language: str, table: str) -> str:
         """Hash by the hashes that the hub states (no download), else by the files."""
-        repo, paths = self._find(d, language, table)[1:]
-        return join_hashes([repo.files[p] or hash_file(self._files(d, repo, [p])[0]) for p in paths])
+        found = self._find(d, language, table)
+        return join_hashes([found.repo.files[p] or hash_file(self._files(d, found.repo, [p])[0]) for p in found.paths])
 
     def table(self, d: Dataset, language: str, table: str) -> tuple[pa.Table, RowLabels]:
         found = self._find(d, language, table)
@@ -120,8 +133,9 @@ class HubTables:
         return self.spec
 
     def origin(self, d: Dataset, language: str, table: str) -> str:
-        repo, paths = self._find(d, language, table)[1:]
-        return f"{repo.id}@{repo.commit[:12]}: {paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}"
+        found = self._find(d, language, table)
+        more = f" and {len(found.paths) - 1} more" if len(found.paths) > 1 else ""
+        return f"{found.repo.id}@{found.repo.commit[:12]}: {found.paths[0]}{more}"
 
     def _files(self, d: Dataset, repo: Repo, paths: list[str]) -> list[Path]:
         try:
@@ -157,7 +171,8 @@ class HubTables:
             config, alone = place.configs[language], len(set(place.configs.values())) == 1
             parts = [paths_of(repo.files, config, part, alone=alone) for part in place.parts(language, table)]
             if all(parts):
-                self._found[key] = _Found(place, repo, [path for part in parts for path in part[: d.max_files]])
+                read = [path for part in parts for path in part[: d.max_files]]
+                self._found[key] = _Found(place, repo, read, sum(map(len, parts)))
                 return self._found[key]
             reasons.append(
                 f"{where} ({repo.commit[:12]}): no complete Parquet files of config {config!r}, "
@@ -197,7 +212,7 @@ def _look_up(id: str, revision: str | None) -> Repo:
             return cached
         raise Unreachable(f"{_reason(error)}, and it is not in the hub's cache on this machine") from None
     files = {s.rfilename: (s.lfs.sha256 if s.lfs else None) for s in info.siblings or ()}
-    return Repo(id, revision, str(info.sha), files, _declared(info.card_data))
+    return Repo(id, revision, str(info.sha), files, _card_rows(info.card_data))
 
 
 def download(repo: Repo, path: str) -> Path:
@@ -240,7 +255,7 @@ def _cached(id: str, revision: str | None) -> Repo | None:
     return None
 
 
-def _declared(card: Any) -> dict[tuple[str, str], int]:
+def _card_rows(card: Any) -> dict[tuple[str, str], int]:
     """Read (config, split) -> number of rows from a card's dataset_info.
 
     {} where it has none or a malformed one.

@@ -42,6 +42,9 @@ class LayeredTables:
     def stated_rows(self, d: Dataset, language: str, table: str) -> int | None:
         return self.layer(d).stated_rows(d, language, table)
 
+    def corpus_rows(self, d: Dataset, language: str, table: str) -> int:
+        return self.layer(d).corpus_rows(d, language, table)
+
     def fingerprint(self, d: Dataset, language: str, table: str) -> str:
         return self.layer(d).fingerprint(d, language, table)
 

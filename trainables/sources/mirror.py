@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
@@ -31,10 +31,11 @@ LAYOUT = "<owner>/<dataset>/<config>/<split>.parquet, for instance facebook/xnli
 
 @dataclass(frozen=True)
 class _Held:
-    """The files of one table."""
+    """The files of one table, of which some may not be read (`Dataset.max_files`)."""
 
     files: list[Path]
     kind: Literal["hub", "original", "stand-in"]
+    unread: list[Path] = field(default_factory=list)
 
 
 class MirrorTables:
@@ -58,8 +59,10 @@ class MirrorTables:
             for language, table in (
                 (language, table) for s in SPLITS for table in d.tables(s) for language in d.configs
             ):
-                if official := self._official(d, language, table):
-                    self._held[d.name, language, table] = _Held(official, "hub")
+                if parts := self._official(d, language, table):
+                    read = [file for part in parts for file in part[: d.max_files]]
+                    rest = [file for part in parts if d.max_files for file in part[d.max_files :]]
+                    self._held[d.name, language, table] = _Held(read, "hub", rest)
         for held in self._held.values():
             for leads in held.files:
                 if not leads.resolve().is_relative_to(self.root):
@@ -82,6 +85,9 @@ class MirrorTables:
 
     def stated_rows(self, d: Dataset, language: str, table: str) -> int | None:
         return self.num_rows(d, language, table)
+
+    def corpus_rows(self, d: Dataset, language: str, table: str) -> int:
+        return self.num_rows(d, language, table) + count_rows(self._held[d.name, language, table].unread)
 
     def fingerprint(self, d: Dataset, language: str, table: str) -> str:
         return join_hashes([hash_file(file) for file in self._held[d.name, language, table].files])
@@ -122,8 +128,8 @@ class MirrorTables:
             *(f"{folder} ({count} file{'s' if count > 1 else ''})" for folder, count in sorted(folders.items())),
         )
 
-    def _official(self, d: Dataset, language: str, table: str) -> list[Path]:
-        """List the files of a split from the first complete place on the hub.
+    def _official(self, d: Dataset, language: str, table: str) -> list[list[Path]]:
+        """List the files of a split's parts from the first complete place on the hub.
 
         [] if no place has every part of the split.
         """
@@ -132,7 +138,7 @@ class MirrorTables:
             alone = len(set(place.configs.values())) == 1
             found = [paths_of(self._listing(place), place.configs[language], part, alone=alone) for part in parts]
             if found and all(found):
-                return [self.root / place.hub / path for part in found for path in part[: d.max_files]]
+                return [[self.root / place.hub / path for path in part] for part in found]
         return []
 
     def _listing(self, place: Place) -> list[str]:

@@ -45,6 +45,9 @@ class PocketTables:
     def stated_rows(self, d: Dataset, language: str, split: str) -> int | None:
         return self.num_rows(d, language, split)
 
+    def corpus_rows(self, d: Dataset, language: str, split: str) -> int:
+        return self.num_rows(d, language, split)
+
     def fingerprint(self, d: Dataset, language: str, split: str) -> str:
         """Hash the values rather than the bytes of a file.
 

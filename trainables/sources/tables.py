@@ -39,6 +39,7 @@ class Tables(Protocol):
     def comes_from(self, d: Dataset) -> str: ...
     def origin(self, d: Dataset, language: str, table: str) -> str: ...
     def stated_rows(self, d: Dataset, language: str, table: str) -> int | None: ...
+    def corpus_rows(self, d: Dataset, language: str, table: str) -> int: ...
     def unread(self) -> tuple[str, ...]: ...
 
 
@@ -79,6 +80,12 @@ class TableSource:
             stated = [self.stated_rows(*part, split) for part in made[: 1 if d.crosses else None]]
             return None if None in stated else sum(n for n in stated if n is not None)
         return self.tables.stated_rows(d, language, d.tables(split)[0])
+
+    def corpus_rows(self, d: Dataset, language: str, split: str) -> int:
+        self._require(d, language, split)
+        if made := self._made_of(d, language, split):
+            return sum(self.corpus_rows(*part, split) for part in made[: 1 if d.crosses else None])
+        return self.tables.corpus_rows(d, language, d.tables(split)[0])
 
     def fingerprint(self, d: Dataset, language: str, split: str) -> str:
         self._require(d, language, split)

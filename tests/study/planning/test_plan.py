@@ -42,6 +42,9 @@ class FakeSource:
     def fingerprint(self, d: Dataset, language: str, split: str) -> str:
         return self.rows[d.name, language, split]
 
+    def corpus_rows(self, d: Dataset, language: str, split: str) -> int:
+        return 100
+
     def num_rows(self, d: Dataset, language: str, split: str) -> int:
         raise AssertionError("a plan needs no rows")
 
