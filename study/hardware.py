@@ -1,7 +1,7 @@
 """What this process may use of its machine: cores, memory and processes.
 
-CPU affinity (`taskset`, Slurm), control groups of both versions (containers, systemd) and ulimits count. Every function takes
-the folders that it reads.
+CPU affinity (`taskset`, Slurm), control groups of both versions (containers, systemd), ulimits and $PYTHON_CPU_COUNT count. Every
+function takes the folders that it reads.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ def usable_cpus(cgroups: Path = CGROUPS, proc: Path = PROC) -> int:
 def cpu_limits(cgroups: Path = CGROUPS, proc: Path = PROC) -> dict[str, int]:
     """Count the cores of the machine, and those that each limit allows.
 
-    A quota of less than two cores allows one.
+    A quota of less than two cores allows one. $PYTHON_CPU_COUNT is Python's own limit (3.13 and later).
     """
     found = {"machine": os.cpu_count() or 1}
+    if (wanted := os.environ.get("PYTHON_CPU_COUNT", "")).isdecimal() and int(wanted):
+        found["PYTHON_CPU_COUNT"] = int(wanted)
     if hasattr(os, "sched_getaffinity"):
         found["CPU affinity"] = len(os.sched_getaffinity(0))
     quotas: list[float] = []

@@ -27,15 +27,13 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers fork and spawn beside 
 
 
 def pytest_configure() -> None:
-    """Give each process of pytest-xdist one core.
+    """Let every study use one core where files of tests run side by side.
 
-    The studies that a test starts then run one trial at a time. So studies side by side do not take more cores than there
-    are, and every launch has one process less that imports torch.
+    It then runs one trial at a time, so studies side by side do not take more cores than there are, and every launch has one
+    process less that imports torch.
     """
-    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-    if number and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[int(number) % len(cores)]})
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ["PYTHON_CPU_COUNT"] = "1"
 
 
 @pytest.fixture(autouse=True)

@@ -39,6 +39,7 @@ class Roots:
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHON_CPU_COUNT", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 128)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(16)), raising=False)
 
@@ -74,6 +75,12 @@ def test_a_machine_without_cgroups_has_only_its_own_limits(tmp_path: Path) -> No
     roots = (tmp_path / "none", tmp_path / "none")
     assert hardware.cpu_limits(*roots) == {"machine": 128, "CPU affinity": 16}
     assert hardware.usable_memory(*roots) > 0
+
+
+def test_pythons_own_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, expected in (("3", 3), ("0", 16), ("default", 16), ("", 16)):
+        monkeypatch.setenv("PYTHON_CPU_COUNT", value)
+        assert hardware.usable_cpus(tmp_path, tmp_path) == expected
 
 
 def test_processes_are_limited_by_ulimit_and_by_pids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
