@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 os.environ.setdefault(*LOOPBACK_ONLY)  # Ray reads it when it is imported, which some tests do early
 # Ray's workers have a low priority by default: tests that run beside them would stop them for minutes.
 os.environ.setdefault("RAY_worker_niceness", "0")
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # else a server starts seven more processes
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # workers fork and spawn beside the tokenizer's threads
 
 

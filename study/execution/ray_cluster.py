@@ -24,6 +24,7 @@ RAY_ENV = {
     "TOKENIZERS_PARALLELISM": "false",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the launch handles Ctrl-C itself (graceful_shutdown.py)
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # nobody reads them, and that of TensorBoard fails without a writable /dev/shm
+    "RAY_prestart_worker_first_driver": "0",  # a trial starts the processes that it needs
     "RAY_AIR_NEW_OUTPUT": "0",  # the other output prints boxes at any verbosity
     # Ray warns of a node on which four times as many processes were started; a trial alone has four.
     "RAY_worker_maximum_startup_concurrency": str(2 * usable_cpus()),
@@ -65,6 +66,7 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
         os.environ.setdefault(*LOOPBACK_ONLY)
     import ray
     from ray._private import services, worker
+    from ray._private.node import Node
 
     # Ray's nodes print a page of text for each lost process; `TrialMonitor.restart` prints one line instead.
     worker.print_to_stdstream = lambda *data, **how: None  # type: ignore[assignment]
@@ -89,6 +91,8 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
             _temp_dir=str(session_folder(os.environ)),
         )
         check_processes()
+        # A local Ray has no nodes to add, and nobody reads its logs on the screen: two processes less to start.
+        Node.start_monitor = Node.start_log_monitor = lambda self: None  # type: ignore[method-assign,misc,assignment]
         os.environ.update(own_token(os.environ))
         try:
             local()

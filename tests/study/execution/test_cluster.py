@@ -103,19 +103,3 @@ def test_a_local_ray_listens_on_the_loopback_only() -> None:
     addresses = json.loads(done.stdout.strip().splitlines()[-1])
     assert addresses
     assert {a.removeprefix("::ffff:") for a in addresses} <= {"127.0.0.1", "::1"}
-
-
-@pytest.mark.slow
-def test_a_study_runs_on_an_existing_cluster(tmp_path: Path) -> None:
-    from ray.cluster_utils import Cluster
-
-    command = [sys.executable, "-m", "study.launch", "--space", "intermediate_tasks", "--encoder", "pretrain:nano"]
-    command += ["--scale", "0.02", "--targets", "tatoeba", "--intermediate", "mnli", "--home", str(tmp_path), "--json"]
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3})
-    try:
-        command += ["--address", cluster.address]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
-    finally:
-        cluster.shutdown()  # type: ignore[no-untyped-call]
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["trials"] == {"complete": 2, "pruned": 0, "failed": 0, "stopped": 0, "running": 0}
