@@ -323,7 +323,8 @@ def _scored_cut(profile: Profile, recipe: Recipe, d: Dataset) -> EncodingConfig:
 def _masked_lm(source: Source, profile: Profile, languages: tuple[str, ...], scale: float) -> Mlm:
     """Make the config of masked LM; sizes count only where the mix does not use the whole corpus."""
     d = DATASETS["mlm"]
-    articles, sizes = not source.standin(d), (0,)  # Wikipedia's rows are articles, those of stand-ins sentences
+    articles = not source.standin(d)  # Wikipedia's rows are articles, those of stand-ins sentences
+    sizes: tuple[int, ...] = (0,)
     with suppress(DataError):  # `rows_check` reports it
         sizes = tuple(source.corpus_rows(d, language, "train") for language in languages)
     fair = math.ceil(math.ceil(profile.mlm_sentences * scale) / len(languages))

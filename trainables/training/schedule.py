@@ -40,7 +40,7 @@ def mixing_probabilities(sizes: Mapping[str, int], limit: int) -> dict[str, floa
     return {task: size / total for task, size in capped.items()}
 
 
-def language_probabilities(sizes: Sequence[int], alpha: float) -> np.ndarray:
+def language_probabilities(sizes: Sequence[float], alpha: float) -> np.ndarray:
     """Compute language probabilities (Conneau et al. 2020).
 
     q_l ~ (n_l / n)^alpha; float64 [languages], sum 1.

@@ -99,7 +99,7 @@ def planned(source: Source, scale: float) -> Mlm:
 
 def test_forty_languages_are_spread_as_published(tmp_path: Path) -> None:
     """Cut to 50,000 texts each before they are smoothed, the greatest ratio was 1.17."""
-    sizes = {f"l{i:02}": round(6_000 * (1_000_000 / 6_000) ** (i / 39)) for i in range(40)}
+    sizes: dict[str, int] = {f"l{i:02}": round(6_000 * (1_000_000 / 6_000) ** (i / 39)) for i in range(40)}
 
     class Lines:
         def examples(self, d: Any, language: str, split: str, take: int) -> list[Text]:
