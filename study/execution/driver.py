@@ -69,6 +69,7 @@ class StudyDriver:
         stream: Any = LastingStream(sys.stderr if self.options.quiet else sys.stdout)
         self.console = SafeConsole(file=stream, highlight=False)
         self.setting = context_of(self.settings)
+        self.unread = ""  # which letters the encoder cannot read
 
     def plan(self, recipe: Recipe) -> Plan:
         """Return the plan of a recipe, cached."""
@@ -173,6 +174,7 @@ class StudyDriver:
             weights, encoder = self.planner.weights, self.settings.encoder
             warning = check_loads(weights) if weights and encoder != "pocket" else ""
             if warning and self.settings.source != "pocket":  # whose languages are invented
+                self.unread = warning
                 self.say(f"warning: {warning}")
             check_rows(self.planner.source, plans, self.home, self.say, read=read)
         return uri
@@ -238,6 +240,8 @@ class StudyDriver:
         STOP.last_words = f"stopped; {self.advice}"
         if self.settings.source != "pocket":
             self.record.note_standins(standins(self.planner.source, self.settings))
+            if self.unread:
+                self.record.note_unread(self.unread)
 
     def _tune(self, monitor: TrialMonitor, log: Path, folder: str) -> None:
         """Run the remaining trials with Tune."""

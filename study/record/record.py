@@ -175,6 +175,18 @@ class Record:
             found = tuple(values["titles"])
         return found
 
+    def note_unread(self, text: str) -> None:
+        """Record which letters the encoder's tokenizer cannot read, unless already recorded."""
+        if self.unread() != text:
+            self.append("unread", {"text": text})
+
+    def unread(self) -> str:
+        """Return what the last `note_unread` recorded, or ""."""
+        found = ""
+        for values in self.events("unread"):
+            found = str(values.get("text", ""))
+        return found
+
     def mlflow_runs(self) -> dict[str, str]:
         """Map recipe address to MLflow run id, as far as written; {} if the file is damaged: the next sync writes it."""
         with suppress(OSError, ValueError):

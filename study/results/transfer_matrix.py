@@ -96,7 +96,7 @@ def build(record: Record, store: Store) -> Report:
         layers=layers(trials, store),
         epochs=epochs,
         standins=standins or (),
-        notes=(*notes(spec, rows, standins), *curve_notes(epochs)),
+        notes=(*notes(spec, rows, standins, record.unread()), *curve_notes(epochs)),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         version=code_version(),
         best=best,

@@ -77,9 +77,18 @@ def _hindsight(report: Report, best: BestRecipe) -> str:
     return f" In hindsight the highest average is that of {name} ({signed(gain)})."
 
 
-def notes(spec: ResolvedSpec, rows: Sequence[ReportRow], standins: Sequence[str] | None) -> Iterator[str]:
-    """Write notes on what limits the answer; `standins` is None if no launch recorded them."""
+def notes(
+    spec: ResolvedSpec, rows: Sequence[ReportRow], standins: Sequence[str] | None, unread: str = ""
+) -> Iterator[str]:
+    """Write notes on what limits the answer.
+
+    Args:
+        standins: datasets with stand-ins for official rows; None if no launch recorded them.
+        unread: which letters the encoder cannot read.
+    """
     yield from _about_source(spec, standins)
+    if unread:
+        yield f"{unread[0].upper()}{unread[1:]}: scores in these scripts are too low, or mean nothing."
     yield from _about_benchmark(spec, rows)
     if spec.scale < 1:
         yield f"A rehearsal: every stage used {spec.scale:g} of its rows and steps."

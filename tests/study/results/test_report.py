@@ -477,6 +477,16 @@ def test_standins_are_those_that_a_launch_recorded(tmp_path: Path) -> None:
     assert len(list(record.events("standins"))) == 3, "what is known is not written again"
 
 
+def test_letters_that_the_encoder_cannot_read_are_a_note(tmp_path: Path) -> None:
+    record, store = make(tmp_path, MIRROR)
+    assert not any("cannot read" in note for note in build(record, store).notes)
+    for _ in range(2):
+        record.note_unread("encoder 'e' cannot read all letters of: สวัสดี")
+    (note,) = (note for note in build(record, store).notes if "cannot read" in note)
+    assert note == "Encoder 'e' cannot read all letters of: สวัสดี: scores in these scripts are too low, or mean nothing."
+    assert len(list(record.events("unread"))) == 1, "what is known is not written again"
+
+
 def test_a_launch_records_what_its_source_says_of_standins(tmp_path: Path) -> None:
     planner: Any = SimpleNamespace(source=SimpleNamespace(standin=lambda d: d.name in ("panx", "mnli", "cola")))
     for settings, found in ((MIRROR, ("PAN-X", "MNLI")), (SETTINGS, None)):
