@@ -125,6 +125,7 @@ import ctypes, signal, threading
 from study.execution import graceful_shutdown as stopping
 stopping.GRACE_S, stopping.LAST_S, stopping.LOOK_EVERY_S = 0.1, 0.1, 0.02
 STOP = stopping.STOP
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup ignore it
 STOP.listen(owns_process=True)
 with STOP.restored(), STOP.deferred():
     STOP.last_words = "stopped; `python -m study.resume s` continues"
@@ -194,6 +195,7 @@ def test_a_stop_while_ray_starts_is_heard_though_the_parent_ignores_ctrl_c(numbe
 
     def ignore() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     with open(tmp_path / "log", "w") as log:
         driver = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True, preexec_fn=ignore)
