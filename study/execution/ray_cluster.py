@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import secrets
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -65,51 +66,80 @@ def start_ray(address: str | None, on_loss: Callable[[], None] = lambda: None) -
     if not address:
         os.environ.setdefault(*LOOPBACK_ONLY)
     import ray
-    from ray._private import services, worker
-    from ray._private.node import Node
+    from ray._private import worker
 
     # Ray's nodes print a page of text for each lost process; `TrialMonitor.restart` prints one line instead.
     worker.print_to_stdstream = lambda *data, **how: None  # type: ignore[assignment]
-    # A terminal that is closed, Ctrl-C and `timeout` signal the whole process group of the launch. Ray's processes are not in
-    # it, or they would be gone before the trials have written their state.
-    services.ConsolePopen = partial(services.ConsolePopen, process_group=0)  # type: ignore[assignment,misc]
     if ray.is_initialized():
         yield ray.cluster_resources()  # type: ignore[no-untyped-call]
         return
     init = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
-    if address:
-        _join(partial(init, runtime_env=_runtime_env()), address)
-    else:
-        # "local": without it Ray joins whatever cluster runs on this machine already.
-        local = partial(
-            init,
-            address="local",
-            include_dashboard=False,
-            num_cpus=LOGICAL_CPUS,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _memory=trial_memory(),
-            _temp_dir=str(session_folder(os.environ)),
-        )
-        check_processes()
-        # A local Ray has no nodes to add, and nobody reads its logs on the screen: two processes less to start.
-        Node.start_monitor = Node.start_log_monitor = lambda self: None  # type: ignore[method-assign,misc,assignment]
-        os.environ.update(own_token(os.environ))
+    with _own_groups():
+        if address:
+            _join(partial(init, runtime_env=_runtime_env()), address)
+        else:
+            _start_local(init)
+        over = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(worker._global_node, over, on_loss), daemon=True)
+        watcher.start()
         try:
-            local()
-        except SystemExit:  # Ray raises it on SIGTERM while its processes start
-            raise KeyboardInterrupt from None
-        except Exception:  # on a busy machine Ray's processes may miss their start-up deadline
+            yield ray.cluster_resources()  # type: ignore[no-untyped-call]
+        finally:
+            over.set()
+            watcher.join()  # it would take the shutdown for a loss
             _shut_down()
-            local()
-    over = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(worker._global_node, over, on_loss), daemon=True)
-    watcher.start()
+
+
+@contextmanager
+def _own_groups() -> Iterator[None]:
+    """Let Ray start each process in a group of its own; end what is left of the groups.
+
+    A terminal that is closed, Ctrl-C and `timeout` signal the whole group of the launch: Ray's processes would be gone before the
+    trials have written their state. The agents of a node that is ended as it starts notice it only after a minute.
+    """
+    from ray._private import services
+
+    original, groups = services.ConsolePopen, []
+
+    def start(*command: Any, **options: Any) -> Any:
+        process = original(*command, process_group=0, **options)
+        groups.append(process.pid)
+        return process
+
+    services.ConsolePopen = start  # type: ignore[assignment,misc]
     try:
-        yield ray.cluster_resources()  # type: ignore[no-untyped-call]
+        yield
     finally:
-        over.set()
-        watcher.join()  # it would take the shutdown for a loss
+        services.ConsolePopen = original  # type: ignore[misc]
+        for group in groups:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
+
+def _start_local(init: Callable[..., Any]) -> None:
+    from ray._private.node import Node
+
+    # "local": without it Ray joins whatever cluster runs on this machine already.
+    local = partial(
+        init,
+        address="local",
+        include_dashboard=False,
+        num_cpus=LOGICAL_CPUS,
+        object_store_memory=OBJECT_STORE_BYTES,
+        _memory=trial_memory(),
+        _temp_dir=str(session_folder(os.environ)),
+    )
+    check_processes()
+    # A local Ray has no nodes to add, and nobody reads its logs on the screen: two processes less to start.
+    Node.start_monitor = Node.start_log_monitor = lambda self: None  # type: ignore[method-assign,misc,assignment]
+    os.environ.update(own_token(os.environ))
+    try:
+        local()
+    except SystemExit:  # Ray raises it on SIGTERM while its processes start
+        raise KeyboardInterrupt from None
+    except Exception:  # on a busy machine Ray's processes may miss their start-up deadline
         _shut_down()
+        local()
 
 
 def _shut_down() -> None:

@@ -178,7 +178,7 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(tmp_path: Path) -> None:
     assert driver.wait(100) == 1
     said = (tmp_path / "log").read_text()
     assert "stopping" in said and "study.resume s" in said and "Traceback" not in said
-    _, alive = psutil.wait_procs(list(family.values()), timeout=90)  # those that just start look for their parent later
+    _, alive = psutil.wait_procs(list(family.values()), timeout=60)
     assert not alive
     (study,) = verb("status", "s", home=tmp_path)["studies"]
     assert study["counts"].get("stopped") and not study["counts"].get("running")
@@ -213,6 +213,6 @@ def test_a_stop_while_ray_starts_is_heard_though_the_parent_ignores_ctrl_c(numbe
     assert driver.wait(1) == 1
     said = (tmp_path / "log").read_text()
     assert "stopped" in said and "Traceback" not in said
-    _, alive = psutil.wait_procs(list(family.values()), timeout=90)  # those that just start look for their parent later
+    _, alive = psutil.wait_procs(list(family.values()), timeout=60)
     assert not alive
     assert not list(tmp_path.glob("stages/*/*")), "no trial was started"
