@@ -37,7 +37,10 @@ from study.xtreme.layout import TASKS, Version, squad_text
 from study.xtreme.scoring import score_folder
 from tests.trainables.catalogue.test_schemas import SCHEMAS, write_files
 from trainables.catalogue import DATASETS, Dataset
+from trainables.encoding.encoded import Encoded
 from trainables.errors import BadInput, DataError
+from trainables.evaluation.scoring import NonFiniteOutput, score
+from trainables.examples import Labelled
 from trainables.formats.span import null_columns
 from trainables.metrics.formulas import (
     accuracy,
@@ -282,6 +285,33 @@ def _classes(rng: Random) -> Compared:
     return ours, theirs, (gold.tolist(), found.tolist())
 
 
+def _accuracies(rng: Random) -> Compared:
+    """Compare a language's score with the share of right classes; the first example with a non-finite output is named."""
+    d, count = DATASETS["xnli"], rng.randint(1, 9)
+    gold = np.array([rng.randrange(3) for _ in range(count)])
+    outputs = np.array([[rng.choice((-1e30, -1.5, 0.0, 1.5, 1e30)) for _ in range(3)] for _ in range(count)])
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        outputs[rng.randrange(count), rng.randrange(3)] = rng.choice((np.nan, np.inf, -np.inf))
+    examples = [Labelled(f"e{number}", "a", "b", int(label)) for number, label in enumerate(gold)]
+    whole = np.arange(count + 1)
+    encoded = Encoded(
+        kind=d.kind,
+        tokens=whole[:-1],
+        starts=whole,
+        labels=gold,
+        rows_per_item=1,
+        example=whole[:-1],
+        num_examples=count,
+    )
+    bad = np.flatnonzero(~np.isfinite(outputs).all(1))
+    theirs = -1.0 - bad[0] if len(bad) else 100 * float((outputs.argmax(1) == gold).mean())
+    try:
+        ours = float(score(d, "de", examples, encoded, outputs).metrics["accuracy"])
+    except NonFiniteOutput as error:
+        ours = -1.0 - error.example if f"example 'e{error.example}'" in str(error) else np.nan
+    return [ours], [theirs], (gold.tolist(), outputs.tolist())
+
+
 def _correlations(rng: Random) -> Compared:
     """Compare with scipy, which has no value for a constant column: it is 0 here."""
     from scipy import stats
@@ -382,6 +412,7 @@ def official_sweep(
 COMPARED: dict[str, Compare] = {
     "slots, seqeval": _slots,
     "classes, scikit-learn": _classes,
+    "classes and non-finite outputs, numpy": _accuracies,
     "correlations, scipy": _correlations,
     "SQuAD 1.1": _squad,
     "SQuAD 2.0": _squad2,
