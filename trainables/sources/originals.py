@@ -74,7 +74,9 @@ def _in_layout(where: str, name: str) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError) as error:
+    except KeyError as error:
+        raise DataError(f"{where} is not in the layout of {name}: it lacks {error}") from None
+    except (TypeError, IndexError, AttributeError, ValueError, OverflowError) as error:
         raise DataError(f"{where} is not in the layout of {name} ({error!r})") from None
 
 
