@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +22,7 @@ from study.record.record import Record
 from study.spec.study_spec import RunOptions
 from study.tracking import mlflow_store
 from study.tracking.mlflow_store import NoAnswer, check_uri, default_uri, fault, prepare
+from tests import ROOT
 from tests.builders import empty_mlflow_store, resolved
 from trainables.errors import BadInput
 
@@ -163,3 +166,20 @@ def test_a_study_that_has_begun_goes_on_without_its_server(tmp_path: Path, capsy
     driver.record.open(settings)
     assert driver.check(read=False) == options.mlflow_uri
     assert "does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_three_syncs_at_once_make_one_store(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    home = shutil.copytree(ROOT / "tests/homes/finished", tmp_path / "home")
+    assert not (home / "mlflow.db").exists()
+    command = [sys.executable, "-m", "study.sync", "finished", "--home", str(home)]
+    started = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    (experiment,) = (e for e in client.search_experiments() if e.name == "finished")
+    runs = client.search_runs([experiment.experiment_id])
+    recipes = [run.data.tags.get("stepstone.recipe", "report") for run in runs]
+    assert len(set(recipes)) == len(recipes) == 1 + len(Record(home, "finished").trials())
+    assert not list(home.glob("*.broken*"))
