@@ -126,12 +126,17 @@ class Checkpoints:
             self._remove_unused()
 
     def load_best(self, net: torch.nn.Module) -> None:
-        """Load the best weights into the net, on every worker."""
+        """Load the best weights into the net, on every worker.
+
+        It returns when all have read them: the first worker may remove the file next.
+        """
         if not self.temporary:
             name = self.comm.from_first(self.best.name if self.best else None)
             self.best = self.folder / name if name else None
         if self.best:
             copy_into(untied(net), self.best)
+        if not self.temporary:
+            self.comm.gather(None)
 
     def latest(self) -> Saved | None:
         """Find the newest intact checkpoint, the same on every worker."""

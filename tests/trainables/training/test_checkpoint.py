@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -16,7 +19,7 @@ from tests.small import files_of, run_stage, stages_of
 from trainables.configs import StageConfig, Target
 from trainables.objectives import Robust
 from trainables.sources import Source
-from trainables.training import loop
+from trainables.training import checkpoint, loop
 from trainables.training.checkpoint import KEPT, Checkpoints, Stopped
 from trainables.training.distributed import ProcessGroup
 
@@ -222,3 +225,43 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error(tmp_path: Path) -> None
     checkpoints = Checkpoints(tmp_path / "file" / "c", ProcessGroup(), every=0.0)
     with pytest.raises(OSError, match="file"):
         checkpoints.maybe_save(1, *parts(1.0), dict)
+
+
+class Threads(ProcessGroup):
+    """Two workers that are threads of this process."""
+
+    def __init__(self, rank: int, barrier: Barrier, box: list[Any]) -> None:
+        self.on, self.rank, self.world, self.barrier, self.box = True, rank, 2, barrier, box
+
+    def from_first(self, value: Any) -> Any:
+        if self.is_first:
+            self.box.append(value)
+        self.barrier.wait()
+        return self.box[-1]
+
+    def gather(self, value: Any) -> list[Any]:
+        self.barrier.wait()
+        return [value, value]
+
+
+def test_best_weights_stay_until_the_slowest_worker_has_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    barrier, box = Barrier(2, timeout=30), list[Any]()
+    first, second = (Checkpoints(tmp_path / "phase", Threads(rank, barrier, box)) for rank in (0, 1))
+    nets = [torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)]
+    first.keep_best(nets[0])
+    read = checkpoint.copy_into
+
+    def late(tensors: Any, path: Path) -> None:
+        if tensors["weight"].data_ptr() == nets[1].weight.data_ptr():
+            time.sleep(0.5)
+        read(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "copy_into", late)
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(second.load_best, nets[1])
+        first.load_best(nets[0])
+        first.clear()  # the end of the stage
+        slow.result()
+    assert torch.equal(nets[0].weight, nets[1].weight)
