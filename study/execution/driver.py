@@ -65,7 +65,8 @@ class StudyDriver:
     def __post_init__(self) -> None:
         self.home = self.record.home
         self.store = Store(self.home, self.settings.store)
-        self.space = space(self.settings.space)
+        with self.record.named():
+            self.space = space(self.settings.space)
         stream: Any = LastingStream(sys.stderr if self.options.quiet else sys.stdout)
         self.console = SafeConsole(file=stream, highlight=False)
         self.setting = context_of(self.settings)

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -88,6 +88,14 @@ class Record:
             what = "is empty" if not path.stat().st_size else f"is damaged ({error})"
             mend = "restore it, or remove it and launch the study again with its options: finished work is found again"
             raise BadInput(f"{path} {what}: {mend}") from error
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Name `study.json` in errors about the names in it."""
+        try:
+            yield
+        except BadInput as error:
+            raise BadInput(f"{self.folder / 'study.json'}: {error}") from error
 
     def check(self, settings: ResolvedSpec) -> None:
         """Check that the name is free or belongs to the same study.

@@ -66,6 +66,10 @@ TargetScores = Mapping[str, Scored]
 def build(record: Record, store: Store) -> Report:
     """Build the report of a study from what is finished; nothing else is opened."""
     spec = record.settings
+    with record.named():
+        question = space(spec.space).question
+        for target in spec.targets:
+            dataset(target)
     trials = table_order(reconcile_status(record.trials(), record.folder))
     scored = {t.address: _scored(t, spec, store) for t in trials}
     base: TargetScores = next((scored[t.address] for t in trials if t.recipe.is_baseline), {})
@@ -79,7 +83,7 @@ def build(record: Record, store: Store) -> Report:
     report = Report(
         study=record.name,
         space=spec.space,
-        question=space(spec.space).question,
+        question=question,
         source=spec.source,
         encoder=spec.encoder,
         profile=spec.profile,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -29,6 +30,7 @@ from study.spec.study_spec import ResolvedSpec, RunOptions
 from study.store.store import Store
 from tests import ROOT
 from trainables.catalogue import TITLES
+from trainables.errors import BadInput
 from trainables.recipe import Recipe, digest, title
 
 CHECKS = ROOT.parent / "shared" / "checks"
@@ -475,6 +477,14 @@ def test_standins_are_those_that_a_launch_recorded(tmp_path: Path) -> None:
         assert report.standins == tuple(titles) and not any("not recorded" in note for note in report.notes)
         assert sum("Stand-ins" in note and ", ".join(titles) in note for note in report.notes) == said
     assert len(list(record.events("standins"))) == 3, "what is known is not written again"
+
+
+def test_a_name_that_is_unknown_names_the_file(tmp_path: Path) -> None:
+    record, store = make(tmp_path, SETTINGS)
+    for change, words in (({"space": "intermediate_task"}, "unknown space"), ({"targets": ("xnil",)}, "'xnil'")):
+        record.open(replace(SETTINGS, **change))
+        with pytest.raises(BadInput, match=f"{re.escape(str(record.folder / 'study.json'))}: .*{words}"):
+            build(record, store)
 
 
 def test_letters_that_the_encoder_cannot_read_are_a_note(tmp_path: Path) -> None:
