@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import queue
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -27,7 +29,7 @@ from study.spec.recipe_file import recipe_toml
 from study.store.evaluation_result import mean_over_seeds
 from study.store.store import Store
 from study.tracking.mlflow_store import prepare
-from trainables.atomic_file import locked
+from trainables.atomic_file import PART, locked
 from trainables.catalogue import dataset
 from trainables.errors import BadInput
 
@@ -162,7 +164,9 @@ class MlflowView:
         run_id = self._run("report", REPORT, "report", None)
         self.client.set_experiment_tag(self.experiment, NOTE, headline)
         self._log(run_id, [], {}, {NOTE: headline, "study": self.record.name, "status": "complete"}, 0)
-        self.client.log_artifacts(run_id, str(folder))
+        with tempfile.TemporaryDirectory() as copy:  # another launch or sync may be writing a report too
+            shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(f"*{PART}"), dirs_exist_ok=True)
+            self.client.log_artifacts(run_id, copy)
         self.client.set_terminated(run_id)
 
     def _run(self, key: str, tag: str, name: str, started_ms: int | None) -> str:

@@ -280,3 +280,16 @@ def test_a_server_that_never_answers_does_not_hold_up_a_study(
         writer = Writer(f"http://127.0.0.1:{silent.getsockname()[1]}", record, store)
         writer.put(next(iter(record.trials().values())))
         assert writer.close(0.5) == "MLflow did not answer in time"
+
+
+def test_files_that_are_being_written_are_not_sent(client: Any, study: tuple[Record, Store]) -> None:
+    record, store = study
+    report = write_report(record, store)
+    part = record.folder / "report" / "report.json.12345678.part"  # of another sync
+    part.write_text("{")
+    try:
+        sync(default_uri(record.home), record, store, report, record.folder / "report")
+    finally:
+        part.unlink()
+    sent = {path.name for path in (record.home / "mlartifacts").rglob("*") if path.is_file()}
+    assert "report.json" in sent and part.name not in sent
