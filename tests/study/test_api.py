@@ -20,12 +20,13 @@ import pytest
 import stepstone
 from study.cli_parser import spec_of
 from study.launch import parser
-from study.planning.plan import Planner
+from study.planning.plan import Plan, Planner
 from study.record.record import Trial
 from study.spec.initial_trials import initial_trials
 from tests import ROOT
 from tests.trainables.catalogue.test_schemas import build
 from trainables.errors import BadInput
+from trainables.recipe import Recipe
 
 SPEC = stepstone.StudySpec(space="intermediate_tasks", targets=("xnli",), intermediate=("mnli",), scale=0.02)
 
@@ -163,17 +164,23 @@ def test_a_space_and_a_dataset_of_ones_own_in_a_thread(tmp_path: Path, nano: Pat
     assert (own["gain"] == 0).all() and own["interval"].isna().all()
 
 
+def finish_baseline(study: stepstone.Study) -> tuple[Recipe, Plan]:
+    """Record the baseline as complete, as if its evaluations were finished."""
+    recipe = initial_trials(study.spec)[0][0]
+    plan = Planner(study.source, study.weights, False).plan(recipe, study.spec.seeds)
+    study.record.open(study.spec)
+    done: dict[str, Any] = {"status": "complete", "evaluations": plan.evaluations(), "params": {}}
+    study.record.add_trial(Trial(address=recipe.address, name="baseline", recipe=recipe, **done))
+    return recipe, plan
+
+
 @pytest.mark.slow
 def test_a_moved_encoder_is_the_same_as_long_as_its_weights_are(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     shutil.copytree(ROOT / "trainables/pocket/encoder", first)
     home, spec = tmp_path / "home", replace(SPEC, encoder=str(first))
     study = stepstone.Study.create(spec, name="a", home=home)
-    recipe = initial_trials(study.spec)[0][0]
-    plan = Planner(study.source, study.weights, False).plan(recipe, study.spec.seeds)
-    study.record.open(study.spec)
-    done: dict[str, Any] = {"status": "complete", "evaluations": plan.evaluations(), "params": {}}
-    study.record.add_trial(Trial(address=recipe.address, name="baseline", recipe=recipe, **done))
+    recipe, plan = finish_baseline(study)
     first.rename(second)
     lost = stepstone.Study.open("a", home=home)
     advice = f"if it was moved, `python -m study.resume a --home {home} --encoder FOLDER` goes on"
@@ -205,11 +212,7 @@ def test_a_moved_mirror_is_the_same_source_as_long_as_its_rows_are(tmp_path: Pat
     build("xnli", first)
     home, spec = tmp_path / "home", replace(SPEC, encoder=str(encoder), scale=1.0, source=f"mirror:{first}")
     study = stepstone.Study.create(spec, name="a", home=home)
-    recipe = initial_trials(study.spec)[0][0]
-    plan = Planner(study.source, study.weights, False).plan(recipe, study.spec.seeds)
-    study.record.open(study.spec)
-    done: dict[str, Any] = {"status": "complete", "evaluations": plan.evaluations(), "params": {}}
-    study.record.add_trial(Trial(address=recipe.address, name="baseline", recipe=recipe, **done))
+    recipe, plan = finish_baseline(study)
     first.rename(second)
     moved = replace(spec, source=f"mirror:{second}")
     assert stepstone.Study.create(moved, name="a", home=home).spec.source == f"mirror:{second.resolve()}"
