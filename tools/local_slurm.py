@@ -13,10 +13,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from tools.rig import system_path, wait
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 CONF = """
@@ -50,7 +51,7 @@ def missing() -> str:
     """Say in one line what this machine lacks, or nothing."""
     if os.geteuid() != 0:
         return "a local Slurm needs root"
-    absent = [name for name in PROGRAMS if not shutil.which(name, path=_path())]
+    absent = [name for name in PROGRAMS if not shutil.which(name, path=system_path())]
     return f"a local Slurm needs the packages slurm-wlm and munge: no {', '.join(absent)}" if absent else ""
 
 
@@ -70,7 +71,7 @@ def local_slurm() -> Iterator[dict[str, str]]:
         (rig / "munge.key").chmod(0o400)
         conf = rig / "slurm.conf"
         conf.write_text(CONF.format(rig=rig, host=socket.gethostname().split(".")[0], ports=_free_ports(3)))
-        env = {**os.environ, "PATH": _path(), "SLURM_CONF": str(conf), "RIG": str(rig)}
+        env = {**os.environ, "PATH": system_path(), "SLURM_CONF": str(conf), "RIG": str(rig)}
         files = {name: f"--{name}-file={rig}/munge.{name}" for name in ("key", "pid", "log", "seed")}
         _start(stack, env, "munged", "--foreground", "--force", f"--socket={rig}/munge.socket", *files.values())
         _start(stack, env, "slurmctld", "-D", "-i", "-f", str(conf))
@@ -78,12 +79,8 @@ def local_slurm() -> Iterator[dict[str, str]]:
             (rig / f"spool-{node}").mkdir()
             _start(stack, env, "slurmd", "-D", "-N", node, "-f", str(conf))
         stack.callback(_end_jobs, env)
-        _wait("the nodes are idle", lambda: _say(env, "sinfo", "-h", "-t", "idle", "-o", "%D") == "2")
+        wait("the nodes are idle", lambda: _say(env, "sinfo", "-h", "-t", "idle", "-o", "%D") == "2")
         yield env
-
-
-def _path() -> str:
-    return f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 
 def _free_ports(count: int) -> list[int]:
@@ -113,19 +110,11 @@ def _say(env: dict[str, str], *command: str) -> str:
     return subprocess.run(command, env=env, capture_output=True, text=True).stdout.strip()
 
 
-def _wait(what: str, done: Callable[[], bool], limit_s: float = 60) -> None:
-    end = time.monotonic() + limit_s
-    while not done():
-        if time.monotonic() > end:
-            raise RuntimeError(f"not within {limit_s:.0f} s: {what}")
-        time.sleep(0.5)
-
-
 def _end_jobs(env: dict[str, str]) -> None:
     """Cancel what still runs, and wait: a step outlives the daemon that started it."""
     for job in _say(env, "squeue", "-h", "-o", "%A").split():
         _say(env, "scancel", "--full", job)
-    _wait("no job is left", lambda: not _say(env, "squeue", "-h"), 90)
+    wait("no job is left", lambda: not _say(env, "squeue", "-h"), 90)
 
 
 if __name__ == "__main__":

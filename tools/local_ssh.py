@@ -15,12 +15,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from tools.rig import system_path, wait
 
 ROOT = Path(__file__).resolve().parents[1]
 CLUSTER = ROOT / "deploy" / "ray-cluster.yaml"
@@ -90,7 +91,7 @@ def missing() -> str:
     """Say in one line what this machine lacks, or nothing."""
     if os.geteuid() != 0:
         return "machines of one's own need root"
-    if absent := [name for name in PROGRAMS if not shutil.which(name, path=_path())]:
+    if absent := [name for name in PROGRAMS if not shutil.which(name, path=system_path())]:
         return f"machines of one's own need the packages iproute2, openssh-server and rsync: no {', '.join(absent)}"
     tried = subprocess.run([*UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/tmp"], capture_output=True, text=True)
     return f"no namespaces are permitted here: {tried.stderr.strip()}" if tried.returncode else ""
@@ -136,20 +137,16 @@ def local_ssh() -> Iterator[Rig]:
         ]
         enter = ("nsenter", *inside, f"--pid=/proc/{laptop.pid}/ns/pid_for_children", "env", f"--chdir={Path.cwd()}")
         env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        env |= {"PATH": f"{sys.prefix}/bin:{_path()}", "HOME": str(rig / "laptop" / "home"), "TMPDIR": "/tmp"}
+        env |= {"PATH": f"{sys.prefix}/bin:{system_path()}", "HOME": str(rig / "laptop" / "home"), "TMPDIR": "/tmp"}
         env |= {"RIG": str(rig), "CLUSTER_YAML": str(rig / "ray-cluster.yaml")}
         made = Rig(rig, enter, env)
         for name in ADDRESSES:
-            _wait(f"{name} answers", partial(_answers, made, name))
+            wait(f"{name} answers", partial(_answers, made, name))
         yield made
 
 
 def _answers(rig: Rig, name: str) -> bool:
     return rig.run("ssh", "-F", f"{rig.folder}/ssh_config", name, "true") == 0
-
-
-def _path() -> str:
-    return f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 
 def _write_files(rig: Path) -> None:
@@ -174,7 +171,7 @@ def _start(stack: ExitStack, rig: Path, name: str) -> subprocess.Popen[bytes]:
     places = (rig, ROOT, Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path.cwd())
     command = [*UNSHARE, "sh", "-c", INIT, "sh", name, str(rig), *dict.fromkeys(map(str, places))]
     # A session of its own: Ctrl-C is of the command alone.
-    process = subprocess.Popen(command, env={"PATH": _path()}, stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(command, env={"PATH": system_path()}, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def end() -> None:
         """Stop the machine's first process, and with it all others: then `unshare` ends."""
@@ -187,7 +184,7 @@ def _start(stack: ExitStack, rig: Path, name: str) -> subprocess.Popen[bytes]:
 
     stack.callback(end)
     ours = os.readlink("/proc/self/ns/net")
-    _wait(f"{name} has a network", lambda: os.readlink(f"/proc/{process.pid}/ns/net") != ours)
+    wait(f"{name} has a network", lambda: os.readlink(f"/proc/{process.pid}/ns/net") != ours)
     return process
 
 
@@ -210,15 +207,7 @@ def _ip(machine: subprocess.Popen[bytes], words: str) -> None:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, env={**os.environ, "PATH": _path()}, check=True)
-
-
-def _wait(what: str, done: Callable[[], bool], limit_s: float = 60) -> None:
-    end = time.monotonic() + limit_s
-    while not done():
-        if time.monotonic() > end:
-            raise RuntimeError(f"not within {limit_s:.0f} s: {what}")
-        time.sleep(0.2)
+    subprocess.run(command, env={**os.environ, "PATH": system_path()}, check=True)
 
 
 if __name__ == "__main__":
