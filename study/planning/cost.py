@@ -197,7 +197,7 @@ class Workload:
         tokenizer: None = read no rows; each counts as one item without tokens.
         unknown: datasets of unknown size, found while counting.
         assumed: datasets whose token counts are assumed.
-        seen: mean row by language, for each (dataset, split, encoding).
+        seen: mean row by language, for each (dataset, split, encoding, whether articles are split).
     """
 
     source: Source
@@ -205,7 +205,7 @@ class Workload:
     tokenizer: Any
     unknown: set[str] = field(default_factory=set)
     assumed: set[str] = field(default_factory=set)
-    seen: dict[tuple[str, str, EncodingConfig], dict[str, _Row]] = field(default_factory=dict)
+    seen: dict[tuple[str, str, EncodingConfig, bool], dict[str, _Row]] = field(default_factory=dict)
 
     def work(self, config: StageConfig) -> Work:
         """Count the work of a stage."""
@@ -244,23 +244,16 @@ class Workload:
         return replace(work, trained=work.trained + read, masked=config.fit.mask * read)
 
     def _text(self, mlm: Mlm, scale: float) -> tuple[int, float]:
-        """Count texts for masked LM and tokens in one, as `corpus.read_corpus` does.
-
-        Articles on the hub are not read: each counts as one text of the assumed length.
-        """
-        found = self._train_rows("mlm", mlm.languages, EncodingConfig(max_length=mlm.max_length), scale)
-        texts, mean = scale * sum(mlm.sizes) if mlm.sizes else found.examples, found.mean
-        if mlm.articles and self.tokenizer is not None and "hub" not in self.source.comes_from(dataset("mlm")):
-            from trainables.training.corpus import split_articles
-
-            rows = [
-                row
-                for language in mlm.languages[:SAMPLED_LANGUAGES]
-                for row in self.source.examples(dataset("mlm"), language, "train", SAMPLED_ROWS)
-            ]
-            parts = split_articles(rows)
-            encoded = encode("text", parts, self.tokenizer, max_length=mlm.max_length)
-            texts, mean = texts * len(parts) / len(rows), len(encoded.tokens) / len(parts)
+        """Count texts for masked LM and tokens in one, as `corpus.read_corpus` does."""
+        d, cut = dataset("mlm"), EncodingConfig(max_length=mlm.max_length)
+        if mlm.articles and "hub" not in self.source.comes_from(d):  # there an article counts as one text
+            rows = [self._sample(d, language, "train", cut, articles=True) for language in mlm.languages]
+            counts = [scale * size * row.kept for size, row in zip(mlm.sizes, rows, strict=True)]
+            texts = sum(counts)
+            mean = sum(count * row.tokens for count, row in zip(counts, rows, strict=True)) / texts
+        else:
+            found = self._train_rows(d.name, mlm.languages, cut, scale)
+            texts, mean = scale * sum(mlm.sizes) if mlm.sizes else found.examples, found.mean
         return max(1, min(math.ceil(texts), math.ceil(mlm.sentences * scale))), mean
 
     def _target(self, config: Target) -> Work:
@@ -365,16 +358,16 @@ class Workload:
             return 0
         return rows_used(scale, rows, split)
 
-    def _sample(self, d: Dataset, language: str, split: str, cut: EncodingConfig) -> _Row:
-        """Estimate the mean row; the first few languages represent the others."""
+    def _sample(self, d: Dataset, language: str, split: str, cut: EncodingConfig, *, articles: bool = False) -> _Row:
+        """Estimate the mean row, or article; the first few languages represent the others."""
         if self.tokenizer is None:
             return _Row()
-        seen = self.seen.setdefault((d.name, split, cut), {})
+        seen = self.seen.setdefault((d.name, split, cut, articles), {})
         if language not in seen and len(seen) < SAMPLED_LANGUAGES:
-            seen[language] = self._look(d, language, split, cut)
+            seen[language] = self._look(d, language, split, cut, articles)
         return seen.get(language) or _Row(*(fmean(values) for values in zip(*seen.values(), strict=True)))
 
-    def _look(self, d: Dataset, language: str, split: str, cut: EncodingConfig) -> _Row:
+    def _look(self, d: Dataset, language: str, split: str, cut: EncodingConfig, articles: bool) -> _Row:
         assumed = _Row(tokens=float(min(cut.max_length, d.format.assumed_tokens)))
         if d.format.pooled:
             return assumed
@@ -385,6 +378,10 @@ class Workload:
             rows = self.source.num_rows(d, language, split)
             taken = max(1, rows if d.regroup else min(SAMPLED_ROWS, rows))
             examples = self.source.examples(d, language, split, taken)
+            if articles:
+                from trainables.training.corpus import split_articles
+
+                examples = split_articles(examples)
             pairs = [example for example in examples if isinstance(example, Bitext)]
             texts = [text for side in sides(pairs) for text in side] if pairs else examples
             options: dict[str, Any] = {"doc_stride": cut.doc_stride, "bare_prefix": cut.bare_prefix}

@@ -213,7 +213,7 @@ class Planner:
             if not languages:
                 raise BadInput(f"masked LM needs raw text, and source {self.source.spec!r} has no 'mlm' rows")
             rows += [("mlm", language, "train") for language in languages]
-            mlm = _masked_lm(self.source, profile, languages, recipe.scale)
+            mlm = self._masked_lm(profile, languages, recipe.scale)
         align = align_fit(self.source, recipe.align, "intermediate", tasks)
         return Intermediate(
             tasks=tasks,
@@ -225,6 +225,32 @@ class Planner:
             fit=_fit_config(replace(profile.phase, lr=recipe.lr), recipe, seed, "intermediate", align),
             scale=recipe.scale,
             data=self._data([*rows, *alignment_parts(align)]),
+        )
+
+    @cached_property
+    def _corpus_sizes(self) -> tuple[int, ...]:
+        """Rows of each language's text, counted once for all recipes."""
+        d = DATASETS["mlm"]
+        with suppress(DataError):  # `rows_check` reports it
+            return tuple(self.source.corpus_rows(d, tag, "train") for tag in self.source.languages(d, "train"))
+        return (0,)
+
+    def _masked_lm(self, profile: Profile, languages: tuple[str, ...], scale: float) -> Mlm:
+        """Make the config of masked LM; sizes count only where the mix does not use the whole corpus."""
+        articles = not self.source.standin(
+            DATASETS["mlm"]
+        )  # Wikipedia's rows are articles, those of stand-ins sentences
+        sizes = self._corpus_sizes
+        fair = math.ceil(math.ceil(profile.mlm_sentences * scale) / len(languages))
+        partly = articles or max(rows_used(scale, size, "train") for size in sizes) > fair
+        return Mlm(
+            batch=profile.mlm.batch,
+            max_length=profile.mlm.max_length,
+            sentences=profile.mlm_sentences,
+            alpha=profile.mlm_alpha,
+            languages=languages,
+            sizes=sizes if partly else (),
+            articles=articles,
         )
 
     def _targets(self, recipe: Recipe, d: Dataset, seed: int) -> Iterator[tuple[Target, str]]:
@@ -317,26 +343,6 @@ def _scored_cut(profile: Profile, recipe: Recipe, d: Dataset) -> EncodingConfig:
         max_length=getattr(profile, d.format.scored_length),
         doc_stride=profile.doc_stride,
         bare_prefix=recipe.bare_prefix if d.format.tagged else "label",
-    )
-
-
-def _masked_lm(source: Source, profile: Profile, languages: tuple[str, ...], scale: float) -> Mlm:
-    """Make the config of masked LM; sizes count only where the mix does not use the whole corpus."""
-    d = DATASETS["mlm"]
-    articles = not source.standin(d)  # Wikipedia's rows are articles, those of stand-ins sentences
-    sizes: tuple[int, ...] = (0,)
-    with suppress(DataError):  # `rows_check` reports it
-        sizes = tuple(source.corpus_rows(d, language, "train") for language in languages)
-    fair = math.ceil(math.ceil(profile.mlm_sentences * scale) / len(languages))
-    partly = articles or max(rows_used(scale, size, "train") for size in sizes) > fair
-    return Mlm(
-        batch=profile.mlm.batch,
-        max_length=profile.mlm.max_length,
-        sentences=profile.mlm_sentences,
-        alpha=profile.mlm_alpha,
-        languages=languages,
-        sizes=sizes if partly else (),
-        articles=articles,
     )
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 import regex
 
 from trainables.catalogue import DATASETS
 from trainables.configs import Mlm
 from trainables.examples import Example, Text
+from trainables.sources.tables import evenly
 from trainables.training.data import Data
 from trainables.training.schedule import language_probabilities
 
@@ -85,7 +85,5 @@ def read_corpus(mlm: Mlm, data: Data) -> Corpus:
         texts = math.ceil(wanted * share)
         rows = data.examples(d, language, "train", math.ceil(SPARE * texts / each) if mlm.articles else texts)
         found = split_articles(rows) if mlm.articles else rows
-        text[language] = [
-            found[i] for i in np.linspace(0, len(found), min(texts, len(found)), endpoint=False).astype(int)
-        ]
+        text[language] = [found[i] for i in evenly(len(found), texts)]
     return Corpus(text, sizes, min(wanted, math.ceil(sum(sizes) * data.scale)))
