@@ -146,6 +146,12 @@ class Record:
                 if isinstance(values, dict) and values.pop("event", None) == event:
                     yield values
 
+    def _last(self, event: str) -> dict[str, Any] | None:
+        found = None
+        for values in self.events(event):
+            found = values
+        return found
+
     def add_trial(self, trial: Trial) -> None:
         """Append the current state of a trial."""
         texts = {key: _encodable(getattr(trial, key)) for key in ("name", "reason", "traceback")}
@@ -178,10 +184,8 @@ class Record:
         Returns:
             None if no launch recorded them.
         """
-        found: tuple[str, ...] | None = None
-        for values in self.events("standins"):
-            found = tuple(values["titles"])
-        return found
+        found = self._last("standins")
+        return tuple(found["titles"]) if found else None
 
     def note_unread(self, text: str) -> None:
         """Record which letters the encoder's tokenizer cannot read, unless already recorded."""
@@ -190,10 +194,7 @@ class Record:
 
     def unread(self) -> str:
         """Return what the last `note_unread` recorded, or ""."""
-        found = ""
-        for values in self.events("unread"):
-            found = str(values.get("text", ""))
-        return found
+        return str((self._last("unread") or {}).get("text", ""))
 
     def mlflow_runs(self) -> dict[str, str]:
         """Map recipe address to MLflow run id, as far as written; {} if the file is damaged: the next sync writes it."""
