@@ -130,9 +130,10 @@ def _start_local(init: Callable[..., Any]) -> None:
         _temp_dir=str(session_folder(os.environ)),
     )
     check_processes()
-    # A local Ray has no nodes to add, and nobody reads its logs on the screen: two processes less to start.
-    Node.start_monitor = Node.start_log_monitor = lambda self: None  # type: ignore[method-assign,misc,assignment]
     os.environ.update(own_token(os.environ))
+    # A local Ray has no nodes to add, and nobody reads its logs on the screen: two processes less to start.
+    monitors = Node.start_monitor, Node.start_log_monitor
+    Node.start_monitor = Node.start_log_monitor = lambda self: None  # type: ignore[method-assign,misc,assignment]
     try:
         local()
     except SystemExit:  # Ray raises it on SIGTERM while its processes start
@@ -140,6 +141,8 @@ def _start_local(init: Callable[..., Any]) -> None:
     except Exception:  # on a busy machine Ray's processes may miss their start-up deadline
         _shut_down()
         local()
+    finally:  # whoever starts a Ray of their own in this process has them
+        Node.start_monitor, Node.start_log_monitor = monitors  # type: ignore[method-assign]
 
 
 def _shut_down() -> None:

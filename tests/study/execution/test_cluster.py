@@ -55,6 +55,21 @@ def test_no_garbage_is_collected_while_ray_shuts_down(monkeypatch: pytest.Monkey
     assert seen == [True, False] and gc.isenabled()
 
 
+def test_rays_own_functions_are_put_back() -> None:
+    from ray._private import services
+    from ray._private.node import Node
+
+    before, seen = (Node.start_monitor, Node.start_log_monitor, services.ConsolePopen), list[bool]()
+
+    def start(**options: object) -> None:
+        seen.extend(now is was for now, was in zip((Node.start_monitor, Node.start_log_monitor), before, strict=False))
+
+    with ray_cluster._own_groups():
+        ray_cluster._start_local(start)
+    assert seen == [False, False]
+    assert (Node.start_monitor, Node.start_log_monitor, services.ConsolePopen) == before
+
+
 def test_more_workers_than_fit_are_refused() -> None:
     with pytest.raises(BadInput, match="--workers 3 needs 3 GPUs, but the cluster has 2"):
         capacity({"CPU": 64.0, "GPU": 2.0}, 3)
